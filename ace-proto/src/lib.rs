@@ -1,0 +1,50 @@
+//! Tokens, keys, scopes and proof of possession of RFC 9431, and the OAuth messages of RFC 9200 around them. Without IO: values and a
+//! clock reading in, values out.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`time`] | [`UnixTime`] |
+//! | [`key`] | proof-of-possession keys: [`PopKey`] verifies, [`PopSigner`] signs; [`Jwk`] |
+//! | [`confirmation`] | the `cnf` claim and parameter |
+//! | [`scope`] | AIF-MQTT: which Topic Filters may be published and subscribed to |
+//! | [`claims`] | what a token says |
+//! | [`jwt`] | tokens as signed JWTs, and the keys of an authorization server |
+//! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
+//! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
+//! | [`token_request`], [`token_response`] | the token endpoint |
+//! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
+//! | [`hint`] | AS Request Creation Hints |
+
+pub mod authentication_data;
+pub mod claims;
+pub mod client_assertion;
+pub mod confirmation;
+pub mod dpop;
+pub mod hint;
+pub mod jwe;
+pub mod jwt;
+pub mod key;
+pub mod scope;
+pub mod time;
+pub mod token_request;
+pub mod token_response;
+
+pub use authentication_data::{ChallengeResponse, ClientNonce, ConnectData, RsNonce};
+pub use claims::Claims;
+pub use confirmation::Confirmation;
+pub use hint::AsHint;
+pub use jwt::{KeySet, SigningKey, TokenError, Validation};
+pub use key::{Jwk, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
+pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
+pub use time::UnixTime;
+pub use token_request::TokenRequest;
+pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
+
+/// The profile's name in `ace_profile` (RFC 9431 §7).
+pub const PROFILE: &str = "mqtt_tls";
+/// The MQTT Authentication Method (RFC 9431 §2.2.4.2).
+pub const AUTHENTICATION_METHOD: &str = "ace";
+/// The TLS exporter label (RFC 9431 §2.2.4.2.1).
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-ACE-MQTT-Sign-Challenge";
+/// Length of the exporter value, bytes.
+pub const EXPORTER_LENGTH: usize = 32;

@@ -1,0 +1,2 @@
+//! The program `symbolon`.
+fn main() {}
