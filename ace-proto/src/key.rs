@@ -68,6 +68,14 @@ impl std::fmt::Debug for SymmetricKey {
     }
 }
 
+impl std::fmt::Debug for Jwk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jwk")
+            .field("kty", &self.kty)
+            .finish_non_exhaustive()
+    }
+}
+
 impl PopKey {
     /// Which algorithm it verifies.
     pub fn algorithm(&self) -> PopAlgorithm {
