@@ -76,9 +76,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 struct MembersVisitor<'a>(PhantomData<&'a ()>);
 
-/// A member's name: borrowed unless it is written with escapes.
+/// A text: borrowed unless it is written with escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
     type Value = Members<'a>;
@@ -89,7 +95,7 @@ impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::new();
-        while let Some((Name(name), value)) = map.next_entry::<Name<'a>, &'a RawValue>()? {
+        while let Some((Text(name), value)) = map.next_entry::<Text<'a>, &'a RawValue>()? {
             if members.len() == MAX_MEMBERS {
                 return Err(de::Error::custom("too many members"));
             }

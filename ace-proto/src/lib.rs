@@ -24,6 +24,7 @@ pub mod dpop;
 pub mod hint;
 mod json_object;
 pub mod jwe;
+mod jws;
 pub mod jwt;
 pub mod key;
 pub mod scope;

@@ -184,7 +184,7 @@ impl Jwk {
     }
 
     /// Whether `use` and `key_ops`, where present, allow `operation` (RFC 7517 §4.2 and §4.3).
-    pub(super) fn may(&self, operation: &str) -> bool {
+    pub(crate) fn may(&self, operation: &str) -> bool {
         self.public_key_use.as_deref().is_none_or(|u| u == "sig")
             && self
                 .key_ops
