@@ -1,6 +1,9 @@
 //! From CONNECT to a grant: who may come in, and what is asked of them first (RFC 9431 §2.2).
 
-use super::grant::{Grant, PublicTopics};
+use super::{
+    grant::{Grant, PublicTopics},
+    message::Message,
+};
 use std::{borrow::Cow, num::NonZeroU16, sync::Arc};
 use symbolon_ace_proto::{
     AUTHENTICATION_METHOD, ChallengeResponse, ConnectData, KeySet, PopKey, RsNonce, TokenError, UnixTime, Validation,
@@ -9,8 +12,6 @@ use symbolon_ace_proto::{
     jwt,
 };
 use symbolon_mqtt_proto::{Connect, ProtocolVersion, Publish, PublishProperties, ReasonCode, publish::Delivery};
-
-use super::message::Message;
 
 /// Whose tokens count, and what a client without one is told.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) keys: &'a KeySet,
     /// The connection's exporter value; absent on bare TCP.
     pub(crate) exporter: Option<&'a [u8; 32]>,
-    /// A fresh nonce, in case a challenge is due.
-    pub(crate) rs_nonce: RsNonce,
+    /// A fresh nonce, in case a challenge is due; `None` where the system has no random numbers.
+    pub(crate) rs_nonce: Option<RsNonce>,
     pub(crate) now: UnixTime,
     /// Milliseconds on the broker's clock.
     pub(crate) now_ms: u64,
@@ -124,6 +125,8 @@ pub(crate) enum Refusal {
     Will,
     #[error("an AUTH packet that answers the challenge was expected")]
     UnexpectedPacket,
+    #[error("the broker has no random numbers for a challenge")]
+    NoRandom,
     #[error("re-authentication must be for the same subject")]
     OtherSubject,
 }
@@ -135,6 +138,7 @@ impl Refusal {
             Self::Method => ReasonCode::BadAuthenticationMethod,
             Self::Password => ReasonCode::BadUserNameOrPassword,
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
+            Self::NoRandom => ReasonCode::ServerUnavailable,
             Self::NoToken
             | Self::PasswordWithAce
             | Self::Malformed
@@ -161,6 +165,7 @@ impl Refusal {
             | Self::NoExporter
             | Self::Will
             | Self::UnexpectedPacket
+            | Self::NoRandom
             | Self::OtherSubject => false,
         }
     }
@@ -198,7 +203,8 @@ impl Admission {
         match data {
             ConnectData::NoToken => Err(Refusal::NoToken),
             ConnectData::Token(token) => {
-                let challenge = self.judge(token, at.keys, at.now)?.challenge(at.rs_nonce);
+                let rs_nonce = at.rs_nonce.ok_or(Refusal::NoRandom)?;
+                let challenge = self.judge(token, at.keys, at.now)?.challenge(rs_nonce);
                 let introduction = Introduction::new(connect, at.now_ms, &challenge.candidate.grant)?;
                 Ok(Step::Challenge(Box::new(AwaitProof { introduction, challenge })))
             }

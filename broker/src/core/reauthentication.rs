@@ -23,8 +23,8 @@ pub(crate) enum Reauthentication {
 #[derive(Clone, Copy)]
 pub(crate) struct AuthCircumstances<'a> {
     pub(crate) keys: &'a KeySet,
-    /// A fresh nonce.
-    pub(crate) rs_nonce: RsNonce,
+    /// Gives a fresh nonce each time; `None` where the system has no random numbers.
+    pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
 }
 
 impl Shard {
@@ -86,11 +86,12 @@ impl Shard {
     }
 
     fn judge_new_token(&mut self, key: SessionKey, token: &[u8], with: AuthCircumstances<'_>, now: Now) -> Result<(), Close> {
+        let rs_nonce = (with.fresh_nonce)().ok_or(Refusal::NoRandom)?;
         match self.admission.judge(token, with.keys, now.unix) {
-            Ok(candidate) => self.challenge(key, candidate.challenge(with.rs_nonce)),
+            Ok(candidate) => self.challenge(key, candidate.challenge(rs_nonce)),
             Err(Refusal::Token(TokenError::UnknownKey)) => {
                 self.session_mut(key).reauthentication =
-                    Reauthentication::AwaitKeys { token: token.to_vec(), rs_nonce: with.rs_nonce };
+                    Reauthentication::AwaitKeys { token: token.to_vec(), rs_nonce };
                 self.key_requests.push_back(key);
                 Ok(())
             }
@@ -99,7 +100,7 @@ impl Shard {
     }
 
     fn challenge(&mut self, key: SessionKey, challenge: Challenge) -> Result<(), Close> {
-        if !self.session(key).grant.is_same_subject(challenge.grant()) {
+        if !self.session(key).grant.may_be_renewed_by(challenge.grant()) {
             return Err(Refusal::OtherSubject.into());
         }
         let RsNonce(nonce) = challenge.rs_nonce;
