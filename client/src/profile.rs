@@ -129,9 +129,10 @@ impl Profile {
                 "pop.jwk",
                 "must be absent for HS256: the authorization server makes the key",
             )),
-            (None, PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
-                Err(member("pop.jwk", "is missing: EdDSA and ES256 need a private key"))
-            }
+            (None, PopAlgorithm::EdDsa | PopAlgorithm::Es256) => Err(member(
+                "pop.jwk",
+                "is missing: EdDSA and ES256 need a private key",
+            )),
             (Some(jwk), PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
                 let signer = private_key("pop.jwk", jwk)?;
                 if signer.algorithm() != algorithm {
@@ -170,7 +171,10 @@ impl Profile {
             return Err(member("token_endpoint", "must be an https URL"));
         }
         if !self.ca.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(member("ca", "must be the text of a PEM file with certificates"));
+            return Err(member(
+                "ca",
+                "must be the text of a PEM file with certificates",
+            ));
         }
         if let ClientAuth::Secret { secret } = &self.client_auth
             && secret.is_empty()

@@ -7,7 +7,9 @@ use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::time::timeout;
 
-pub use hyper::{Method, StatusCode, Uri, header::HeaderMap, header::HeaderName, header::HeaderValue};
+pub use hyper::{
+    Method, StatusCode, Uri, header::HeaderMap, header::HeaderName, header::HeaderValue,
+};
 
 /// The largest answer taken, bytes.
 pub const BODY_LIMIT: usize = 256 * 1024;
@@ -60,35 +62,66 @@ pub enum HttpsError {
 impl HttpsClient {
     /// Trusts the CAs in the PEM text and no others.
     pub fn new(ca_pem: &str) -> Result<Self, SetupError> {
-        Ok(Self { connector: Connector::for_http(ca_pem, HANDSHAKE_LIMIT)? })
+        Ok(Self {
+            connector: Connector::for_http(ca_pem, HANDSHAKE_LIMIT)?,
+        })
     }
 
     /// Makes a request and takes the whole answer. `Host` is set here.
-    pub async fn request(&self, method: Method, url: &str, headers: HeaderMap, body: Vec<u8>) -> Result<HttpsResponse, HttpsError> {
-        timeout(TIME_LIMIT, self.exchange(method, url, headers, body)).await.map_err(|_elapsed| HttpsError::Timeout)?
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<HttpsResponse, HttpsError> {
+        timeout(TIME_LIMIT, self.exchange(method, url, headers, body))
+            .await
+            .map_err(|_elapsed| HttpsError::Timeout)?
     }
 
-    async fn exchange(&self, method: Method, url: &str, headers: HeaderMap, body: Vec<u8>) -> Result<HttpsResponse, HttpsError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<HttpsResponse, HttpsError> {
         let uri: Uri = url.parse().map_err(|_| HttpsError::Url(url.into()))?;
         let (Some("https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(HttpsError::Url(url.into()));
         };
         // An IPv6 address stands in brackets in a URL, and without them everywhere else.
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let channel = self.connector.connect_host(host, authority.port_u16().unwrap_or(443)).await?;
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let channel = self
+            .connector
+            .connect_host(host, authority.port_u16().unwrap_or(443))
+            .await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(channel)).await?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = method;
         *request.headers_mut() = headers;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| HttpsError::Url(url.into()))?;
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| HttpsError::Url(url.into()))?;
         request.headers_mut().insert(header::HOST, host);
-        *request.uri_mut() = uri.path_and_query().map_or_else(|| Uri::from_static("/"), |path| path.clone().into());
+        *request.uri_mut() = uri
+            .path_and_query()
+            .map_or_else(|| Uri::from_static("/"), |path| path.clone().into());
         let answer = async {
             let response = sender.send_request(request).await?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await.map_err(|_| HttpsError::Body)?;
+            let body = Limited::new(response.into_body(), BODY_LIMIT)
+                .collect()
+                .await
+                .map_err(|_| HttpsError::Body)?;
             drop(sender);
-            Ok(HttpsResponse { status, body: body.to_bytes() })
+            Ok(HttpsResponse {
+                status,
+                body: body.to_bytes(),
+            })
         };
         let mut connection = std::pin::pin!(connection);
         let mut answer = std::pin::pin!(answer);
