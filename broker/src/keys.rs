@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Key sets are fetched anew this often, so that retired keys are forgotten.
-const REFETCH_EVERY: Duration = Duration::from_secs(900);
+const REFETCH_EVERY: Duration = Duration::from_mins(15);
 /// After a failure the next try comes this much later.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// After a failure a waiting client makes us try again this early.

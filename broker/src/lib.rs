@@ -73,7 +73,7 @@ pub enum StartError {
 
 impl Broker {
     /// Binds every listener and starts the shards. When it returns, connections are accepted.
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
         let mut local_addrs = Vec::new();

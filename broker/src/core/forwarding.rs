@@ -10,13 +10,15 @@ use super::{
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
-    Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, property::PropertyBuffer,
+    Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, TopicName, property::PropertyBuffer,
 };
 
 /// A message on its way to the clients of this shard.
 pub(crate) struct Forwarding<'a> {
-    /// With its Topic Name, without alias and Subscription Identifiers.
+    /// Without alias and Subscription Identifiers.
     pub(crate) publish: Publish<'a>,
+    /// Its Topic Name.
+    pub(crate) topic: TopicName<'a>,
     /// The session that published it, if it is of this shard.
     pub(crate) origin: Option<SessionKey>,
     pub(crate) token_expires_at: Option<UnixTime>,
@@ -31,6 +33,13 @@ struct Layout {
     version: ProtocolVersion,
     qos: Qos,
     retain: bool,
+}
+
+/// How one subscriber wants the message.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    layout: Layout,
+    subscription_identifiers: &'a Rc<[u32]>,
 }
 
 /// Frames of the message being forwarded, by layout: at most twelve.
@@ -51,13 +60,17 @@ enum Forwarded {
 
 impl<'a> Forwarding<'a> {
     pub(crate) fn new(
-        publish: Publish<'a>,
+        mut publish: Publish<'a>,
+        topic: TopicName<'a>,
         origin: Option<SessionKey>,
         token_expires_at: Option<UnixTime>,
         now: Now,
     ) -> Self {
+        publish.topic = Some(topic);
+        publish.properties.topic_alias = None;
         Self {
             publish,
+            topic,
             origin,
             token_expires_at,
             received_ms: now.ms,
@@ -66,8 +79,14 @@ impl<'a> Forwarding<'a> {
     }
 
     /// A message that is shared already.
-    pub(crate) fn of(message: &'a Arc<Message>, publish: Publish<'a>, now: Now) -> Self {
-        let forwarding = Self::new(publish, None, message.token_expires_at, now);
+    pub(crate) fn of(message: &'a Arc<Message>, now: Now) -> Self {
+        let forwarding = Self::new(
+            message.publish(),
+            message.topic(),
+            None,
+            message.token_expires_at,
+            now,
+        );
         forwarding.message.get_or_init(|| Arc::clone(message));
         forwarding
     }
@@ -103,15 +122,17 @@ impl Shard {
                 .maximum_qos
                 .min(forwarding.publish.delivery.qos());
             let retain = subscriber.retain_as_published && forwarding.publish.retain;
-            let layout = Layout {
-                version: session.link.version,
-                qos,
-                retain,
+            let wanted = Wanted {
+                layout: Layout {
+                    version: session.link.version,
+                    qos,
+                    retain,
+                },
+                subscription_identifiers: &subscriber.subscription_identifiers,
             };
             let single = subscribers.len() == 1;
             let frames = (!single).then_some(&mut self.frames);
-            let identifiers = &subscriber.subscription_identifiers;
-            match session.forward(forwarding, layout, identifiers, &self.limits, frames) {
+            match session.forward(forwarding, wanted, &self.limits, frames) {
                 Forwarded::Sent => self.mark_dirty(subscriber.session),
                 Forwarded::Queued => {}
                 Forwarded::Dropped => {
@@ -120,7 +141,7 @@ impl Shard {
             }
         }
         for key in expired {
-            self.close(key, Close::token_expired(), now);
+            self.close(key, &Close::token_expired(), now);
         }
     }
 
@@ -173,17 +194,17 @@ impl Session {
     fn forward(
         &mut self,
         forwarding: &Forwarding<'_>,
-        layout: Layout,
-        subscription_identifiers: &Rc<[u32]>,
+        wanted: Wanted<'_>,
         limits: &crate::Limits,
         frames: Option<&mut Frames>,
     ) -> Forwarded {
+        let Layout { qos, retain, .. } = wanted.layout;
         let outbox_full = self.link.outbox.len() >= limits.outbox_bytes;
-        if layout.qos == Qos::AtMostOnce {
+        if qos == Qos::AtMostOnce {
             if outbox_full {
                 return Forwarded::Dropped;
             }
-            return self.append(forwarding, layout, subscription_identifiers, None, frames);
+            return self.append(forwarding, wanted, None, frames);
         }
         if outbox_full || !self.queue.is_empty() || !self.outgoing.has_room() {
             if self.queue.len() >= limits.queued_messages {
@@ -191,24 +212,18 @@ impl Session {
             }
             self.queue.push_back(Queued {
                 message: Arc::clone(forwarding.message()),
-                qos: layout.qos,
-                retain: layout.retain,
-                subscription_identifiers: Rc::clone(subscription_identifiers),
+                qos,
+                retain,
+                subscription_identifiers: Rc::clone(wanted.subscription_identifiers),
             });
             return Forwarded::Queued;
         }
-        let Ok(identifier) = self.outgoing.handle_send(layout.qos, ()) else {
+        let Ok(identifier) = self.outgoing.handle_send(qos, ()) else {
             return Forwarded::Dropped;
         };
-        let forwarded = self.append(
-            forwarding,
-            layout,
-            subscription_identifiers,
-            Some(identifier),
-            frames,
-        );
+        let forwarded = self.append(forwarding, wanted, Some(identifier), frames);
         if forwarded == Forwarded::Dropped {
-            self.abandon(layout.qos, identifier);
+            self.abandon(qos, identifier);
         }
         forwarded
     }
@@ -225,8 +240,7 @@ impl Session {
     fn append(
         &mut self,
         forwarding: &Forwarding<'_>,
-        layout: Layout,
-        subscription_identifiers: &[u32],
+        wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
         frames: Option<&mut Frames>,
     ) -> Forwarded {
@@ -234,19 +248,13 @@ impl Session {
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
             let message = forwarding.message();
-            return self.append_shared(
-                message,
-                &message.publish(),
-                layout,
-                subscription_identifiers,
-                identifier,
-            );
+            return self.append_shared(message, &message.publish(), wanted, identifier);
         }
         let out = self.link.outbox.tail();
         let start = out.len();
         match frames {
-            Some(frames) if subscription_identifiers.is_empty() => {
-                let Some((frame, offset)) = frames.of(publish, layout) else {
+            Some(frames) if wanted.subscription_identifiers.is_empty() => {
+                let Some((frame, offset)) = frames.of(publish, wanted.layout) else {
                     return Forwarded::Dropped;
                 };
                 if frame.len() > maximum {
@@ -258,16 +266,8 @@ impl Session {
                 }
             }
             Some(_) | None => {
-                let encoded =
-                    with_identifiers(subscription_identifiers, layout.version, |identifiers| {
-                        let mut own = *publish;
-                        own.duplicate = false;
-                        own.delivery = delivery(layout.qos, identifier);
-                        own.retain = layout.retain;
-                        own.properties.subscription_identifiers =
-                            identifiers.subscription_identifiers();
-                        own.encode(layout.version, out)
-                    });
+                let version = wanted.layout.version;
+                let encoded = wanted.lay_out(publish, identifier, |own| own.encode(version, out));
                 if encoded.is_err() || out.len() - start > maximum {
                     out.truncate(start);
                     return Forwarded::Dropped;
@@ -282,18 +282,14 @@ impl Session {
         &mut self,
         message: &Arc<Message>,
         publish: &Publish<'_>,
-        layout: Layout,
-        subscription_identifiers: &[u32],
+        wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
         let out = self.link.outbox.tail();
         let start = out.len();
-        let encoded = with_identifiers(subscription_identifiers, layout.version, |identifiers| {
-            let mut own = *publish;
-            own.delivery = delivery(layout.qos, identifier);
-            own.retain = layout.retain;
-            own.properties.subscription_identifiers = identifiers.subscription_identifiers();
-            own.encode_without_payload(layout.version, out)
+        let version = wanted.layout.version;
+        let encoded = wanted.lay_out(publish, identifier, |own| {
+            own.encode_without_payload(version, out)
         });
         let size = out.len() - start + publish.payload.len();
         if encoded.is_err() || size > self.link.maximum_packet_size as usize {
@@ -319,22 +315,44 @@ impl Session {
                 Err(()) => return false,
             },
         };
-        let layout = Layout {
-            version: self.link.version,
-            qos: queued.qos,
-            retain: queued.retain,
+        let wanted = Wanted {
+            layout: Layout {
+                version: self.link.version,
+                qos: queued.qos,
+                retain: queued.retain,
+            },
+            subscription_identifiers: &queued.subscription_identifiers,
         };
-        let forwarded = self.append_shared(
-            &queued.message,
-            &publish,
-            layout,
-            &queued.subscription_identifiers,
-            identifier,
-        );
+        let forwarded = self.append_shared(&queued.message, &publish, wanted, identifier);
         if let (Forwarded::Dropped, Some(identifier)) = (forwarded, identifier) {
             self.abandon(queued.qos, identifier);
         }
         forwarded == Forwarded::Sent
+    }
+}
+
+impl Wanted<'_> {
+    /// Calls `encode` with the PUBLISH as this subscriber gets it; 3.1.1 has no Subscription Identifiers.
+    fn lay_out<T>(
+        self,
+        publish: &Publish<'_>,
+        identifier: Option<PacketIdentifier>,
+        encode: impl FnOnce(&Publish<'_>) -> T,
+    ) -> T {
+        let mut identifiers = PropertyBuffer::default();
+        if self.layout.version == ProtocolVersion::V5 {
+            for identifier in self.subscription_identifiers.iter() {
+                identifiers
+                    .push_subscription_identifier(*identifier)
+                    .expect("it was checked when its SUBSCRIBE was decoded");
+            }
+        }
+        let mut own = *publish;
+        own.duplicate = false;
+        own.delivery = delivery(self.layout.qos, identifier);
+        own.retain = self.layout.retain;
+        own.properties.subscription_identifiers = identifiers.subscription_identifiers();
+        encode(&own)
     }
 }
 
@@ -373,21 +391,4 @@ fn delivery(qos: Qos, identifier: Option<PacketIdentifier>) -> Delivery {
         (Qos::AtLeastOnce, Some(identifier)) => Delivery::AtLeastOnce(identifier),
         (Qos::ExactlyOnce, Some(identifier)) => Delivery::ExactlyOnce(identifier),
     }
-}
-
-/// Calls `encode` with the Subscription Identifiers in wire form; 3.1.1 has none.
-fn with_identifiers<T>(
-    identifiers: &[u32],
-    version: ProtocolVersion,
-    encode: impl FnOnce(&PropertyBuffer) -> T,
-) -> T {
-    let mut buffer = PropertyBuffer::default();
-    if version == ProtocolVersion::V5 {
-        for identifier in identifiers {
-            buffer
-                .push_subscription_identifier(*identifier)
-                .expect("it was checked when its SUBSCRIBE was decoded");
-        }
-    }
-    encode(&buffer)
 }

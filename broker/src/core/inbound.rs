@@ -30,7 +30,10 @@ impl Shard {
                 self.handle_pubrel(key, ack.packet_identifier);
                 Ok(())
             }
-            Packet::PubComp(ack) => self.handle_pubcomp(key, ack, now),
+            Packet::PubComp(ack) => {
+                self.handle_pubcomp(key, ack, now);
+                Ok(())
+            }
             Packet::Subscribe(subscribe) => self.handle_subscribe(key, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => {
                 self.handle_unsubscribe(key, unsubscribe);
@@ -46,7 +49,7 @@ impl Shard {
             }
         };
         if let Err(close) = outcome {
-            self.close(key, close, now);
+            self.close(key, &close, now);
         }
     }
 
@@ -56,7 +59,7 @@ impl Shard {
             reason_code: error.reason_code(),
             text: error.to_string().into(),
         };
-        self.close(key, close, now);
+        self.close(key, &close, now);
     }
 
     fn handle_puback(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) -> Result<(), Close> {
@@ -102,15 +105,12 @@ impl Shard {
         self.send(key, &Packet::PubComp(Ack::new(identifier, reason_code)));
     }
 
-    fn handle_pubcomp(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) -> Result<(), Close> {
+    fn handle_pubcomp(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) {
         let outgoing = &mut self.session_mut(key).outgoing;
-        // A PUBCOMP for an identifier that we answered with 0x92 above is no offence.
-        if outgoing.handle_pubcomp(ack.packet_identifier).is_err() && !ack.reason_code.is_failure()
-        {
-            tracing::debug!("PUBCOMP for a message that is not in flight");
+        // MQTT 5.0 §3.7.2.1: one that is not in flight is no error, it may be of an earlier connection.
+        if outgoing.handle_pubcomp(ack.packet_identifier).is_ok() {
+            self.handle_room(key, now);
         }
-        self.handle_room(key, now);
-        Ok(())
     }
 
     /// RFC 9431 §4: expiry is checked here too, where it says SHOULD.
@@ -138,10 +138,12 @@ impl Shard {
                 "session expiry interval was 0 and may not be raised",
             ));
         }
-        let will = match disconnect.reason_code {
-            // MQTT-3.14.4-3.
-            ReasonCode::Success => WillFate::Discard,
-            _ => WillFate::Publish,
+        // MQTT-3.14.4-3: a normal disconnection discards the Will.
+        let normal = disconnect.reason_code == ReasonCode::Success;
+        let will = if normal {
+            WillFate::Discard
+        } else {
+            WillFate::Publish
         };
         self.end(key, will, now);
         Ok(())

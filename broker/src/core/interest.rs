@@ -12,6 +12,7 @@ pub(crate) struct Waiting {
     /// Tells a session from a later one in the same place.
     pub(crate) client_identifier: Box<str>,
     pub(crate) packet_identifier: PacketIdentifier,
+    pub(crate) subscription_identifier: Option<u32>,
     pub(crate) reason_codes: Vec<ReasonCode>,
     /// Retained messages as they were when the subscription was made.
     pub(crate) retained: Vec<RetainedDelivery>,
@@ -96,6 +97,7 @@ impl Waiting {
             session,
             client_identifier: client_identifier.into(),
             packet_identifier,
+            subscription_identifier: None,
             reason_codes: Vec::new(),
             retained: Vec::new(),
             acknowledgements_due: 0,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
-    Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Sender,
+    Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Sender, TopicName,
 };
 
 /// A message with what the broker must know about its publisher. Cheap to share.
@@ -54,6 +54,13 @@ impl Message {
             Ok(Some((Packet::Publish(publish), _))) => publish,
             _ => unreachable!("the frame was encoded by Message::new"),
         }
+    }
+
+    /// Its Topic Name.
+    pub(crate) fn topic(&self) -> TopicName<'_> {
+        self.publish()
+            .topic
+            .expect("a message is made with its topic resolved")
     }
 
     /// Seconds of its Message Expiry Interval that are left at `now_ms`: `Ok(None)` where it has none, `Err` where it has expired

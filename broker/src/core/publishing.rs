@@ -70,12 +70,11 @@ impl Shard {
             self.acknowledge(key, publish.delivery, ReasonCode::Success, None);
             return Ok(());
         }
-        let mut resolved = publish;
-        resolved.topic = Some(topic);
-        resolved.properties.topic_alias = None;
+        let token_expires_at = self.session(key).grant.expires_at();
+        let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
         match self
             .permit_and_route(key, topic)
-            .and_then(|route| self.publish(key, resolved, topic, &route, now))
+            .and_then(|route| self.publish(&forwarding, &route, now))
         {
             Ok(reason_code) => {
                 self.acknowledge(key, publish.delivery, reason_code, None);
@@ -139,21 +138,17 @@ impl Shard {
 
     fn publish(
         &mut self,
-        key: SessionKey,
-        publish: Publish<'_>,
-        topic: TopicName<'_>,
+        forwarding: &Forwarding<'_>,
         route: &Route,
         now: Now,
     ) -> Result<ReasonCode, NotPublished> {
-        let token_expires_at = self.sessions[key as usize].grant.expires_at();
-        let forwarding = Forwarding::new(publish, Some(key), token_expires_at, now);
-        let stamp = if publish.retain {
-            Some(self.stamp(&forwarding, topic, now)?)
+        let stamp = if forwarding.publish.retain {
+            Some(self.retain(forwarding, now)?)
         } else {
             None
         };
-        self.forward(&forwarding, &route.locals, now);
-        self.hand_to_shards(&forwarding, &route.shards, stamp);
+        self.forward(forwarding, &route.locals, now);
+        self.hand_to_shards(forwarding, &route.shards, stamp);
         let nobody = route.locals.is_empty() && route.shards.is_empty();
         Ok(if nobody {
             ReasonCode::NoMatchingSubscribers
@@ -162,22 +157,16 @@ impl Shard {
         })
     }
 
-    fn stamp(
-        &mut self,
-        forwarding: &Forwarding<'_>,
-        topic: TopicName<'_>,
-        now: Now,
-    ) -> Result<Stamp, NotPublished> {
+    fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
         let deletes = forwarding.publish.payload.is_empty();
         let stamp = self
             .retaining
-            .stamp(topic, deletes)
+            .stamp(forwarding.topic, deletes)
             .map_err(|_| NotPublished {
                 reason_code: ReasonCode::QuotaExceeded,
                 text: "the broker retains no more messages",
             })?;
-        self.retaining
-            .apply(topic, forwarding.message(), deletes, stamp, now);
+        self.retaining.apply(forwarding.message(), stamp, now);
         Ok(stamp)
     }
 
@@ -213,38 +202,21 @@ impl Shard {
         stamp: Option<Stamp>,
         now: Now,
     ) {
-        let publish = message.publish();
-        let Some(topic) = publish.topic else {
-            return;
-        };
         if let Some(stamp) = stamp {
-            self.retaining
-                .apply(topic, message, publish.payload.is_empty(), stamp, now);
+            self.retaining.apply(message, stamp, now);
         }
-        let route = self.router.route(topic);
-        self.forward(&Forwarding::of(message, publish, now), &route.locals, now);
+        let route = self.router.route(message.topic());
+        self.forward(&Forwarding::of(message, now), &route.locals, now);
     }
 
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
     pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
-        let mut publish = message.publish();
-        let Some(topic) = publish.topic else {
-            return;
-        };
-        let route = self.router.route(topic);
-        let mut forwarding = Forwarding::of(message, publish, now);
-        let stamp = if publish.retain {
-            self.stamp(&forwarding, topic, now).ok()
-        } else {
-            None
-        };
-        if publish.retain && stamp.is_none() {
-            tracing::warn!("a will is not retained: the broker retains no more messages");
-            publish.retain = false;
-            forwarding = Forwarding::new(publish, None, message.token_expires_at, now);
+        let route = self.router.route(message.topic());
+        if let Err(NotPublished { text, .. }) =
+            self.publish(&Forwarding::of(message, now), &route, now)
+        {
+            tracing::warn!(reason = text, "a will is not published");
         }
-        self.forward(&forwarding, &route.locals, now);
-        self.hand_to_shards(&forwarding, &route.shards, stamp);
     }
 
     fn acknowledge(

@@ -96,7 +96,7 @@ impl Shard {
                 .map_err(Close::from)
                 .and_then(|candidate| self.challenge(key, candidate.challenge(rs_nonce)));
             if let Err(close) = outcome {
-                self.close(key, close, now);
+                self.close(key, &close, now);
             }
         }
     }

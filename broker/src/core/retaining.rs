@@ -81,14 +81,9 @@ impl Retaining {
     }
 
     /// Keeps the message, or deletes what is there where its payload is empty (MQTT-3.3.1-6), unless something later is there.
-    pub(crate) fn apply(
-        &mut self,
-        topic: TopicName<'_>,
-        message: &Arc<Message>,
-        deletes: bool,
-        stamp: Stamp,
-        now: Now,
-    ) {
+    pub(crate) fn apply(&mut self, message: &Arc<Message>, stamp: Stamp, now: Now) {
+        let topic = message.topic();
+        let deletes = message.publish().payload.is_empty();
         self.clock = self.clock.max(stamp.counter);
         if self
             .entries

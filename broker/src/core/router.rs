@@ -68,7 +68,7 @@ pub(crate) struct Router {
 
 impl Router {
     /// The hash is keyed: topics are chosen by strangers, who must not be able to make them collide.
-    pub(crate) fn new(seed: HashSeed) -> Self {
+    pub(crate) fn new(seed: &HashSeed) -> Self {
         Self {
             subscriptions: Subscriptions::new(seed.clone()),
             routes: HashMap::with_hasher(seed.state()),
@@ -130,7 +130,7 @@ impl Router {
         for group in matches.chunk_by(|(one, _), (other, _)| one == other) {
             match group[0].0 {
                 Target::Session(session) => {
-                    route.locals.push(LocalSubscriber::merge(session, group))
+                    route.locals.push(LocalSubscriber::merge(session, group));
                 }
                 Target::Shard(shard) => route.shards.push(shard),
             }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     fn router() -> Router {
-        Router::new(HashSeed::from_words([1, 2, 3, 4]))
+        Router::new(&HashSeed::from_words([1, 2, 3, 4]))
     }
 
     fn filter(text: &str) -> TopicFilter {

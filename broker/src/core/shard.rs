@@ -9,18 +9,17 @@ use super::{
     hash_seed::HashSeed,
     interest::Interest,
     message::Message,
-    outbox::Outbox,
     reauthentication::Reauthentication,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, Target},
-    session::{Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
+    session::{Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     wheel::Wheel,
 };
 use crate::Limits;
 use slab::Slab;
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     num::{NonZeroU16, NonZeroU32},
     sync::Arc,
 };
@@ -28,7 +27,6 @@ use symbolon_ace_proto::{AUTHENTICATION_METHOD, UnixTime};
 use symbolon_mqtt_proto::{
     ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, TopicFilter,
     connack::ConnAckProperties,
-    delivery::{Incoming, Outgoing},
 };
 
 /// A reading of the clocks, taken once for a batch of packets.
@@ -125,7 +123,7 @@ impl Shard {
             admission: setup.admission,
             sessions: Slab::new(),
             by_client: HashMap::with_hasher(setup.seed.state()),
-            router: Router::new(setup.seed.clone()),
+            router: Router::new(&setup.seed),
             interest: Interest::new(setup.count - 1, &setup.seed),
             retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
             wheel,
@@ -141,56 +139,24 @@ impl Shard {
     /// taken over (MQTT-3.1.4-3).
     pub(crate) fn handle_admitted(
         &mut self,
-        admitted: Admitted,
+        admitted: &Admitted,
         assigned: bool,
         now: Now,
     ) -> SessionKey {
         if let Some(&other) = self.by_client.get(&admitted.introduction.client_identifier) {
             self.close(
                 other,
-                Close::new(
+                &Close::new(
                     ReasonCode::SessionTakenOver,
                     "session taken over by another connection",
                 ),
                 now,
             );
         }
-        let Admitted {
-            introduction,
-            grant,
-            extended_authentication,
-        } = admitted;
+        let introduction = &admitted.introduction;
         let keep_alive_secs =
             granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
-        let expires_at = grant.expires_at();
-        let session = Session {
-            client_identifier: introduction.client_identifier.clone(),
-            grant,
-            state: State::Live,
-            will: introduction.will,
-            subscriptions: BTreeSet::new(),
-            outgoing: Outgoing::new(introduction.receive_maximum),
-            incoming: Incoming::default(),
-            queue: VecDeque::new(),
-            last_publish: None,
-            reauthentication: Reauthentication::Idle,
-            link: Link {
-                version: introduction.version,
-                outbox: Outbox::default(),
-                dirty: false,
-                maximum_packet_size: introduction.maximum_packet_size,
-                problem_information: introduction.problem_information,
-                extended_authentication,
-                aliases: Vec::new(),
-                keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
-                last_packet_ms: now.ms,
-                keep_alive_timer: None,
-                expiry_timer: None,
-            },
-        };
-        let key = session_key(self.sessions.insert(session));
-        self.by_client
-            .insert(introduction.client_identifier.clone(), key);
+        let client_identifier = introduction.client_identifier.clone();
         let connack = ConnAckProperties {
             session_expiry_interval_secs: introduction.session_expiry_asked.then_some(0),
             receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
@@ -200,21 +166,25 @@ impl Shard {
             shared_subscription_available: Some(false),
             server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
                 .then_some(keep_alive_secs),
-            authentication_method: extended_authentication.then_some(AUTHENTICATION_METHOD),
+            authentication_method: admitted
+                .extended_authentication
+                .then_some(AUTHENTICATION_METHOD),
             ..ConnAckProperties::default()
         };
         let properties = match introduction.version {
             ProtocolVersion::V5 => connack,
             ProtocolVersion::V311 => ConnAckProperties::default(),
         };
-        self.send(
-            key,
-            &Packet::ConnAck(Box::new(ConnAck {
-                session_present: false,
-                reason_code: ReasonCode::Success,
-                properties,
-            })),
-        );
+        let connack = ConnAck {
+            session_present: false,
+            reason_code: ReasonCode::Success,
+            properties,
+        };
+        let session = Session::new(admitted, keep_alive_secs, now);
+        let expires_at = session.grant.expires_at();
+        let key = session_key(self.sessions.insert(session));
+        self.send(key, &Packet::ConnAck(Box::new(connack)));
+        self.by_client.insert(client_identifier, key);
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, expires_at, now);
         key
@@ -237,7 +207,7 @@ impl Shard {
             self.session_mut(key).will = None;
             self.close(
                 key,
-                Close::new(
+                &Close::new(
                     ReasonCode::ServerShuttingDown,
                     "the broker is shutting down",
                 ),
@@ -251,7 +221,7 @@ impl Shard {
         for message in batch {
             match message {
                 ShardMessage::Publish { message, stamp } => {
-                    self.handle_remote_publish(&message, stamp, now)
+                    self.handle_remote_publish(&message, stamp, now);
                 }
                 ShardMessage::Interested { filter, request } => {
                     self.router.subscribe(
@@ -265,7 +235,7 @@ impl Shard {
                     self.router.unsubscribe(&filter, Target::Shard(from));
                 }
                 ShardMessage::Acknowledged { request } => {
-                    self.handle_interest_acknowledged(request, now)
+                    self.handle_interest_acknowledged(request, now);
                 }
             }
         }
@@ -365,7 +335,7 @@ impl Shard {
     }
 
     /// Ends a session from our side: DISCONNECT with the reason in 5.0, silence in 3.1.1 (which has no server DISCONNECT).
-    pub(crate) fn close(&mut self, key: SessionKey, close: Close, now: Now) {
+    pub(crate) fn close(&mut self, key: SessionKey, close: &Close, now: Now) {
         let session = self.session_mut(key);
         if session.state == State::Ended {
             return;
@@ -420,7 +390,7 @@ impl Shard {
         if now.ms >= link.last_packet_ms + link.keep_alive_ms {
             self.close(
                 key,
-                Close::new(
+                &Close::new(
                     ReasonCode::KeepAliveTimeout,
                     "nothing came for one and a half keep alive intervals",
                 ),
@@ -435,7 +405,7 @@ impl Shard {
         self.session_mut(key).link.expiry_timer = None;
         let grant = &self.session(key).grant;
         if grant.is_expired(now.unix) {
-            self.close(key, Close::token_expired(), now);
+            self.close(key, &Close::token_expired(), now);
         } else {
             let expires_at = grant.expires_at();
             self.arm_expiry(key, expires_at, now);

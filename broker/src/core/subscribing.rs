@@ -37,19 +37,13 @@ impl Shard {
             &self.session(key).client_identifier,
             subscribe.packet_identifier,
         );
+        waiting.subscription_identifier = subscribe.subscription_identifier;
         let mut told = 0;
         for subscription in &subscribe.subscriptions {
             let reason_code = match self.judge_subscription(key, subscription) {
                 Err(refused) => refused,
                 Ok(granted) => {
-                    let identifier = subscribe.subscription_identifier;
-                    told += usize::from(self.subscribe(
-                        key,
-                        subscription,
-                        identifier,
-                        &mut waiting,
-                        now,
-                    ));
+                    told += usize::from(self.subscribe(key, subscription, &mut waiting, now));
                     granted
                 }
             };
@@ -97,12 +91,12 @@ impl Shard {
         &mut self,
         key: SessionKey,
         subscription: &Subscription,
-        subscription_identifier: Option<u32>,
         waiting: &mut Waiting,
         now: Now,
     ) -> bool {
         let filter = &subscription.filter;
         let maximum_qos = subscription.maximum_qos;
+        let subscription_identifier = waiting.subscription_identifier;
         let options = SubscriptionOptions {
             maximum_qos,
             no_local: subscription.no_local,

@@ -126,12 +126,11 @@ async fn arrive(
     acceptor: Option<&Acceptor>,
     place: Place,
 ) -> Result<(), ArrivalError> {
-    let channel = match acceptor {
-        Some(acceptor) => acceptor.accept(stream).await?,
-        None => {
-            stream.set_nodelay(true)?;
-            Channel::plain(stream)
-        }
+    let channel = if let Some(acceptor) = acceptor {
+        acceptor.accept(stream).await?
+    } else {
+        stream.set_nodelay(true)?;
+        Channel::plain(stream)
     };
     let mut doorstep = Doorstep {
         shard,

@@ -268,7 +268,7 @@ impl ShardHandle {
             }
         };
         let version = admitted.introduction.version;
-        let key = self.with_core(|core, now| core.handle_admitted(*admitted, assigned, now));
+        let key = self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now));
         let connection = Connection::new(Rc::clone(self), key, channel, version, unread);
         spawn_local(async move {
             connection.run().await;
