@@ -8,8 +8,8 @@ use symbolon_mqtt_proto::{ProtocolVersion, Qos};
 /// How long connecting may take in all, seconds, unless `--connect-timeout` says otherwise.
 const CONNECT_TIMEOUT_SECS: u64 = 10;
 
-/// The flags.
-#[derive(Clone, Debug, clap::Args)]
+/// The flags. No `Debug`: a password may be among them.
+#[derive(Clone, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of mosquitto's"

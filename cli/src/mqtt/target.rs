@@ -30,7 +30,6 @@ const SYSTEM_CA_FILES: [&str; 3] = [
 const MAX_CA_FILES: usize = 1024;
 
 /// Whom to connect to, as whom, and how: enough to connect again.
-#[derive(Debug)]
 pub(crate) struct Target {
     address: BrokerAddress,
     ca_pem: Option<String>,
@@ -50,7 +49,6 @@ pub(crate) struct Target {
     pub(crate) publish_properties: MessageProperties,
 }
 
-#[derive(Debug)]
 struct Device {
     profile: Profile,
     scope: Option<Scope>,
@@ -68,7 +66,7 @@ struct OwnedWill {
 }
 
 /// `-L`, taken apart.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Url {
     tls: bool,
     user_name: Option<String>,
@@ -85,7 +83,7 @@ impl Target {
         check_version(arguments, &properties)?;
         let device = device(arguments)?;
         let url = match &arguments.url {
-            Some(url) => parse_url(url).map_err(|error| usage(format!("-L {url}: {error}")))?,
+            Some(url) => parse_url(url).map_err(|error| usage(format!("-L: {error}")))?,
             None => Url::default(),
         };
         if device.is_some() && url.user_name.is_some() {
