@@ -53,15 +53,15 @@ fn merge(allowed: &[Allowed]) -> Vec<Allowed> {
     merged
 }
 
-/// As policies of a client.
+/// As policies of a client: one for each `--allow`, so that each can be removed by itself.
 pub(crate) fn policies(
     allowed: &[Allowed],
     client_id: &str,
     audience: &str,
     token_lifetime_secs: Option<u64>,
 ) -> Vec<Policy> {
-    merge(allowed)
-        .into_iter()
+    allowed
+        .iter()
         .map(|entry| Policy {
             id: 0,
             client_id: client_id.to_owned(),
@@ -114,12 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn publishing_and_subscribing_on_one_filter_is_one_policy() {
-        let allowed = ["pub:a/#", "sub:a/#", "sub:b"].map(|text| text.parse().unwrap());
+    fn each_allow_is_a_policy_of_its_own() {
+        let allowed = ["pub:a/#", "sub:a/#", "pubsub:b"].map(|text| text.parse().unwrap());
         let policies = policies(&allowed, "c", "aud", None);
-        assert_eq!(policies.len(), 2);
-        assert!(policies[0].publish && policies[0].subscribe);
-        assert!(!policies[1].publish && policies[1].subscribe);
+        let may: Vec<_> = policies.iter().map(|p| (p.publish, p.subscribe)).collect();
+        assert_eq!(may, [(true, false), (false, true), (true, true)]);
     }
 
     #[test]

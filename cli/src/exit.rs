@@ -101,6 +101,15 @@ impl Exit {
     }
 }
 
+/// Whether whoever read our output has gone: no failure of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
 /// The causes in one line, none said twice.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();

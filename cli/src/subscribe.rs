@@ -116,3 +116,179 @@ impl SubscribeArgs {
             .collect()
     }
 }
+
+/// Subscribes, prints, and connects again when the connection is lost.
+struct Subscriber<'a> {
+    arguments: &'a SubscribeArgs,
+    target: Target,
+    subscriptions: Vec<Subscription>,
+    printer: Printer,
+    received: u64,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    GoOn,
+    Done,
+}
+
+impl Subscriber<'_> {
+    async fn run(&mut self) -> anyhow::Result<()> {
+        let mut connection = self.target.connect().await?;
+        let deadline = self
+            .arguments
+            .timeout_secs
+            .map(|secs| Instant::now() + Duration::from_secs(secs));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let before = self.received;
+            match self.serve(connection, deadline).await {
+                Err(error) if target::is_worth_retrying(&error) && !error.is::<TimedOut>() => {
+                    tracing::warn!(error = crate::exit::one_line(&error), "connecting again");
+                }
+                ended => return ended,
+            }
+            if self.received > before {
+                pause = FIRST_PAUSE;
+            }
+            connection = self.connect_again(&mut pause, deadline).await?;
+        }
+    }
+
+    async fn connect_again(
+        &self,
+        pause: &mut Duration,
+        deadline: Option<Instant>,
+    ) -> anyhow::Result<Connection> {
+        loop {
+            sleep_or_time_out(*pause, deadline).await?;
+            *pause = (*pause * 2).min(LONGEST_PAUSE);
+            match self.target.connect().await {
+                Err(error) if target::is_worth_retrying(&error) => {
+                    tracing::warn!(error = crate::exit::one_line(&error), "connecting again");
+                }
+                connected => return connected,
+            }
+        }
+    }
+
+    /// One connection, to its end.
+    async fn serve(
+        &mut self,
+        mut connection: Connection,
+        deadline: Option<Instant>,
+    ) -> anyhow::Result<()> {
+        self.subscribe(&mut connection).await?;
+        let mut ended = Ok(());
+        if !self.arguments.exit_after_subscribing {
+            loop {
+                let step = tokio::select! {
+                    event = connection.next() => self.handle(event?, &mut connection).await?,
+                    () = until(deadline) => {
+                        ended = Err(TimedOut(" waiting for messages (-W)").into());
+                        Step::Done
+                    }
+                };
+                if step == Step::Done {
+                    break;
+                }
+            }
+        }
+        connection.disconnect(ReasonCode::Success).await?;
+        ended
+    }
+
+    async fn subscribe(&self, connection: &mut Connection) -> anyhow::Result<()> {
+        let answer = connection.subscribe(self.subscriptions.clone()).await?;
+        let mut refusal = None;
+        for (subscription, code) in self.subscriptions.iter().zip(&answer.reason_codes) {
+            let filter = subscription.filter.as_str();
+            let words = describe(*code, answer.reason_string);
+            tracing::debug!(filter, answer = words, "received SUBACK");
+            if code.is_failure() {
+                let line = format!("the broker refuses the subscription to {filter}: {words}");
+                if self.subscriptions.len() > 1 && !self.arguments.connect.quiet {
+                    eprintln!("symbolon: {line}");
+                }
+                refusal.get_or_insert(line);
+            }
+        }
+        match refusal {
+            Some(line) if answer.reason_codes.iter().all(|code| code.is_failure()) => {
+                Err(Refused(line).into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn handle(&mut self, event: Event, connection: &mut Connection) -> anyhow::Result<Step> {
+        match event {
+            Event::Message(message) => self.receive(&message, connection).await,
+            Event::Renewed => {
+                tracing::debug!("token renewed");
+                Ok(Step::GoOn)
+            }
+            Event::Published {
+                reason_code,
+                reason_string,
+                ..
+            } => {
+                if reason_code.is_failure() {
+                    let words = describe(reason_code, reason_string.as_deref());
+                    eprintln!("symbolon: the broker refuses to clear a retained message: {words}");
+                }
+                Ok(Step::GoOn)
+            }
+            _ => Ok(Step::GoOn),
+        }
+    }
+
+    async fn receive(
+        &mut self,
+        message: &Message,
+        connection: &mut Connection,
+    ) -> anyhow::Result<Step> {
+        tracing::debug!(topic = message.topic, qos = message.qos as u8, retain = message.retain, size_bytes = message.payload.len(), "received PUBLISH");
+        if self.arguments.retained_only && !message.retain {
+            return Ok(Step::Done);
+        }
+        if self.printer.is_filtered_out(message) {
+            return Ok(Step::GoOn);
+        }
+        if self.arguments.remove_retained && message.retain {
+            connection
+                .publish(Outgoing {
+                    topic: &message.topic,
+                    payload: &[],
+                    qos: Qos::AtLeastOnce,
+                    retain: true,
+                    properties: PublishProperties::default(),
+                })
+                .await?;
+        }
+        if !self.printer.wants(message)? {
+            return Ok(Step::GoOn);
+        }
+        self.printer.print(message)?;
+        self.received += 1;
+        Ok(match self.arguments.count {
+            Some(count) if self.received >= count => Step::Done,
+            Some(_) | None => Step::GoOn,
+        })
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_or_time_out(pause: Duration, deadline: Option<Instant>) -> anyhow::Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        () = until(deadline) => Err(TimedOut(" (-W)").into()),
+    }
+}
