@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`program`] | where the program is, running commands with a bound |
 //! | [`system`] | an authorization server and a broker in a temporary directory |
+//! | [`messages`] | a subscriber and the publisher it listens to |
 //! | [`peer`] | the foreign client in `python/` |
 
+pub mod messages;
 pub mod peer;
 pub mod program;
 pub mod system;
