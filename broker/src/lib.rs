@@ -1,5 +1,8 @@
 //! The MQTT broker that is the resource server of RFC 9431.
 
+#[doc(hidden)]
+pub mod core;
+
 use std::{net::SocketAddr, time::Duration};
 use symbolon_ace_proto::{Scope, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
