@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Scope,
-    json_object::{Object, present},
+    json_object::{Object, present, to_json},
 };
 
 /// The name of the User Property.
@@ -35,7 +35,7 @@ pub struct AsHint {
 impl AsHint {
     /// As the JSON object of the User Property's value.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("an object of strings is always JSON")
+        to_json(self)
     }
 
     /// From the User Property's value; unknown members are ignored.

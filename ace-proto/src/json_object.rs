@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
@@ -41,6 +41,12 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+/// As JSON text.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value)
+        .expect("what this crate writes has texts for member names, and nothing in it can fail")
 }
 
 /// The members of one object, each to be taken by name. Names are unique (RFC 7515 §4, RFC 7519 §4).

@@ -3,12 +3,15 @@
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    PopAlgorithm, PopError, PopSigner, base64url,
+    PopAlgorithm, PopError, PopSigner, SymmetricKey, base64url,
     json_object::{Members, Text},
 };
 
 /// Length of a signature of EdDSA and of ES256, bytes.
 pub(crate) const SIGNATURE_LENGTH: usize = 64;
+
+/// Length of the random part of a `jti` made here, bytes.
+const IDENTIFIER_LENGTH: usize = 16;
 
 /// A compact JWS taken into its parts, nothing verified.
 pub(crate) struct Compact<'a> {
@@ -101,13 +104,18 @@ impl Header<'_> {
     }
 }
 
+/// A fresh `jti` from the system's random source.
+pub(crate) fn random_identifier() -> Result<String, PopError> {
+    SymmetricKey::random(IDENTIFIER_LENGTH).map(|random| base64url::encode(random.as_bytes()))
+}
+
 /// The compact serialization of `payload` under `header`, both JSON texts.
-pub(crate) fn sign(header: &[u8], payload: &[u8], signer: &PopSigner) -> Result<String, PopError> {
+pub(crate) fn sign(header: &str, payload: &str, signer: &PopSigner) -> Result<String, PopError> {
     let length = (header.len() + payload.len() + SIGNATURE_LENGTH).div_ceil(3) * 4 + 4;
     let mut text = String::with_capacity(length);
-    base64url::encode_onto(&mut text, header);
+    base64url::encode_onto(&mut text, header.as_bytes());
     text.push('.');
-    base64url::encode_onto(&mut text, payload);
+    base64url::encode_onto(&mut text, payload.as_bytes());
     let signature = signer.sign(text.as_bytes())?;
     text.push('.');
     base64url::encode_onto(&mut text, &signature);

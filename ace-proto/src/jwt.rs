@@ -9,7 +9,7 @@ pub use signing_key::{SigningAlgorithm, SigningKey};
 use crate::{
     Claims, Confirmation, ScopeError, UnixTime,
     claims::Expected,
-    json_object::Members,
+    json_object::{Members, Text},
     jws::{Compact, Malformed},
 };
 
@@ -95,7 +95,7 @@ pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenE
     if header.typ.is_some() && !header.typ_is_one_of(&ACCEPTED_TYPES) {
         return Err(TokenError::WrongType);
     }
-    let kid = header.kid.as_ref().map(|kid| kid.as_str());
+    let kid = header.kid.as_ref().map(Text::as_str);
     let key = validation.keys.find(algorithm, kid)?;
     if !key.verifies(jws.signing_input.as_bytes(), &jws.signature) {
         return Err(TokenError::BadSignature);

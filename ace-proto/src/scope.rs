@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, mem::replace};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use symbolon_mqtt_proto::{TopicFilter, TopicName};
 
-use crate::base64url;
+use crate::{base64url, json_object::to_json};
 
 /// What may be done on a Topic Filter.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -88,7 +88,7 @@ impl Scope {
     /// As the JSON array, compact.
     pub fn to_json(&self) -> String {
         let wire: Vec<_> = self.0.iter().map(ScopeEntry::to_wire).collect();
-        serde_json::to_string(&wire).expect("arrays of strings are always JSON")
+        to_json(&wire)
     }
 
     /// From the `scope` of a JWT or of a JSON message: base64url of the JSON array (RFC 9431 §2.3).

@@ -7,6 +7,7 @@
 //! | [`connection`] | an MQTT 5.0 connection that proves possession and renews its token in time |
 
 pub mod connection;
+mod https;
 pub mod profile;
 pub mod token;
 

@@ -1,6 +1,10 @@
 //! A device profile: one JSON object, stable, documented in `docs/profile.md`.
 
-use symbolon_ace_proto::Jwk;
+use std::fmt;
+use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, PopSigner, Scope};
+
+/// The port of MQTT over TLS where [`Profile::broker`] names none.
+pub const DEFAULT_PORT: u16 = 8883;
 
 /// What a device needs to know to get a token and connect.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
@@ -25,8 +29,8 @@ pub struct Profile {
     pub scope: serde_json::Value,
 }
 
-/// How a device authenticates to the AS.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+/// How a device authenticates to the AS. `Debug` shows no secret.
+#[derive(Clone, serde::Deserialize, serde::Serialize)]
 #[serde(tag = "method")]
 pub enum ClientAuth {
     /// A shared secret in the Authorization header (RFC 6749 §2.3.1).
@@ -51,4 +55,214 @@ pub struct Pop {
     /// The private key; absent when the AS makes the key (HS256).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwk: Option<Box<Jwk>>,
+}
+
+/// Why a text is no profile. Never shows a secret.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Not JSON, or a member is missing or of the wrong type; where and what.
+    #[error("line {line}, column {column}: {problem}")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What.
+        problem: String,
+    },
+    /// A member has a value that cannot be; which, and what it should be.
+    #[error("{member}: {problem}")]
+    Member {
+        /// Its name, `a.b` for a nested one.
+        member: &'static str,
+        /// What it should be.
+        problem: String,
+    },
+}
+
+impl Profile {
+    /// Reads a profile and checks every member. Members it does not know are ignored.
+    pub fn from_json(json: &str) -> Result<Self, ProfileError> {
+        let profile: Self =
+            serde_json::from_str(json).map_err(|error| ProfileError::from_serde(&error))?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// As JSON for a file; it contains the device's secrets.
+    pub fn to_json_pretty(&self) -> String {
+        serde_json::to_string_pretty(self).expect("strings and JSON values always serialise")
+    }
+
+    /// Host and port of the broker; a host that is an IPv6 address comes without its brackets.
+    pub fn broker_address(&self) -> Result<(&str, u16), ProfileError> {
+        parse_broker(&self.broker).ok_or_else(|| {
+            member(
+                "broker",
+                "must be mqtts://host or mqtts://host:port, and nothing behind it",
+            )
+        })
+    }
+
+    /// The scope it may ask for.
+    pub fn parsed_scope(&self) -> Result<Scope, ProfileError> {
+        Scope::from_json(&self.scope.to_string()).map_err(|error| member("scope", error))
+    }
+
+    /// How it proves possession.
+    pub fn pop_algorithm(&self) -> Result<PopAlgorithm, ProfileError> {
+        match self.pop.alg.as_str() {
+            "HS256" => Ok(PopAlgorithm::Hs256),
+            "EdDSA" => Ok(PopAlgorithm::EdDsa),
+            "ES256" => Ok(PopAlgorithm::Es256),
+            _ => Err(member("pop.alg", "must be HS256, EdDSA or ES256")),
+        }
+    }
+
+    /// The key that proves possession; `None` where the AS makes it with each token.
+    pub fn pop_signer(&self) -> Result<Option<PopSigner>, ProfileError> {
+        let algorithm = self.pop_algorithm()?;
+        match (&self.pop.jwk, algorithm) {
+            (None, PopAlgorithm::Hs256) => Ok(None),
+            (Some(_), PopAlgorithm::Hs256) => Err(member(
+                "pop.jwk",
+                "must be absent for HS256: the authorization server makes the key",
+            )),
+            (None, PopAlgorithm::EdDsa | PopAlgorithm::Es256) => Err(member(
+                "pop.jwk",
+                "is missing: EdDSA and ES256 need a private key",
+            )),
+            (Some(jwk), PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
+                let signer = private_key("pop.jwk", jwk)?;
+                if signer.algorithm() != algorithm {
+                    return Err(member("pop.jwk", "is not a key for pop.alg"));
+                }
+                Ok(Some(signer))
+            }
+        }
+    }
+
+    /// The key that signs client assertions; `None` where a secret authenticates the device.
+    pub fn assertion_signer(&self) -> Result<Option<PopSigner>, ProfileError> {
+        match &self.client_auth {
+            ClientAuth::Secret { .. } => Ok(None),
+            ClientAuth::Key { jwk } => {
+                let signer = private_key("client_auth.jwk", jwk)?;
+                if signer.algorithm() == PopAlgorithm::Hs256 {
+                    return Err(member("client_auth.jwk", "must be an asymmetric key"));
+                }
+                Ok(Some(signer))
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), ProfileError> {
+        for (name, value) in [
+            ("client_id", &self.client_id),
+            ("issuer", &self.issuer),
+            ("audience", &self.audience),
+        ] {
+            if value.is_empty() {
+                return Err(member(name, "must not be empty"));
+            }
+        }
+        if !self.token_endpoint.starts_with("https://") {
+            return Err(member("token_endpoint", "must be an https URL"));
+        }
+        if !self.ca.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(member(
+                "ca",
+                "must be the text of a PEM file with certificates",
+            ));
+        }
+        if let ClientAuth::Secret { secret } = &self.client_auth
+            && secret.is_empty()
+        {
+            return Err(member("client_auth.secret", "must not be empty"));
+        }
+        self.broker_address()?;
+        self.parsed_scope()?;
+        self.pop_signer()?;
+        self.assertion_signer()?;
+        Ok(())
+    }
+}
+
+fn member(member: &'static str, problem: impl ToString) -> ProfileError {
+    ProfileError::Member {
+        member,
+        problem: problem.to_string(),
+    }
+}
+
+fn private_key(name: &'static str, jwk: &Jwk) -> Result<PopSigner, ProfileError> {
+    PopSigner::from_jwk(jwk).map_err(|_error| {
+        let problem = if PopKey::from_jwk(jwk).is_ok() {
+            "is a public key; the private one is needed"
+        } else {
+            "is not an Ed25519 or P-256 private key"
+        };
+        member(name, problem)
+    })
+}
+
+fn parse_broker(url: &str) -> Option<(&str, u16)> {
+    let authority = url.strip_prefix("mqtts://")?;
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.contains(['/', '?', '#', '@']) {
+        return None;
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']')?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return None,
+            }
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let port = match port {
+        // parse() would take "+1" too.
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
+        Some(_) => return None,
+        None => DEFAULT_PORT,
+    };
+    (!host.is_empty() && port != 0).then_some((host, port))
+}
+
+impl ProfileError {
+    /// serde quotes the value it did not expect, and here that may be a secret in the wrong place: only what was expected is told.
+    fn from_serde(error: &serde_json::Error) -> Self {
+        let message = error.to_string();
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(before, _)| before);
+        let quotes_a_value =
+            message.starts_with("invalid type") || message.starts_with("invalid value");
+        let problem = match message.rsplit_once(", expected ") {
+            Some((_, expected)) if quotes_a_value => format!("expected {expected}"),
+            None if quotes_a_value => "value of the wrong type".to_owned(),
+            Some(_) | None => message.to_owned(),
+        };
+        Self::Json {
+            line: error.line(),
+            column: error.column(),
+            problem,
+        }
+    }
+}
+
+impl fmt::Debug for ClientAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret { .. } => f.write_str("Secret(..)"),
+            Self::Key { jwk } => f.debug_struct("Key").field("jwk", jwk).finish(),
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! What an authorization server signs with.
 
-use crate::{Claims, Confirmation, Jwk, PopAlgorithm, PopError, PopSigner, base64url, jws};
+use crate::{
+    Claims, Confirmation, Jwk, PopAlgorithm, PopError, PopSigner, base64url, json_object::to_json,
+    jws,
+};
 
 /// The algorithms an authorization server signs with.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -77,7 +80,6 @@ impl SigningKey {
             "kid": self.kid,
             "typ": "at+jwt",
         });
-        let claims = serde_json::to_vec(claims).expect("claims are texts and numbers: always JSON");
-        jws::sign(header.to_string().as_bytes(), &claims, &self.signer)
+        jws::sign(&header.to_string(), &to_json(claims), &self.signer)
     }
 }

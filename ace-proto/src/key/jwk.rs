@@ -6,7 +6,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::PopAlgorithm;
 use crate::{
     base64url,
-    json_object::{Object, present},
+    json_object::{Object, present, to_json},
 };
 
 /// A JSON Web Key (RFC 7517), public, private or symmetric. `Debug` shows no secret member; secret members are wiped when dropped.
@@ -164,8 +164,7 @@ impl Jwk {
 
     /// As JSON text, wiped when dropped since it may hold a secret.
     pub fn to_json(&self) -> Zeroizing<String> {
-        let json = serde_json::to_string(self);
-        Zeroizing::new(json.expect("strings and lists of strings are always JSON"))
+        Zeroizing::new(to_json(self))
     }
 
     pub(super) fn k(&self) -> Option<&str> {

@@ -23,7 +23,7 @@ pub struct PopSigner {
 
 /// The secret in the form that the cryptographic library takes.
 enum Pair {
-    Hs256(hmac::Key),
+    Hs256(Box<hmac::Key>),
     Ed25519(Ed25519KeyPair),
     Es256(EcdsaKeyPair),
 }
@@ -86,7 +86,10 @@ impl PopSigner {
 
     fn hs256(secret: SymmetricKey) -> Self {
         Self {
-            pair: Pair::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
+            pair: Pair::Hs256(Box::new(hmac::Key::new(
+                hmac::HMAC_SHA256,
+                secret.as_bytes(),
+            ))),
             verifying_key: PopKey::Hs256(secret.clone()),
             secret,
         }

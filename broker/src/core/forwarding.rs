@@ -4,12 +4,14 @@ use super::{
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
-    session::{Queued, Session, SessionKey},
-    shard::{Now, Shard, State},
+    session::{Queued, Session, SessionKey, State},
+    shard::{Close, Now, Shard},
 };
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
-use symbolon_mqtt_proto::{Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, property::PropertyBuffer};
+use symbolon_mqtt_proto::{
+    Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, property::PropertyBuffer,
+};
 
 /// A message on its way to the clients of this shard.
 pub(crate) struct Forwarding<'a> {
@@ -48,8 +50,19 @@ enum Forwarded {
 }
 
 impl<'a> Forwarding<'a> {
-    pub(crate) fn new(publish: Publish<'a>, origin: Option<SessionKey>, token_expires_at: Option<UnixTime>, now: Now) -> Self {
-        Self { publish, origin, token_expires_at, received_ms: now.ms, message: OnceCell::new() }
+    pub(crate) fn new(
+        publish: Publish<'a>,
+        origin: Option<SessionKey>,
+        token_expires_at: Option<UnixTime>,
+        now: Now,
+    ) -> Self {
+        Self {
+            publish,
+            origin,
+            token_expires_at,
+            received_ms: now.ms,
+            message: OnceCell::new(),
+        }
     }
 
     /// A message that is shared already.
@@ -61,14 +74,20 @@ impl<'a> Forwarding<'a> {
 
     /// The message, owned and shared.
     pub(crate) fn message(&self) -> &Arc<Message> {
-        self.message.get_or_init(|| Message::new(&self.publish, self.received_ms, self.token_expires_at))
+        self.message
+            .get_or_init(|| Message::new(&self.publish, self.received_ms, self.token_expires_at))
     }
 }
 
 impl Shard {
     /// Delivers to the clients of this shard. One whose token has expired gets nothing and is disconnected, never silently passed over
     /// (RFC 9431 §3.2).
-    pub(super) fn forward(&mut self, forwarding: &Forwarding<'_>, subscribers: &[LocalSubscriber], now: Now) {
+    pub(super) fn forward(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        subscribers: &[LocalSubscriber],
+        now: Now,
+    ) {
         self.frames.clear();
         let mut expired: Vec<SessionKey> = Vec::new();
         for subscriber in subscribers {
@@ -80,9 +99,15 @@ impl Shard {
                 expired.push(subscriber.session);
                 continue;
             }
-            let qos = subscriber.maximum_qos.min(forwarding.publish.delivery.qos());
+            let qos = subscriber
+                .maximum_qos
+                .min(forwarding.publish.delivery.qos());
             let retain = subscriber.retain_as_published && forwarding.publish.retain;
-            let layout = Layout { version: session.link.version, qos, retain };
+            let layout = Layout {
+                version: session.link.version,
+                qos,
+                retain,
+            };
             let single = subscribers.len() == 1;
             let frames = (!single).then_some(&mut self.frames);
             let identifiers = &subscriber.subscription_identifiers;
@@ -95,7 +120,7 @@ impl Shard {
             }
         }
         for key in expired {
-            self.close(key, super::shard::Close::token_expired(), now);
+            self.close(key, Close::token_expired(), now);
         }
     }
 
@@ -119,10 +144,21 @@ impl Shard {
     }
 
     /// A retained message for a new subscription: RETAIN is set (MQTT-3.3.1-8).
-    pub(super) fn send_retained(&mut self, key: SessionKey, message: &Arc<Message>, maximum_qos: Qos, identifier: Option<u32>) {
+    pub(super) fn send_retained(
+        &mut self,
+        key: SessionKey,
+        message: &Arc<Message>,
+        maximum_qos: Qos,
+        identifier: Option<u32>,
+    ) {
         let qos = message.publish().delivery.qos().min(maximum_qos);
         let subscription_identifiers: Rc<[u32]> = identifier.into_iter().collect();
-        let queued = Queued { message: Arc::clone(message), qos, retain: true, subscription_identifiers };
+        let queued = Queued {
+            message: Arc::clone(message),
+            qos,
+            retain: true,
+            subscription_identifiers,
+        };
         let limit = self.limits.queued_messages;
         let session = self.session_mut(key);
         if session.queue.len() < limit {
@@ -164,7 +200,13 @@ impl Session {
         let Ok(identifier) = self.outgoing.handle_send(layout.qos, ()) else {
             return Forwarded::Dropped;
         };
-        let forwarded = self.append(forwarding, layout, subscription_identifiers, Some(identifier), frames);
+        let forwarded = self.append(
+            forwarding,
+            layout,
+            subscription_identifiers,
+            Some(identifier),
+            frames,
+        );
         if forwarded == Forwarded::Dropped {
             self.abandon(layout.qos, identifier);
         }
@@ -192,7 +234,13 @@ impl Session {
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
             let message = forwarding.message();
-            return self.append_shared(message, &message.publish(), layout, subscription_identifiers, identifier);
+            return self.append_shared(
+                message,
+                &message.publish(),
+                layout,
+                subscription_identifiers,
+                identifier,
+            );
         }
         let out = self.link.outbox.tail();
         let start = out.len();
@@ -210,14 +258,16 @@ impl Session {
                 }
             }
             Some(_) | None => {
-                let encoded = with_identifiers(subscription_identifiers, layout.version, |identifiers| {
-                    let mut own = *publish;
-                    own.duplicate = false;
-                    own.delivery = delivery(layout.qos, identifier);
-                    own.retain = layout.retain;
-                    own.properties.subscription_identifiers = identifiers.subscription_identifiers();
-                    own.encode(layout.version, out)
-                });
+                let encoded =
+                    with_identifiers(subscription_identifiers, layout.version, |identifiers| {
+                        let mut own = *publish;
+                        own.duplicate = false;
+                        own.delivery = delivery(layout.qos, identifier);
+                        own.retain = layout.retain;
+                        own.properties.subscription_identifiers =
+                            identifiers.subscription_identifiers();
+                        own.encode(layout.version, out)
+                    });
                 if encoded.is_err() || out.len() - start > maximum {
                     out.truncate(start);
                     return Forwarded::Dropped;
@@ -243,7 +293,7 @@ impl Session {
             own.delivery = delivery(layout.qos, identifier);
             own.retain = layout.retain;
             own.properties.subscription_identifiers = identifiers.subscription_identifiers();
-            own.encode_head(layout.version, out)
+            own.encode_without_payload(layout.version, out)
         });
         let size = out.len() - start + publish.payload.len();
         if encoded.is_err() || size > self.link.maximum_packet_size as usize {
@@ -263,13 +313,24 @@ impl Session {
         publish.properties.message_expiry_interval_secs = left_secs;
         let identifier = match queued.qos {
             Qos::AtMostOnce => None,
-            qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ()) {
+            qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ())
+            {
                 Ok(identifier) => Some(identifier),
                 Err(()) => return false,
             },
         };
-        let layout = Layout { version: self.link.version, qos: queued.qos, retain: queued.retain };
-        let forwarded = self.append_shared(&queued.message, &publish, layout, &queued.subscription_identifiers, identifier);
+        let layout = Layout {
+            version: self.link.version,
+            qos: queued.qos,
+            retain: queued.retain,
+        };
+        let forwarded = self.append_shared(
+            &queued.message,
+            &publish,
+            layout,
+            &queued.subscription_identifiers,
+            identifier,
+        );
         if let (Forwarded::Dropped, Some(identifier)) = (forwarded, identifier) {
             self.abandon(queued.qos, identifier);
         }
@@ -294,7 +355,10 @@ impl Frames {
             own.duplicate = false;
             own.delivery = delivery(layout.qos, Some(PacketIdentifier::MIN));
             own.retain = layout.retain;
-            let offset = own.encode(layout.version, &mut self.bytes).ok()?.map(|offset| offset - start);
+            let offset = own
+                .encode(layout.version, &mut self.bytes)
+                .ok()?
+                .map(|offset| offset - start);
             let range = start..self.bytes.len();
             self.layouts.push((layout, range.clone(), offset));
             (range, offset)
@@ -312,11 +376,17 @@ fn delivery(qos: Qos, identifier: Option<PacketIdentifier>) -> Delivery {
 }
 
 /// Calls `encode` with the Subscription Identifiers in wire form; 3.1.1 has none.
-fn with_identifiers<T>(identifiers: &[u32], version: ProtocolVersion, encode: impl FnOnce(&PropertyBuffer) -> T) -> T {
+fn with_identifiers<T>(
+    identifiers: &[u32],
+    version: ProtocolVersion,
+    encode: impl FnOnce(&PropertyBuffer) -> T,
+) -> T {
     let mut buffer = PropertyBuffer::default();
     if version == ProtocolVersion::V5 {
         for identifier in identifiers {
-            buffer.push_subscription_identifier(*identifier).expect("it was checked when its SUBSCRIBE was decoded");
+            buffer
+                .push_subscription_identifier(*identifier)
+                .expect("it was checked when its SUBSCRIBE was decoded");
         }
     }
     encode(&buffer)

@@ -1,7 +1,7 @@
 //! Which Topic Filters this shard's clients hold, counted, so that other shards hear of the first and of the last; and the requests that
 //! wait until every other shard has heard.
 
-use super::{session::SessionKey, subscribing::RetainedDelivery};
+use super::{hash_seed::HashSeed, session::SessionKey, subscribing::RetainedDelivery};
 use std::collections::HashMap;
 use symbolon_mqtt_proto::{PacketIdentifier, ReasonCode, TopicFilter};
 
@@ -28,11 +28,11 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    pub(crate) fn new(other_shards: u16, hasher: ahash::RandomState) -> Self {
+    pub(crate) fn new(other_shards: u16, seed: &HashSeed) -> Self {
         Self {
             other_shards: usize::from(other_shards),
-            counts: HashMap::with_hasher(hasher.clone()),
-            waiting: HashMap::with_hasher(hasher),
+            counts: HashMap::with_hasher(seed.state()),
+            waiting: HashMap::with_hasher(seed.state()),
             next_request: 0,
         }
     }
@@ -87,7 +87,11 @@ impl Interest {
 }
 
 impl Waiting {
-    pub(crate) fn new(session: SessionKey, client_identifier: &str, packet_identifier: PacketIdentifier) -> Self {
+    pub(crate) fn new(
+        session: SessionKey,
+        client_identifier: &str,
+        packet_identifier: PacketIdentifier,
+    ) -> Self {
         Self {
             session,
             client_identifier: client_identifier.into(),

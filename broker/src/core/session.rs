@@ -1,14 +1,15 @@
 //! What the broker knows of one connected client.
 
 use super::{
-    grant::Grant,
-    message::Message,
-    outbox::Outbox,
-    reauthentication::Reauthentication,
-    router::Route,
-    wheel::TimerKey,
+    grant::Grant, message::Message, outbox::Outbox, reauthentication::Reauthentication,
+    router::Route, wheel::TimerKey,
 };
-use std::{collections::{BTreeSet, VecDeque}, num::NonZeroU16, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroU16,
+    rc::Rc,
+    sync::Arc,
+};
 use symbolon_mqtt_proto::{
     ProtocolVersion, Qos, TopicFilter,
     delivery::{Incoming, Outgoing},

@@ -6,6 +6,7 @@
 use super::{
     admission::{Admission, Admitted, Refusal},
     forwarding::Frames,
+    hash_seed::HashSeed,
     interest::Interest,
     message::Message,
     outbox::Outbox,
@@ -17,7 +18,12 @@ use super::{
 };
 use crate::Limits;
 use slab::Slab;
-use std::{borrow::Cow, collections::{BTreeSet, HashMap, VecDeque}, num::{NonZeroU16, NonZeroU32}, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, VecDeque},
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, UnixTime};
 use symbolon_mqtt_proto::{
     ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, TopicFilter,
@@ -38,7 +44,10 @@ pub(crate) struct Now {
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
     /// Deliver to your clients; with a stamp, retain it too.
-    Publish { message: Arc<Message>, stamp: Option<Stamp> },
+    Publish {
+        message: Arc<Message>,
+        stamp: Option<Stamp>,
+    },
     /// A client of mine has the first subscription to this filter. Acknowledge once it is in place.
     Interested { filter: TopicFilter, request: u64 },
     /// No client of mine has this filter any more.
@@ -98,7 +107,7 @@ pub(crate) struct ShardSetup {
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
     /// Keyed with a secret: client identifiers and topics are chosen by strangers.
-    pub(crate) hasher: ahash::RandomState,
+    pub(crate) seed: HashSeed,
 }
 
 /// While this many messages wait for one other shard, clients of this one are not read from.
@@ -115,10 +124,10 @@ impl Shard {
             limits: setup.limits,
             admission: setup.admission,
             sessions: Slab::new(),
-            by_client: HashMap::with_hasher(setup.hasher.clone()),
-            router: Router::new(setup.hasher.clone()),
-            interest: Interest::new(setup.count - 1, setup.hasher.clone()),
-            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.hasher),
+            by_client: HashMap::with_hasher(setup.seed.state()),
+            router: Router::new(setup.seed.clone()),
+            interest: Interest::new(setup.count - 1, &setup.seed),
+            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
             wheel,
             dirty: Vec::new(),
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
@@ -130,12 +139,29 @@ impl Shard {
 
     /// A client was admitted and its connection is here. Answers CONNACK; a client of the same identifier is told that its session is
     /// taken over (MQTT-3.1.4-3).
-    pub(crate) fn handle_admitted(&mut self, admitted: Admitted, assigned: bool, now: Now) -> SessionKey {
+    pub(crate) fn handle_admitted(
+        &mut self,
+        admitted: Admitted,
+        assigned: bool,
+        now: Now,
+    ) -> SessionKey {
         if let Some(&other) = self.by_client.get(&admitted.introduction.client_identifier) {
-            self.close(other, Close::new(ReasonCode::SessionTakenOver, "session taken over by another connection"), now);
+            self.close(
+                other,
+                Close::new(
+                    ReasonCode::SessionTakenOver,
+                    "session taken over by another connection",
+                ),
+                now,
+            );
         }
-        let Admitted { introduction, grant, extended_authentication } = admitted;
-        let keep_alive_secs = granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
+        let Admitted {
+            introduction,
+            grant,
+            extended_authentication,
+        } = admitted;
+        let keep_alive_secs =
+            granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
         let expires_at = grant.expires_at();
         let session = Session {
             client_identifier: introduction.client_identifier.clone(),
@@ -163,7 +189,8 @@ impl Shard {
             },
         };
         let key = session_key(self.sessions.insert(session));
-        self.by_client.insert(introduction.client_identifier.clone(), key);
+        self.by_client
+            .insert(introduction.client_identifier.clone(), key);
         let connack = ConnAckProperties {
             session_expiry_interval_secs: introduction.session_expiry_asked.then_some(0),
             receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
@@ -171,7 +198,8 @@ impl Shard {
             topic_alias_maximum: Some(TOPIC_ALIAS_MAXIMUM),
             assigned_client_identifier: assigned.then_some(&introduction.client_identifier),
             shared_subscription_available: Some(false),
-            server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs).then_some(keep_alive_secs),
+            server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
+                .then_some(keep_alive_secs),
             authentication_method: extended_authentication.then_some(AUTHENTICATION_METHOD),
             ..ConnAckProperties::default()
         };
@@ -181,7 +209,11 @@ impl Shard {
         };
         self.send(
             key,
-            &Packet::ConnAck(Box::new(ConnAck { session_present: false, reason_code: ReasonCode::Success, properties })),
+            &Packet::ConnAck(Box::new(ConnAck {
+                session_present: false,
+                reason_code: ReasonCode::Success,
+                properties,
+            })),
         );
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, expires_at, now);
@@ -196,10 +228,21 @@ impl Shard {
 
     /// The broker is shutting down.
     pub(crate) fn handle_shutdown(&mut self, now: Now) {
-        let live: Vec<SessionKey> = self.sessions.iter().map(|(index, _)| session_key(index)).collect();
+        let live: Vec<SessionKey> = self
+            .sessions
+            .iter()
+            .map(|(index, _)| session_key(index))
+            .collect();
         for key in live {
             self.session_mut(key).will = None;
-            self.close(key, Close::new(ReasonCode::ServerShuttingDown, "the broker is shutting down"), now);
+            self.close(
+                key,
+                Close::new(
+                    ReasonCode::ServerShuttingDown,
+                    "the broker is shutting down",
+                ),
+                now,
+            );
         }
     }
 
@@ -207,15 +250,23 @@ impl Shard {
     pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
         for message in batch {
             match message {
-                ShardMessage::Publish { message, stamp } => self.handle_remote_publish(&message, stamp, now),
+                ShardMessage::Publish { message, stamp } => {
+                    self.handle_remote_publish(&message, stamp, now)
+                }
                 ShardMessage::Interested { filter, request } => {
-                    self.router.subscribe(&filter, Target::Shard(from), super::router::SubscriptionOptions::INTEREST);
+                    self.router.subscribe(
+                        &filter,
+                        Target::Shard(from),
+                        super::router::SubscriptionOptions::INTEREST,
+                    );
                     self.outbound[usize::from(from)].push(ShardMessage::Acknowledged { request });
                 }
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
                 }
-                ShardMessage::Acknowledged { request } => self.handle_interest_acknowledged(request, now),
+                ShardMessage::Acknowledged { request } => {
+                    self.handle_interest_acknowledged(request, now)
+                }
             }
         }
     }
@@ -266,7 +317,9 @@ impl Shard {
 
     /// Whether clients should not be read from now, because another shard does not keep up.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outbound.iter().any(|waiting| waiting.len() >= CONGESTED_FROM)
+        self.outbound
+            .iter()
+            .any(|waiting| waiting.len() >= CONGESTED_FROM)
     }
 
     /// Clients connected.
@@ -294,7 +347,9 @@ impl Shard {
         let out = link.outbox.tail();
         let start = out.len();
         let version = link.version;
-        if packet.encode(version, out).is_err() || out.len() - start > link.maximum_packet_size as usize {
+        if packet.encode(version, out).is_err()
+            || out.len() - start > link.maximum_packet_size as usize
+        {
             out.truncate(start);
             tracing::debug!(packet = ?packet.packet_type(), "packet left out: too large for the client");
         }
@@ -318,7 +373,10 @@ impl Shard {
         tracing::debug!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "disconnecting");
         match session.link.version {
             ProtocolVersion::V5 => {
-                self.send(key, &Packet::Disconnect(Disconnect::new(close.reason_code, Some(&close.text))));
+                self.send(
+                    key,
+                    &Packet::Disconnect(Disconnect::new(close.reason_code, Some(&close.text))),
+                );
             }
             ProtocolVersion::V311 => self.mark_dirty(key),
         }
@@ -333,7 +391,10 @@ impl Shard {
         }
         session.state = State::Ended;
         let link = &mut session.link;
-        for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()].into_iter().flatten() {
+        for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()]
+            .into_iter()
+            .flatten()
+        {
             self.wheel.cancel(timer);
         }
         session.queue.clear();
@@ -357,7 +418,14 @@ impl Shard {
         let link = &mut self.session_mut(key).link;
         link.keep_alive_timer = None;
         if now.ms >= link.last_packet_ms + link.keep_alive_ms {
-            self.close(key, Close::new(ReasonCode::KeepAliveTimeout, "nothing came for one and a half keep alive intervals"), now);
+            self.close(
+                key,
+                Close::new(
+                    ReasonCode::KeepAliveTimeout,
+                    "nothing came for one and a half keep alive intervals",
+                ),
+                now,
+            );
         } else {
             self.arm_keep_alive(key, now);
         }
@@ -391,7 +459,9 @@ impl Shard {
         if let Some(expires_at) = expires_at {
             // A wall clock set back must not let a token live: look at least once an hour.
             let wait_ms = now.unix.secs_until(expires_at).min(3_600) * 1_000;
-            let timer = self.wheel.insert(now.ms + wait_ms.max(1), Timer::TokenExpiry(key));
+            let timer = self
+                .wheel
+                .insert(now.ms + wait_ms.max(1), Timer::TokenExpiry(key));
             self.session_mut(key).link.expiry_timer = Some(timer);
         }
     }
@@ -399,7 +469,10 @@ impl Shard {
 
 impl Close {
     pub(crate) fn new(reason_code: ReasonCode, text: &'static str) -> Self {
-        Self { reason_code, text: text.into() }
+        Self {
+            reason_code,
+            text: text.into(),
+        }
     }
 
     pub(crate) fn token_expired() -> Self {
@@ -409,7 +482,10 @@ impl Close {
 
 impl From<Refusal> for Close {
     fn from(refusal: Refusal) -> Self {
-        Self { reason_code: refusal.reason_code(), text: refusal.text() }
+        Self {
+            reason_code: refusal.reason_code(),
+            text: refusal.text(),
+        }
     }
 }
 
