@@ -16,12 +16,13 @@ const NOT_IN_CORE: [&str; 6] = [
     "SystemTime::now",
 ];
 const NOT_A_NAME: [&str; 4] = ["utils", "common", "helpers", "types"];
-/// Where the TLS engine may be named: in one file of `tls`, and where the authorization server serves HTTPS.
-const NAMES_THE_ENGINE: [&str; 4] = [
+/// Where the TLS engine may be named: in one file of `tls`, and where HTTPS is served and asked for.
+const NAMES_THE_ENGINE: [&str; 5] = [
     "tls/src/engine.rs",
     "auth-server/src/lib.rs",
     "auth-server/src/listener.rs",
     "auth-server/src/tls.rs",
+    "client/src/https.rs",
 ];
 
 /// Every Rust file of the project with its text, by path from the root.
