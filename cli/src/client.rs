@@ -153,7 +153,14 @@ impl ClientCommand {
                     name,
                     directory,
                     output,
-                } => show(&registry::open(&directory.settings()?).await?, &name, output).await,
+                } => {
+                    show(
+                        &registry::open(&directory.settings()?).await?,
+                        &name,
+                        output,
+                    )
+                    .await
+                }
                 Self::Remove { name, directory } => {
                     let store = registry::open(&directory.settings()?).await?;
                     store.remove_client(&name).await?;
@@ -197,7 +204,11 @@ impl AddArgs {
         if self.output.is_json() {
             return output::print_json(&profile);
         }
-        println!("registered {}; its profile is {}", self.name, file.display());
+        println!(
+            "registered {}; its profile is {}",
+            self.name,
+            file.display()
+        );
         Ok(())
     }
 }
@@ -223,8 +234,7 @@ pub(crate) async fn register(
         PopName::Hs256 => None,
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
-    let (authentication, client_auth) =
-        credentials(client.authentication, pop_key.as_ref())?;
+    let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
     let policies = allow::policies(
         client.allow,
         client.name,
@@ -328,7 +338,10 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
         let own = policies
             .iter()
             .filter(|policy| policy.client_id == client.client_id);
-        shown.push(ShownClient::new(&client, own.map(ShownPolicy::from).collect()));
+        shown.push(ShownClient::new(
+            &client,
+            own.map(ShownPolicy::from).collect(),
+        ));
     }
     if output.is_json() {
         return output::print_json(&shown);
@@ -344,7 +357,10 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    output::print_table(&["CLIENT", "AUTHENTICATION", "PROOF KEY", "POLICIES"], &rows)
+    output::print_table(
+        &["CLIENT", "AUTHENTICATION", "PROOF KEY", "POLICIES"],
+        &rows,
+    )
 }
 
 async fn show(store: &Store, name: &str, output: OutputArgs) -> anyhow::Result<()> {

@@ -71,7 +71,8 @@ mod layout {
     pub(super) const CONTENT_KEY: &str = "keys/content.jwk";
     pub(super) const DATABASE: &str = "symbolon.db";
     /// What is removed again when `init` fails half way.
-    pub(super) const ALL: [&str; 5] = ["certificates", "keys", "clients", DATABASE, "symbolon.toml"];
+    pub(super) const ALL: [&str; 5] =
+        ["certificates", "keys", "clients", DATABASE, "symbolon.toml"];
 }
 
 impl InitArgs {
@@ -159,8 +160,7 @@ impl InitArgs {
             issuer,
             audience,
         };
-        let certificates =
-            certificates::issue(&self.host, chrono::Utc::now().date_naive())?;
+        let certificates = certificates::issue(&self.host, chrono::Utc::now().date_naive())?;
         let content_key = ContentKey::generate()?;
         self.write_keys(&certificates, &content_key)?;
         self.register(&made.audience, content_key, certificates.server_sha256)

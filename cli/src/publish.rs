@@ -4,12 +4,7 @@ mod source;
 
 use crate::{
     exit::{Refused, usage},
-    mqtt::{
-        self,
-        arguments::ConnectArgs,
-        describe,
-        target::Target,
-    },
+    mqtt::{self, arguments::ConnectArgs, describe, target::Target},
 };
 use source::{Source, SourceArgs};
 use std::time::Duration;
@@ -125,7 +120,13 @@ impl Publisher<'_> {
     }
 
     async fn publish(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        tracing::debug!(topic = self.topic, qos = self.qos as u8, retain = self.retain, size_bytes = payload.len(), "sending PUBLISH");
+        tracing::debug!(
+            topic = self.topic,
+            qos = self.qos as u8,
+            retain = self.retain,
+            size_bytes = payload.len(),
+            "sending PUBLISH"
+        );
         self.connection
             .publish(Outgoing {
                 topic: self.topic,

@@ -5,12 +5,7 @@ use crate::{
     logging::{self, LogArgs},
 };
 use anyhow::Context as _;
-use std::{
-    io::Write as _,
-    net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_auth_server::AuthServer;
 use symbolon_broker::Broker;
 use tokio::{sync::oneshot, task::JoinHandle};

@@ -197,7 +197,10 @@ impl<'a> Loader<'a> {
                 key,
             } => {
                 let (certificate_chain_pem, private_key_pem) = self.certificate_and_key(
-                    (&format!("broker.listener[{index}].certificate"), certificate),
+                    (
+                        &format!("broker.listener[{index}].certificate"),
+                        certificate,
+                    ),
                     (&format!("broker.listener[{index}].key"), key),
                 )?;
                 Some(ListenerConfig {
@@ -242,8 +245,7 @@ impl<'a> Loader<'a> {
             Ok(value) => Some(value),
             Err(error) => {
                 let message = format!("{}: {error}", path.display());
-                self.diagnostics
-                    .push(self.document.complaint(key, message));
+                self.diagnostics.push(self.document.complaint(key, message));
                 None
             }
         }

@@ -35,12 +35,18 @@ pub(super) async fn tell(stage: &Stage, narrator: &mut Narrator) -> anyhow::Resu
     let eavesdrop = subscribe_beyond_the_scope(&mut dashboard).await;
     narrator.check("the dashboard subscribes to #", eavesdrop);
     let wrong_key = wrong_key(&stage.sensor).await;
-    narrator.check("a thief with the sensor's token, but not its key", wrong_key);
+    narrator.check(
+        "a thief with the sensor's token, but not its key",
+        wrong_key,
+    );
     run_out(&stage.visitor, narrator).await?;
     let tokenless = tokenless(&stage.sensor).await;
     narrator.check("a client without a token", tokenless);
     let goodbyes = goodbye(sensor).await.and(goodbye(dashboard).await);
-    narrator.check("sensor and dashboard disconnect", goodbyes.map(|()| "in peace".into()));
+    narrator.check(
+        "sensor and dashboard disconnect",
+        goodbyes.map(|()| "in peace".into()),
+    );
     Ok(())
 }
 
