@@ -77,7 +77,9 @@ impl From<HttpsError> for TokenRequestError {
         match error {
             HttpsError::Url => Self::Profile(format!("token_endpoint: {error}")),
             HttpsError::Ca => Self::Profile(format!("ca: {error}")),
-            HttpsError::Unreachable(_) | HttpsError::Timeout => Self::Unreachable(error.to_string()),
+            HttpsError::Unreachable(_) | HttpsError::Timeout => {
+                Self::Unreachable(error.to_string())
+            }
             HttpsError::Http(_) | HttpsError::TooLong => Self::Answer(error.to_string()),
         }
     }
