@@ -126,7 +126,8 @@ impl AuthServer {
     /// Serves until `shutdown` is done, then lets running requests finish for 10 seconds.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let router = http::router(self.endpoint);
-        listener::serve(self.listener, self.tls, router, shutdown).await;
+        let limits = listener::Limits::SERVER;
+        listener::serve(self.listener, self.tls, router, limits, shutdown).await;
         self.store.close().await;
     }
 }

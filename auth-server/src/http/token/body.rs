@@ -62,3 +62,75 @@ async fn read_to_end(mut body: Body) -> Result<Vec<u8>, BodyError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Bytes;
+    use hyper::body::{Body as HttpBody, Frame};
+    use std::{
+        io,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    /// Gives so many chunks, then stays silent or breaks off.
+    struct Peer {
+        chunks: usize,
+        broken: bool,
+    }
+
+    impl HttpBody for Peer {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            if let Some(left) = self.chunks.checked_sub(1) {
+                self.chunks = left;
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1024])))));
+            }
+            if self.broken {
+                return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
+            }
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_16_kib_is_read_and_one_more_byte_is_too_much() {
+        let whole = vec![7; MAX_BODY_BYTES];
+        assert_eq!(read(Body::from(whole.clone())).await, Ok(whole));
+        let longer = Body::from(vec![7; MAX_BODY_BYTES + 1]);
+        assert_eq!(read(longer).await, Err(BodyError::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_is_not_read_to_its_end() {
+        let peer = Peer {
+            chunks: usize::MAX,
+            broken: false,
+        };
+        assert_eq!(read(Body::new(peer)).await, Err(BodyError::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_coming_is_given_up() {
+        let peer = Peer {
+            chunks: 1,
+            broken: false,
+        };
+        assert_eq!(read(Body::new(peer)).await, Err(BodyError::TooSlow));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_incomplete() {
+        let peer = Peer {
+            chunks: 1,
+            broken: true,
+        };
+        assert_eq!(read(Body::new(peer)).await, Err(BodyError::Incomplete));
+    }
+}
