@@ -17,7 +17,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// From looking the name up to the last byte of the answer.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer taken, bytes.
-pub const MAX_ANSWER: usize = 64 * 1024;
+pub(crate) const MAX_ANSWER: usize = 64 * 1024;
 
 /// What is asked. Headers and body hold secrets.
 pub(crate) struct Post {

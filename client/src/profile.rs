@@ -91,6 +91,10 @@ impl Profile {
     }
 
     /// As JSON for a file; it contains the device's secrets.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "nothing in a profile can fail to serialise"
+    )]
     pub fn to_json_pretty(&self) -> String {
         serde_json::to_string_pretty(self).expect("strings and JSON values always serialise")
     }
@@ -107,7 +111,7 @@ impl Profile {
 
     /// The scope it may ask for.
     pub fn parsed_scope(&self) -> Result<Scope, ProfileError> {
-        Scope::from_json(&self.scope.to_string()).map_err(|error| member("scope", error))
+        Scope::from_json(&self.scope.to_string()).map_err(|error| member("scope", &error))
     }
 
     /// How it proves possession.
@@ -189,7 +193,7 @@ impl Profile {
     }
 }
 
-fn member(member: &'static str, problem: impl ToString) -> ProfileError {
+fn member(member: &'static str, problem: &(impl ToString + ?Sized)) -> ProfileError {
     ProfileError::Member {
         member,
         problem: problem.to_string(),

@@ -4,7 +4,9 @@ use super::TokenRequestError;
 use crate::{Profile, https::Post, profile::ClientAuth};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt::Write;
-use symbolon_ace_proto::{Confirmation, Scope, TokenRequest, UnixTime, client_assertion, dpop};
+use symbolon_ace_proto::{
+    Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, dpop,
+};
 
 /// The media type of RFC 9431 §7.3.
 const MEDIA_TYPE: &str = "application/ace+json";
@@ -22,7 +24,7 @@ pub(super) fn post(
     };
     let pop_signer = profile.pop_signer()?;
     let assertion_signer = profile.assertion_signer()?;
-    let pop_key = pop_signer.as_ref().map(|signer| signer.verifying_key());
+    let pop_key = pop_signer.as_ref().map(PopSigner::verifying_key);
     let mut request = TokenRequest {
         grant_type: Some("client_credentials".to_owned()),
         audience: Some(profile.audience.clone()),
