@@ -249,7 +249,13 @@ impl Subscriber<'_> {
         message: &Message,
         connection: &mut Connection,
     ) -> anyhow::Result<Step> {
-        tracing::debug!(topic = message.topic, qos = message.qos as u8, retain = message.retain, size_bytes = message.payload.len(), "received PUBLISH");
+        tracing::debug!(
+            topic = message.topic,
+            qos = message.qos as u8,
+            retain = message.retain,
+            size_bytes = message.payload.len(),
+            "received PUBLISH"
+        );
         if self.arguments.retained_only && !message.retain {
             return Ok(Step::Done);
         }

@@ -56,9 +56,18 @@ impl Stage {
         let destination = Destination::choose(&opened.settings, None, None)?;
         let mut devices = Vec::new();
         for (client, words) in [
-            (SENSOR, "may publish to sensors/#; its Ed25519 key never leaves it"),
-            (DASHBOARD, "may subscribe to sensors/#; the authorization server makes its key, HS256"),
-            (VISITOR, "may publish to sensors/#, with tokens that live for 2 s"),
+            (
+                SENSOR,
+                "may publish to sensors/#; its Ed25519 key never leaves it",
+            ),
+            (
+                DASHBOARD,
+                "may subscribe to sensors/#; the authorization server makes its key, HS256",
+            ),
+            (
+                VISITOR,
+                "may publish to sensors/#, with tokens that live for 2 s",
+            ),
         ] {
             let allow = [client.allow.parse().map_err(anyhow::Error::msg)?];
             let new = NewClient {
