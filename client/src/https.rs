@@ -147,3 +147,6 @@ fn tls(ca_pem: &str) -> Result<Arc<ClientConfig>, HttpsError> {
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests;
