@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use symbolon_ace_proto::{KeySet, TokenError};
 use symbolon_tls::{
     SetupError,
-    https::{HeaderMap, HttpsClient, HttpsError, Method, StatusCode},
+    https::{HttpsClient, HttpsError, HttpsRequest, Method},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -121,10 +121,14 @@ impl Fetcher {
 }
 
 async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
-    let response = client
-        .request(Method::GET, uri, HeaderMap::new(), Vec::new())
-        .await?;
-    if response.status != StatusCode::OK {
+    let request = HttpsRequest {
+        method: Method::GET,
+        url: uri.to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let response = client.send(request).await?;
+    if response.status != 200 {
         return Err(FetchError::Status(response.status));
     }
     Ok(KeySet::from_json(&response.body)?)
@@ -135,8 +139,8 @@ async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
 enum FetchError {
     #[error(transparent)]
     Https(#[from] HttpsError),
-    #[error("the authorization server answers {0}")]
-    Status(StatusCode),
+    #[error("the authorization server answers with status {0}")]
+    Status(u16),
     #[error("the answer is no key set: {0}")]
     Answer(#[from] TokenError),
 }

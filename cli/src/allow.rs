@@ -131,7 +131,9 @@ mod tests {
     #[test]
     fn a_scope_is_written_either_way() {
         let short = scope(&["pub:a".into(), "sub:a".into()]).unwrap().unwrap();
-        let json = scope(&[r#"[["a",["pub","sub"]]]"#.into()]).unwrap().unwrap();
+        let json = scope(&[r#"[["a",["pub","sub"]]]"#.into()])
+            .unwrap()
+            .unwrap();
         assert_eq!(short, json);
     }
 }

@@ -23,15 +23,15 @@ pub(crate) fn parse(url: &str) -> Result<BrokerAddress, String> {
 }
 
 /// Takes `host[:port]` apart; an IPv6 address stands in brackets.
-pub(crate) fn parse_authority(
-    authority: &str,
-    default_port: u16,
-) -> Result<BrokerAddress, String> {
+pub(crate) fn parse_authority(authority: &str, default_port: u16) -> Result<BrokerAddress, String> {
     let wrong = || format!("{authority:?} is not HOST:PORT");
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-            (host, rest.strip_prefix(':').or((rest.is_empty()).then_some("")))
+            (
+                host,
+                rest.strip_prefix(':').or((rest.is_empty()).then_some("")),
+            )
         }
         None => match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),

@@ -123,7 +123,8 @@ mod tests {
             .lines()
             .filter(|line| !line.starts_with("-----"))
             .collect();
-        let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, lines).unwrap();
+        let der =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, lines).unwrap();
         assert_eq!(sha256(&der), made.server_sha256);
     }
 }

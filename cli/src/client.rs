@@ -153,7 +153,14 @@ impl ClientCommand {
                     name,
                     directory,
                     output,
-                } => show(&registry::open(&directory.settings()?).await?, &name, output).await,
+                } => {
+                    show(
+                        &registry::open(&directory.settings()?).await?,
+                        &name,
+                        output,
+                    )
+                    .await
+                }
                 Self::Remove { name, directory } => {
                     let store = registry::open(&directory.settings()?).await?;
                     store.remove_client(&name).await?;
@@ -170,13 +177,12 @@ impl AddArgs {
         check_name(&self.name)?;
         let settings = self.directory.settings()?;
         let destination = Destination::choose(&settings, self.audience, self.broker)?;
-        let file = match self.profile {
-            Some(file) => file,
-            None => {
-                let directory = settings.directory.join("clients");
-                private_file::make_private_directory(&directory)?;
-                directory.join(format!("{}.json", self.name))
-            }
+        let file = if let Some(file) = self.profile {
+            file
+        } else {
+            let directory = settings.directory.join("clients");
+            private_file::make_private_directory(&directory)?;
+            directory.join(format!("{}.json", self.name))
         };
         if file.exists() && !self.force {
             return Err(usage(format!(
@@ -197,15 +203,18 @@ impl AddArgs {
         if self.output.is_json() {
             return output::print_json(&profile);
         }
-        println!("registered {}; its profile is {}", self.name, file.display());
+        println!(
+            "registered {}; its profile is {}",
+            self.name,
+            file.display()
+        );
         Ok(())
     }
 }
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
 async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
-    let written = profile_file::to_text(profile)
-        .and_then(|text| private_file::write_secret(file, &text, true));
+    let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
         store.remove_client(&profile.client_id).await?;
     }
@@ -223,8 +232,7 @@ pub(crate) async fn register(
         PopName::Hs256 => None,
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
-    let (authentication, client_auth) =
-        credentials(client.authentication, pop_key.as_ref())?;
+    let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
     let policies = allow::policies(
         client.allow,
         client.name,
@@ -272,12 +280,11 @@ fn credentials(
         }
         Authentication::Key => {
             let own;
-            let key = match pop_key {
-                Some(key) => key,
-                None => {
-                    own = PopSigner::generate(PopAlgorithm::EdDsa)?;
-                    &own
-                }
+            let key = if let Some(key) = pop_key {
+                key
+            } else {
+                own = PopSigner::generate(PopAlgorithm::EdDsa)?;
+                &own
             };
             Ok((
                 ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
@@ -328,7 +335,10 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
         let own = policies
             .iter()
             .filter(|policy| policy.client_id == client.client_id);
-        shown.push(ShownClient::new(&client, own.map(ShownPolicy::from).collect()));
+        shown.push(ShownClient::new(
+            &client,
+            own.map(ShownPolicy::from).collect(),
+        ));
     }
     if output.is_json() {
         return output::print_json(&shown);
@@ -344,7 +354,10 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    output::print_table(&["CLIENT", "AUTHENTICATION", "PROOF KEY", "POLICIES"], &rows)
+    output::print_table(
+        &["CLIENT", "AUTHENTICATION", "PROOF KEY", "POLICIES"],
+        &rows,
+    )
 }
 
 async fn show(store: &Store, name: &str, output: OutputArgs) -> anyhow::Result<()> {

@@ -26,11 +26,16 @@ impl DemoArgs {
 
 async fn perform() -> anyhow::Result<()> {
     let mut narrator = Narrator::begin();
-    narrator.say("A symbolon was a token broken in two: whoever held the other half proved who they were.");
+    Narrator::say(
+        "A symbolon was a token broken in two: whoever held the other half proved who they were.",
+    );
     let stage = Stage::set(&mut narrator).await?;
     let told = story::tell(&stage, &mut narrator).await;
     let stopped = stage.clear().await;
     told?;
-    narrator.check("the servers end", stopped.map(|()| "clients were told".to_owned()));
+    narrator.check(
+        "the servers end",
+        stopped.map(|()| "clients were told".to_owned()),
+    );
     narrator.end()
 }

@@ -63,7 +63,9 @@ pub(crate) fn start(level: &str, format: LogFormat) -> anyhow::Result<()> {
 /// A bare level is for symbolon's own crates; of the others only warnings are of interest to an operator.
 pub(crate) fn parse_level(level: &str) -> Result<Targets, String> {
     let wrong = || {
-        format!("log level {level:?} is not known: error, warn, info, debug, trace, off, or target=level")
+        format!(
+            "log level {level:?} is not known: error, warn, info, debug, trace, off, or target=level"
+        )
     };
     if level.contains(['=', ',']) {
         return level.parse().map_err(|_| wrong());

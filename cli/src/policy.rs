@@ -93,9 +93,7 @@ impl PolicyCommand {
                     return Err(StoreError::NotFound("client", client).into());
                 }
                 let mut added = Vec::new();
-                for mut policy in
-                    allow::policies(&allow, &client, &audience, token_lifetime_secs)
-                {
+                for mut policy in allow::policies(&allow, &client, &audience, token_lifetime_secs) {
                     policy.id = store.add_policy(&policy).await?;
                     added.push(ShownPolicy::from(&policy));
                 }

@@ -4,12 +4,7 @@ mod source;
 
 use crate::{
     exit::{Refused, usage},
-    mqtt::{
-        self,
-        arguments::ConnectArgs,
-        describe,
-        target::Target,
-    },
+    mqtt::{arguments::ConnectArgs, describe, target::Target},
 };
 use source::{Source, SourceArgs};
 use std::time::Duration;
@@ -34,7 +29,7 @@ pub(crate) struct PublishArgs {
     /// Seconds between the repetitions, such as 0.5
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = parse_delay, conflicts_with = "stdin_line")]
     repeat_delay: Duration,
-    /// How many QoS 1 and 2 messages may be under way at once
+    /// How many `QoS` 1 and 2 messages may be under way at once
     #[arg(short = 'M', value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     max_inflight: u16,
     #[command(flatten)]
@@ -125,7 +120,13 @@ impl Publisher<'_> {
     }
 
     async fn publish(&mut self, payload: &[u8]) -> anyhow::Result<()> {
-        tracing::debug!(topic = self.topic, qos = self.qos as u8, retain = self.retain, size_bytes = payload.len(), "sending PUBLISH");
+        tracing::debug!(
+            topic = self.topic,
+            qos = self.qos as u8,
+            retain = self.retain,
+            size_bytes = payload.len(),
+            "sending PUBLISH"
+        );
         self.connection
             .publish(Outgoing {
                 topic: self.topic,
@@ -175,9 +176,8 @@ impl Publisher<'_> {
                 }
             }
             Event::Renewed => tracing::debug!("token renewed"),
-            // A session that was gone on with may have some for us; whoever subscribes gets them.
-            Event::Message(_) => {}
-            _ => {}
+            // A session that was gone on with may have messages for us: they are for `sub`.
+            Event::Message(_) | _ => {}
         }
     }
 

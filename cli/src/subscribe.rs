@@ -204,7 +204,7 @@ impl Subscriber<'_> {
         let mut refusal = None;
         for (subscription, code) in self.subscriptions.iter().zip(&answer.reason_codes) {
             let filter = subscription.filter.as_str();
-            let words = describe(*code, answer.reason_string);
+            let words = describe(*code, answer.reason_string.as_deref());
             tracing::debug!(filter, answer = words, "received SUBACK");
             if code.is_failure() {
                 let line = format!("the broker refuses the subscription to {filter}: {words}");
@@ -249,7 +249,13 @@ impl Subscriber<'_> {
         message: &Message,
         connection: &mut Connection,
     ) -> anyhow::Result<Step> {
-        tracing::debug!(topic = message.topic, qos = message.qos as u8, retain = message.retain, size_bytes = message.payload.len(), "received PUBLISH");
+        tracing::debug!(
+            topic = message.topic,
+            qos = message.qos as u8,
+            retain = message.retain,
+            size_bytes = message.payload.len(),
+            "received PUBLISH"
+        );
         if self.arguments.retained_only && !message.retain {
             return Ok(Step::Done);
         }

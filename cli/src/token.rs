@@ -107,7 +107,12 @@ async fn get(
             ("size", format!("{} bytes", shown.size_bytes)),
             ("expires", expiry(UnixTime(shown.expires_at), clock::now())),
             ("proof key", shown.pop.to_owned()),
-            ("scope", shown.scope.map_or_else(String::new, |scope| scope.to_string())),
+            (
+                "scope",
+                shown
+                    .scope
+                    .map_or_else(String::new, |scope| scope.to_string()),
+            ),
         ]),
     }
 }
@@ -132,7 +137,7 @@ fn show(argument: &str, dir: Option<PathBuf>, output: OutputArgs) -> anyhow::Res
     let (header, claims) = jwt::take_apart(&text).context("cannot take it apart")?;
     let now = clock::now();
     let verdict = match dir {
-        Some(dir) => verify(&text, DirectoryArg { dir }, now)?,
+        Some(dir) => verify(&text, &DirectoryArg { dir }, now)?,
         None => judge_unverified(&claims, now),
     };
     let scope = claims
@@ -178,7 +183,7 @@ struct Verdict {
 }
 
 /// Judges as the broker of this configuration would.
-fn verify(text: &str, directory: DirectoryArg, now: UnixTime) -> anyhow::Result<Verdict> {
+fn verify(text: &str, directory: &DirectoryArg, now: UnixTime) -> anyhow::Result<Verdict> {
     let opened = config::open(&directory.dir, &[])?;
     let server = config::authorization_server(&opened)?;
     let audience = crate::registry::audience(&opened.settings, None)?;
@@ -221,7 +226,10 @@ fn judge_unverified(claims: &Value, now: UnixTime) -> Verdict {
     let (valid, reason) = match (time("exp"), time("nbf")) {
         (Some(expires_at), _) if expires_at <= now => (Some(false), "token has expired"),
         (_, Some(not_before)) if not_before > now => (Some(false), "token is not yet valid"),
-        (Some(_), _) => (None, "signature not checked; name the server's directory with --dir"),
+        (Some(_), _) => (
+            None,
+            "signature not checked; name the server's directory with --dir",
+        ),
         (None, _) => (Some(false), "token claim exp is missing or malformed"),
     };
     Verdict {

@@ -63,8 +63,7 @@ impl Document {
         if !unknown.is_empty() {
             return Err(fail(unknown));
         }
-        let content: File =
-            toml::from_str(&text).map_err(|error| fail(vec![from_toml(&error)]))?;
+        let content: File = toml::from_str(&text).map_err(|error| fail(vec![from_toml(&error)]))?;
         let content = if overrides.is_empty() {
             content
         } else {
@@ -161,7 +160,10 @@ pub(crate) fn from_environment(
         };
         let origin = format!("environment variable {name}");
         let text = value.to_str().ok_or_else(|| {
-            ConfigError::outside("environment", Diagnostic::new(format!("{name} is not UTF-8")))
+            ConfigError::outside(
+                "environment",
+                Diagnostic::new(format!("{name} is not UTF-8")),
+            )
         })?;
         overrides.push(parse_override(origin, path, *kind, text)?);
     }
@@ -314,9 +316,12 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_place_and_suggestion() {
-        let error = parse("[broker]\n\n[[broker.listener]]\nadress = \"127.0.0.1:1\"\n", vec![])
-            .unwrap_err()
-            .to_string();
+        let error = parse(
+            "[broker]\n\n[[broker.listener]]\nadress = \"127.0.0.1:1\"\n",
+            vec![],
+        )
+        .unwrap_err()
+        .to_string();
         assert!(
             error.starts_with("t.toml:4:1: unknown key `adress` in [broker.listener]"),
             "{error}"
@@ -367,7 +372,10 @@ mod tests {
         let error = environment(&[("SYMBOLON_AS_LISTN", "x")])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("did you mean SYMBOLON_AS_LISTEN?"), "{error}");
+        assert!(
+            error.contains("did you mean SYMBOLON_AS_LISTEN?"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -157,7 +157,10 @@ impl Checker<'_> {
         let signing_key = self.required_path("as.signing_key", section.signing_key.as_deref());
         let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS);
         if token_lifetime_secs == 0 {
-            self.complain("as.token_lifetime_secs", "a token must live for 1 second or more");
+            self.complain(
+                "as.token_lifetime_secs",
+                "a token must live for 1 second or more",
+            );
         }
         Some(AuthorizationServerSettings {
             listen: listen?,
@@ -200,7 +203,12 @@ impl Checker<'_> {
     fn authorization(&mut self, section: &schema::Broker) -> Option<AuthorizationSettings> {
         let own_issuer = (self.document.content.authorization_server.as_ref())
             .and_then(|section| section.issuer.clone());
-        let named = [&section.audience, &section.issuer, &section.jwks_uri, &section.token_endpoint];
+        let named = [
+            &section.audience,
+            &section.issuer,
+            &section.jwks_uri,
+            &section.token_endpoint,
+        ];
         if named.iter().all(|key| key.is_none()) && section.content_key.is_none() {
             return None;
         }
@@ -210,7 +218,10 @@ impl Checker<'_> {
         let ca = self.required_path("broker.ca", section.ca.as_deref());
         let content_key = self.required_path("broker.content_key", section.content_key.as_deref());
         let issuer = issuer.filter(|issuer| self.https_url("broker.issuer", issuer))?;
-        let jwks_uri = section.jwks_uri.clone().unwrap_or_else(|| jwks_uri(&issuer));
+        let jwks_uri = section
+            .jwks_uri
+            .clone()
+            .unwrap_or_else(|| jwks_uri(&issuer));
         let token_endpoint = section
             .token_endpoint
             .clone()
@@ -284,8 +295,14 @@ impl Checker<'_> {
         let nonzero = [
             ("connections", section.connections == Some(0)),
             ("handshakes", section.handshakes == Some(0)),
-            ("handshake_timeout_secs", section.handshake_timeout_secs == Some(0)),
-            ("connect_timeout_secs", section.connect_timeout_secs == Some(0)),
+            (
+                "handshake_timeout_secs",
+                section.handshake_timeout_secs == Some(0),
+            ),
+            (
+                "connect_timeout_secs",
+                section.connect_timeout_secs == Some(0),
+            ),
             ("packet_size", section.packet_size == Some(0)),
             ("topic_levels", section.topic_levels == Some(0)),
             ("outbox_bytes", section.outbox_bytes == Some(0)),
@@ -307,7 +324,9 @@ impl Checker<'_> {
                 .unwrap_or(default.subscriptions_per_client),
             queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
             outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
-            retained_messages: section.retained_messages.unwrap_or(default.retained_messages),
+            retained_messages: section
+                .retained_messages
+                .unwrap_or(default.retained_messages),
             receive_maximum: section.receive_maximum.unwrap_or(default.receive_maximum),
             keep_alive_secs: section.keep_alive_secs.unwrap_or(default.keep_alive_secs),
         }

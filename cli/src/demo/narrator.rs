@@ -20,7 +20,7 @@ impl Narrator {
     }
 
     /// A line between the steps.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn say(line: &str) {
         println!("\n{line}");
     }
 
@@ -64,7 +64,10 @@ impl Narrator {
             ));
         }
         println!();
-        println!("All {} steps came out as they must, in {secs:.1} s. Your own: symbolon init DIR", self.steps);
+        println!(
+            "All {} steps came out as they must, in {secs:.1} s. Your own: symbolon init DIR",
+            self.steps
+        );
         Ok(())
     }
 }

@@ -67,8 +67,13 @@ pub(crate) struct ConnectArgs {
     )]
     pub(super) password: Option<String>,
 
-    /// Client Identifier [default: the profile's client_id, else the broker assigns one]
-    #[arg(short = 'i', long, conflicts_with = "id_prefix", allow_hyphen_values = true)]
+    /// Client Identifier [default: the profile's `client_id`, else the broker assigns one]
+    #[arg(
+        short = 'i',
+        long,
+        conflicts_with = "id_prefix",
+        allow_hyphen_values = true
+    )]
     pub(super) id: Option<String>,
     /// Client Identifier is this and the process number
     #[arg(short = 'I', long, allow_hyphen_values = true)]
@@ -103,7 +108,12 @@ pub(crate) struct ConnectArgs {
     pub(super) tls_alpn: Option<String>,
 
     /// Will: what the broker publishes should we vanish
-    #[arg(long, value_name = "TOPIC", help_heading = "Will", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        help_heading = "Will",
+        allow_hyphen_values = true
+    )]
     pub(super) will_topic: Option<String>,
     /// Its payload
     #[arg(

@@ -121,8 +121,8 @@ impl Properties {
                 Err("authentication is what --profile and --proof are for".into())
             }
             (
-                "connect" | "puback" | "pubrec" | "pubrel" | "pubcomp" | "subscribe" | "unsubscribe"
-                | "disconnect" | "auth",
+                "connect" | "puback" | "pubrec" | "pubrel" | "pubcomp" | "subscribe"
+                | "unsubscribe" | "disconnect" | "auth",
                 _,
             ) => Err(format!("{command} {identifier} cannot be set")),
             _ => Err(format!("there is no packet {command:?}")),
@@ -153,7 +153,9 @@ impl MessageProperties {
                 .push_user_property(value, &values[1])
                 .map_err(|error| error.to_string())?,
             "topic-alias" => {
-                return Err("topic aliases cannot be chosen: the broker says how many it takes".into());
+                return Err(
+                    "topic aliases cannot be chosen: the broker says how many it takes".into(),
+                );
             }
             _ => return Err(format!("there is no property {identifier:?} of a message")),
         }
@@ -202,7 +204,10 @@ mod tests {
             "WILL will-delay-interval 7",
         ])
         .unwrap();
-        assert_eq!(properties.publish.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(
+            properties.publish.content_type.as_deref(),
+            Some("text/plain")
+        );
         assert_eq!(properties.will.message_expiry_interval_secs, Some(5));
         assert_eq!(properties.will_delay_interval_secs, 7);
     }

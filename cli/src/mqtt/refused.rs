@@ -40,27 +40,58 @@ impl RefusedArgs {
     /// An error for the first flag that was given.
     pub(crate) fn refuse(&self) -> anyhow::Result<()> {
         let engine = "there are no TLS engines: keys are read from files";
-        let no_client_certificate =
-            "client certificates are not supported: a device proves itself by its token (--profile)";
+        let no_client_certificate = "client certificates are not supported: a device proves itself by its token (--profile)";
         let flags = [
-            (self.bind_address.is_some(), "-A", "the local address cannot be chosen"),
-            (self.srv, "-S", "SRV records are not looked up: name the host with -h"),
-            (self.unix.is_some(), "--unix", "Unix domain sockets are not supported"),
+            (
+                self.bind_address.is_some(),
+                "-A",
+                "the local address cannot be chosen",
+            ),
+            (
+                self.srv,
+                "-S",
+                "SRV records are not looked up: name the host with -h",
+            ),
+            (
+                self.unix.is_some(),
+                "--unix",
+                "Unix domain sockets are not supported",
+            ),
             (self.proxy.is_some(), "--proxy", "proxies are not supported"),
-            (self.insecure, "--insecure", "the broker's certificate is always checked: name its CA with --cafile"),
+            (
+                self.insecure,
+                "--insecure",
+                "the broker's certificate is always checked: name its CA with --cafile",
+            ),
             (self.cert.is_some(), "--cert", no_client_certificate),
             (self.key.is_some(), "--key", no_client_certificate),
             (self.keyform.is_some(), "--keyform", engine),
-            (self.ciphers.is_some(), "--ciphers", "TLS cipher suites cannot be chosen"),
+            (
+                self.ciphers.is_some(),
+                "--ciphers",
+                "TLS cipher suites cannot be chosen",
+            ),
             (
                 self.tls_version.is_some(),
                 "--tls-version",
                 "the TLS version cannot be chosen: it is 1.3, or 1.2 with extended main secret",
             ),
             (self.tls_engine.is_some(), "--tls-engine", engine),
-            (self.tls_engine_kpass_sha1.is_some(), "--tls-engine-kpass-sha1", engine),
-            (self.psk.is_some(), "--psk", "TLS with a pre-shared key is not supported yet"),
-            (self.psk_identity.is_some(), "--psk-identity", "TLS with a pre-shared key is not supported yet"),
+            (
+                self.tls_engine_kpass_sha1.is_some(),
+                "--tls-engine-kpass-sha1",
+                engine,
+            ),
+            (
+                self.psk.is_some(),
+                "--psk",
+                "TLS with a pre-shared key is not supported yet",
+            ),
+            (
+                self.psk_identity.is_some(),
+                "--psk-identity",
+                "TLS with a pre-shared key is not supported yet",
+            ),
         ];
         match flags.iter().find(|(given, ..)| *given) {
             Some((_, flag, reason)) => Err(usage(format!("{flag}: {reason}"))),

@@ -103,9 +103,7 @@ fn read_all(input: impl Read) -> anyhow::Result<Vec<u8>> {
 
 fn read_line(input: &mut impl io::BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    let length = input
-        .take(MAX_PAYLOAD_BYTES)
-        .read_until(b'\n', &mut line)?;
+    let length = input.take(MAX_PAYLOAD_BYTES).read_until(b'\n', &mut line)?;
     if length == 0 {
         return Ok(None);
     }
@@ -132,6 +130,9 @@ mod tests {
         while let Some(line) = read_line(&mut input).unwrap() {
             lines.push(line);
         }
-        assert_eq!(lines, [b"one".to_vec(), b"two".to_vec(), vec![], b"last".to_vec()]);
+        assert_eq!(
+            lines,
+            [b"one".to_vec(), b"two".to_vec(), vec![], b"last".to_vec()]
+        );
     }
 }

@@ -364,12 +364,18 @@ mod tests {
     #[test]
     fn parameters_stand_for_the_message() {
         assert_eq!(formatted("%t %p %q %r %m %l", b"hi"), "a/b hi 1 1 7 2");
-        assert_eq!(formatted("%x|%X|%P|%C|%%", b"\xab"), "ab|AB|k:v|text/plain|%");
+        assert_eq!(
+            formatted("%x|%X|%P|%C|%%", b"\xab"),
+            "ab|AB|k:v|text/plain|%"
+        );
     }
 
     #[test]
     fn width_and_maximum_work_as_in_printf() {
-        assert_eq!(formatted("[%5t][%-5t][%.1t][%5.2t]", b""), "[  a/b][a/b  ][a][   a/]");
+        assert_eq!(
+            formatted("[%5t][%-5t][%.1t][%5.2t]", b""),
+            "[  a/b][a/b  ][a][   a/]"
+        );
         assert_eq!(formatted("%04l|%-4l|%0-4l|", b"hi"), "0002|2   |2   |");
     }
 
@@ -382,7 +388,9 @@ mod tests {
 
     #[test]
     fn a_format_with_a_mistake_is_refused() {
-        for format in ["%", "%z", "@", "@!", r"\", r"\q", "%5", "%.t", "%99999t", "%A"] {
+        for format in [
+            "%", "%z", "@", "@!", r"\", r"\q", "%5", "%.t", "%99999t", "%A",
+        ] {
             assert!(Format::parse(format, false).is_err(), "{format}");
         }
     }
@@ -402,6 +410,10 @@ mod tests {
         assert!(formatted("%J", br#"{"t": 1}"#).ends_with(r#""payload":{"t": 1}}"#));
         let mut out = Vec::new();
         let format = Format::parse("%J", false).unwrap();
-        assert!(format.write(&message(b"{"), Local::now(), &mut out).is_err());
+        assert!(
+            format
+                .write(&message(b"{"), Local::now(), &mut out)
+                .is_err()
+        );
     }
 }

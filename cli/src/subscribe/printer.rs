@@ -18,7 +18,7 @@ pub(super) struct PrinterArgs {
     /// Print the topic before the payload
     #[arg(short = 'v', long)]
     verbose: bool,
-    /// Print in this format, as of mosquitto_sub; see docs/commands.md
+    /// Print in this format, as of `mosquitto_sub`; see docs/commands.md
     #[arg(short = 'F', value_name = "FORMAT", allow_hyphen_values = true)]
     format: Option<String>,
     /// Print JSON (%j and %J) over several lines
@@ -31,12 +31,7 @@ pub(super) struct PrinterArgs {
     #[arg(short = 'R', id = "no_retained")]
     no_retained: bool,
     /// Do not print topics that match this filter; may be repeated
-    #[arg(
-        short = 'T',
-        long,
-        value_name = "FILTER",
-        allow_hyphen_values = true
-    )]
+    #[arg(short = 'T', long, value_name = "FILTER", allow_hyphen_values = true)]
     filter_out: Vec<String>,
     /// Print only this share of the messages, percent, by chance
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]

@@ -59,8 +59,8 @@ pub(super) fn with_json(
     now: DateTime<Local>,
     pretty: bool,
 ) -> Result<String, JsonError> {
-    let payload: &RawValue = serde_json::from_slice(&message.payload)
-        .map_err(|_| JsonError(message.topic.clone()))?;
+    let payload: &RawValue =
+        serde_json::from_slice(&message.payload).map_err(|_| JsonError(message.topic.clone()))?;
     Ok(render(&envelope(message, now, payload), pretty))
 }
 
