@@ -18,6 +18,12 @@ pub enum DecodeError {
     /// CONNECT asks for a version that is neither 3.1.1 nor 5.0 (§3.1.2.2).
     #[error("unsupported protocol version")]
     UnsupportedProtocolVersion,
+    /// CONNECT of 3.1.1 has no Client Identifier, yet wants its session kept (MQTT 3.1.1 §3.1.3.1).
+    #[error("empty Client Identifier without Clean Session")]
+    ClientIdentifierNotValid,
+    /// Topic Alias 0 (§3.3.2.3.4).
+    #[error("Topic Alias is 0")]
+    TopicAliasInvalid,
     /// Longer than the Maximum Packet Size.
     #[error("packet of {size} bytes is larger than the maximum packet size")]
     TooLarge {
@@ -32,7 +38,15 @@ pub enum DecodeError {
 impl DecodeError {
     /// What the peer is told in CONNACK or DISCONNECT (§2.4).
     pub fn reason_code(self) -> ReasonCode {
-        todo!()
+        match self {
+            Self::Malformed(_) => ReasonCode::MalformedPacket,
+            Self::Protocol(_) | Self::WrongSender(_) => ReasonCode::ProtocolError,
+            Self::Topic(error) => error.reason_code(),
+            Self::UnsupportedProtocolVersion => ReasonCode::UnsupportedProtocolVersion,
+            Self::ClientIdentifierNotValid => ReasonCode::ClientIdentifierNotValid,
+            Self::TopicAliasInvalid => ReasonCode::TopicAliasInvalid,
+            Self::TooLarge { .. } => ReasonCode::PacketTooLarge,
+        }
     }
 }
 

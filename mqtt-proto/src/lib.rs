@@ -23,10 +23,13 @@ pub mod error;
 pub mod packet;
 pub mod property;
 pub mod publish;
+mod reader;
 pub mod reason_code;
+mod redacted;
 pub mod subscribe;
 pub mod topic;
 pub mod unsubscribe;
+mod writer;
 
 pub use ack::Ack;
 pub use auth::Auth;
