@@ -103,11 +103,15 @@ impl Exit {
 
 /// Whether whoever read our output has gone: no failure of ours.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    let kind_of = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        let json = cause.downcast_ref::<serde_json::Error>();
+        io.map(std::io::Error::kind)
+            .or_else(|| json.and_then(serde_json::Error::io_error_kind))
+    };
+    error
+        .chain()
+        .any(|cause| kind_of(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
 /// The causes in one line, none said twice.
