@@ -97,7 +97,9 @@ async fn get(
 ) -> anyhow::Result<()> {
     let profile = profile_file::read(profile)?;
     let scope = allow::scope(scope).map_err(usage)?;
-    let token = symbolon_client::token::obtain(&profile, scope.as_ref()).await?;
+    let token = symbolon_client::token::obtain(&profile, scope.as_ref())
+        .await
+        .with_context(|| profile.token_endpoint.clone())?;
     let shown = ShownGrant::new(token, clock::now())?;
     match format {
         None => {

@@ -150,7 +150,9 @@ impl Target {
 
     async fn credentials(&self, device: &Device) -> anyhow::Result<Credentials> {
         tracing::debug!(endpoint = %device.profile.token_endpoint, "asking for a token");
-        let token = token::obtain(&device.profile, device.scope.as_ref()).await?;
+        let token = token::obtain(&device.profile, device.scope.as_ref())
+            .await
+            .with_context(|| device.profile.token_endpoint.clone())?;
         tracing::debug!(size_bytes = token.text.len(), expires_at = %crate::clock::local(token.expires_at), "received a token");
         Ok(Credentials {
             profile: Some(device.profile.clone()),
