@@ -54,8 +54,8 @@ pub struct Client {
     pub pop_algorithm: PopAlgorithm,
 }
 
-/// How a client authenticates to the token endpoint.
-#[derive(Clone, Debug)]
+/// How a client authenticates to the token endpoint. `Debug` does not show the digest.
+#[derive(Clone)]
 pub enum ClientAuthentication {
     /// `client_secret_basic`: SHA-256 of the secret, which has 256 random bits.
     Secret {
@@ -103,6 +103,15 @@ pub(crate) struct Allowed {
     pub(crate) entry: ScopeEntry,
     /// The longest life of a token that uses it, seconds.
     pub(crate) token_lifetime_secs: Option<u64>,
+}
+
+impl std::fmt::Debug for ClientAuthentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret { .. } => f.write_str("Secret(..)"),
+            Self::Key(jwk) => f.debug_tuple("Key").field(jwk).finish(),
+        }
+    }
 }
 
 impl ClientAuthentication {

@@ -1,16 +1,20 @@
 //! The authorization server's keys: fetched at the start, then again and again, and at once when a token names one we do not know.
 
-use crate::{config::AuthorizationConfig, https};
+use crate::config::AuthorizationConfig;
 use arc_swap::{ArcSwap, Guard};
 use std::{sync::Arc, time::Duration};
-use symbolon_ace_proto::KeySet;
+use symbolon_ace_proto::{KeySet, TokenError};
+use symbolon_tls::{
+    SetupError,
+    https::{HttpsClient, HttpsError, HttpsRequest, Method},
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
 /// Key sets are fetched anew this often, so that retired keys are forgotten.
-const REFETCH_EVERY: Duration = Duration::from_secs(900);
+const REFETCH_EVERY: Duration = Duration::from_mins(15);
 /// After a failure the next try comes this much later.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// After a failure a waiting client makes us try again this early.
@@ -34,19 +38,31 @@ pub(crate) struct Keys {
 pub(crate) struct Fetcher {
     keys: Arc<Keys>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
-    source: Option<(https::Client, String)>,
+    source: Option<(HttpsClient, String)>,
 }
 
 impl Keys {
     /// No keys yet, and the fetcher that gets them. Without an authorization server there never are any.
-    pub(crate) fn new(authorization: Option<&AuthorizationConfig>) -> Result<(Arc<Self>, Fetcher), https::Error> {
+    pub(crate) fn new(
+        authorization: Option<&AuthorizationConfig>,
+    ) -> Result<(Arc<Self>, Fetcher), SetupError> {
         let (sender, requests) = mpsc::channel(WAITING_AT_MOST);
-        let keys = Arc::new(Self { current: ArcSwap::default(), requests: sender });
+        let keys = Arc::new(Self {
+            current: ArcSwap::default(),
+            requests: sender,
+        });
         let source = match authorization {
             None => None,
-            Some(config) => Some((https::Client::new(&config.ca_pem)?, config.jwks_uri.clone())),
+            Some(config) => Some((HttpsClient::new(&config.ca_pem)?, config.jwks_uri.clone())),
         };
-        Ok((Arc::clone(&keys), Fetcher { keys, requests, source }))
+        Ok((
+            Arc::clone(&keys),
+            Fetcher {
+                keys,
+                requests,
+                source,
+            },
+        ))
     }
 
     pub(crate) fn current(&self) -> Guard<Arc<KeySet>> {
@@ -81,7 +97,10 @@ impl Fetcher {
                 }
                 Err(error) => {
                     tracing::warn!(%uri, %error, "cannot fetch the authorization server's keys");
-                    (fetched_at + RETRY_AFTER, fetched_at + RETRY_FOR_CLIENT_AFTER)
+                    (
+                        fetched_at + RETRY_AFTER,
+                        fetched_at + RETRY_FOR_CLIENT_AFTER,
+                    )
                 }
             };
             drop(waiting.take());
@@ -101,7 +120,27 @@ impl Fetcher {
     }
 }
 
-async fn fetch(client: &https::Client, uri: &str) -> Result<KeySet, https::Error> {
-    let body = client.get(uri).await?;
-    KeySet::from_json(&body).map_err(|error| https::Error::Answer(error.to_string()))
+async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
+    let request = HttpsRequest {
+        method: Method::GET,
+        url: uri.to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let response = client.send(request).await?;
+    if response.status != 200 {
+        return Err(FetchError::Status(response.status));
+    }
+    Ok(KeySet::from_json(&response.body)?)
+}
+
+/// Why there are no new keys.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    #[error("the authorization server answers with status {0}")]
+    Status(u16),
+    #[error("the answer is no key set: {0}")]
+    Answer(#[from] TokenError),
 }

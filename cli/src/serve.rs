@@ -112,7 +112,7 @@ impl Servers {
         };
         let broker = match configs.broker {
             Some(config) => {
-                let started = tokio::task::spawn_blocking(|| Broker::start(config)).await;
+                let started = tokio::task::spawn_blocking(move || Broker::start(&config)).await;
                 match started.context("the broker's start panicked")? {
                     Ok(broker) => Some(broker),
                     Err(error) => {

@@ -91,6 +91,10 @@ impl Profile {
     }
 
     /// As JSON for a file; it contains the device's secrets.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "nothing in a profile can fail to serialise"
+    )]
     pub fn to_json_pretty(&self) -> String {
         serde_json::to_string_pretty(self).expect("strings and JSON values always serialise")
     }
@@ -107,7 +111,7 @@ impl Profile {
 
     /// The scope it may ask for.
     pub fn parsed_scope(&self) -> Result<Scope, ProfileError> {
-        Scope::from_json(&self.scope.to_string()).map_err(|error| member("scope", error))
+        Scope::from_json(&self.scope.to_string()).map_err(|error| member("scope", &error))
     }
 
     /// How it proves possession.
@@ -129,9 +133,10 @@ impl Profile {
                 "pop.jwk",
                 "must be absent for HS256: the authorization server makes the key",
             )),
-            (None, PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
-                Err(member("pop.jwk", "is missing: EdDSA and ES256 need a private key"))
-            }
+            (None, PopAlgorithm::EdDsa | PopAlgorithm::Es256) => Err(member(
+                "pop.jwk",
+                "is missing: EdDSA and ES256 need a private key",
+            )),
             (Some(jwk), PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
                 let signer = private_key("pop.jwk", jwk)?;
                 if signer.algorithm() != algorithm {
@@ -170,7 +175,10 @@ impl Profile {
             return Err(member("token_endpoint", "must be an https URL"));
         }
         if !self.ca.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(member("ca", "must be the text of a PEM file with certificates"));
+            return Err(member(
+                "ca",
+                "must be the text of a PEM file with certificates",
+            ));
         }
         if let ClientAuth::Secret { secret } = &self.client_auth
             && secret.is_empty()
@@ -185,7 +193,7 @@ impl Profile {
     }
 }
 
-fn member(member: &'static str, problem: impl ToString) -> ProfileError {
+fn member(member: &'static str, problem: &(impl ToString + ?Sized)) -> ProfileError {
     ProfileError::Member {
         member,
         problem: problem.to_string(),

@@ -1,6 +1,10 @@
 //! The client's end of a handshake.
 
-use crate::{Channel, HandshakeError, SetupError, engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN}, socket::Socket};
+use crate::{
+    Channel, HandshakeError, SetupError,
+    engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN},
+    socket::Socket,
+};
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
 

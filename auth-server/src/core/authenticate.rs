@@ -10,7 +10,6 @@ use symbolon_ace_proto::{
 };
 
 /// What a request authenticates with, by exactly one method.
-#[derive(Debug)]
 pub(crate) enum Credentials {
     /// `client_secret_basic`.
     Secret {
@@ -29,7 +28,6 @@ pub(crate) enum Credentials {
 }
 
 /// A client that proved who it is.
-#[derive(Debug)]
 pub(crate) struct Authenticated {
     /// Which.
     pub(crate) client: Client,
@@ -86,30 +84,27 @@ pub(crate) enum AuthenticationError {
 impl AuthenticationError {
     /// What the client is told: from the answer, unknown clients and wrong secrets or keys are the same.
     pub(crate) fn response(self) -> ErrorResponse {
-        let (code, description) = match self {
-            Self::None => (
+        match self {
+            Self::None => {
+                ErrorResponse::new(ErrorCode::InvalidClient, "client authentication is missing")
+            }
+            Self::Unsupported => ErrorResponse::new(
                 ErrorCode::InvalidClient,
-                "client authentication is missing".to_owned(),
+                "use client_secret_basic or private_key_jwt",
             ),
-            Self::Unsupported => (
-                ErrorCode::InvalidClient,
-                "use client_secret_basic or private_key_jwt".to_owned(),
-            ),
-            // RFC 6749 §5.2 has this one as invalid_request, RFC 7521 §4.2.1 as invalid_client; the former rules all methods.
+            // RFC 6749 §5.2 has several methods as invalid_request, RFC 7521 §4.2.1 as invalid_client; the former rules all methods.
             Self::Several | Self::HalfAssertion | Self::ClientIdMismatch => {
-                (ErrorCode::InvalidRequest, self.to_string())
+                ErrorResponse::new(ErrorCode::InvalidRequest, &self.to_string())
             }
             Self::MalformedHeader
             | Self::UnknownClient
             | Self::OtherMethod
             | Self::WrongSecret
             | Self::Assertion(_)
-            | Self::Replayed => (
-                ErrorCode::InvalidClient,
-                "client authentication failed".to_owned(),
-            ),
-        };
-        ErrorResponse { code, description }
+            | Self::Replayed => {
+                ErrorResponse::new(ErrorCode::InvalidClient, "client authentication failed")
+            }
+        }
     }
 }
 

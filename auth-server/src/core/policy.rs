@@ -67,10 +67,7 @@ impl PolicyError {
             Self::AudienceMissing | Self::UnknownAudience => ErrorCode::InvalidRequest,
             Self::NothingGranted | Self::TooLarge => ErrorCode::InvalidScope,
         };
-        ErrorResponse {
-            code,
-            description: self.to_string(),
-        }
+        ErrorResponse::new(code, &self.to_string())
     }
 }
 

@@ -67,10 +67,7 @@ impl PossessionError {
             | Self::Dpop(_)
             | Self::DpopReplayed => ErrorCode::InvalidRequest,
         };
-        ErrorResponse {
-            code,
-            description: self.to_string(),
-        }
+        ErrorResponse::new(code, &self.to_string())
     }
 }
 
@@ -109,12 +106,8 @@ fn proved_key(
     if key.algorithm() != algorithm {
         return Err(PossessionError::OtherAlgorithm);
     }
-    let asked = key.thumbprint();
-    let proved = [evidence.assertion_key, evidence.dpop_key]
-        .into_iter()
-        .flatten()
-        .any(|proved| proved.thumbprint() == asked);
-    if proved {
+    let proved = [evidence.assertion_key, evidence.dpop_key];
+    if proved.contains(&Some(&key)) {
         Ok(key)
     } else {
         Err(PossessionError::NotProved)

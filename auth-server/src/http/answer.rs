@@ -93,10 +93,7 @@ pub(super) fn refusal(error: &ErrorResponse, format: Format) -> Response {
 
 /// A request that is refused before it is understood, with an HTTP status of its own.
 pub(super) fn malformed(status: StatusCode, description: &str, format: Format) -> Response {
-    let error = ErrorResponse {
-        code: ErrorCode::InvalidRequest,
-        description: description.to_owned(),
-    };
+    let error = ErrorResponse::new(ErrorCode::InvalidRequest, description);
     no_store(status, format, error.to_json())
 }
 

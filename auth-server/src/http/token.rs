@@ -78,11 +78,8 @@ impl Refusal {
         match self {
             Self::Request(error) => answer::refusal(error, format),
             Self::GrantType => {
-                let error = ErrorResponse {
-                    code: ErrorCode::UnsupportedGrantType,
-                    description: self.to_string(),
-                };
-                answer::refusal(&error, format)
+                let code = ErrorCode::UnsupportedGrantType;
+                answer::refusal(&ErrorResponse::new(code, &self.to_string()), format)
             }
             Self::Authentication(error) => answer::refusal(&error.response(), format),
             Self::Policy(error) => answer::refusal(&error.response(), format),
@@ -113,11 +110,11 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     };
     let mut log = Outcome::default();
     let answered = match parse(&body) {
-        _ if parts.uri.query().is_some() => Err(Refusal::Request(ErrorResponse {
-            code: ErrorCode::InvalidRequest,
-            // RFC 6749 §2.3.1: credentials must not stand in the URI, where logs keep them.
-            description: "parameters belong into the body".to_owned(),
-        })),
+        // RFC 6749 §2.3.1: credentials must not stand in the URI, where logs keep them.
+        _ if parts.uri.query().is_some() => Err(Refusal::Request(ErrorResponse::new(
+            ErrorCode::InvalidRequest,
+            "parameters belong into the body",
+        ))),
         Err(error) => Err(Refusal::Request(error)),
         Ok(request) => shared.token.grant(&parts, &request, &mut log).await,
     };

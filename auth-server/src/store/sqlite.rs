@@ -88,7 +88,7 @@ impl Sqlite {
         .bind(&client.client_id)
         .bind(sha256)
         .bind(public_key)
-        .bind(name_of(client.pop_algorithm))
+        .bind(client.pop_algorithm.as_str())
         .execute(&mut *transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
@@ -314,14 +314,6 @@ fn corrupt(what: &str) -> StoreError {
 
 fn to_json(value: &Jwk) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| corrupt("key"))
-}
-
-fn name_of(algorithm: PopAlgorithm) -> &'static str {
-    match algorithm {
-        PopAlgorithm::Hs256 => "HS256",
-        PopAlgorithm::EdDsa => "EdDSA",
-        PopAlgorithm::Es256 => "ES256",
-    }
 }
 
 fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {

@@ -41,7 +41,7 @@ pub(crate) const ACE_JSON: &str = "application/ace+json";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Longer than any limit of the server that a test reaches.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server with one resource server, [`AUDIENCE`], and no clients.
 pub(crate) struct Server {
@@ -159,14 +159,16 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut request = format!(
-            "{start} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n",
+        let lines = [("connection", "close"), ("host", "localhost")];
+        let lines = lines.iter().chain(headers);
+        let lines: Vec<String> = lines
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        let request = format!(
+            "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
+            lines.join("\r\n"),
             body.len()
         );
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += "\r\n";
         self.send_raw(&[request.as_bytes(), body].concat())
             .await
             .expect("an answer")

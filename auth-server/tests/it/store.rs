@@ -53,7 +53,7 @@ async fn what_is_stored_is_there_after_reopening() {
         ..policy("b", "x/${client_id}")
     };
     store
-        .add_client(&with_key, &[limited.clone()])
+        .add_client(&with_key, std::slice::from_ref(&limited))
         .await
         .unwrap();
     store.add_client(&client("a"), &[]).await.unwrap();

@@ -268,8 +268,8 @@ async fn a_dpop_header_must_be_one_for_this_endpoint_used_once_and_with_req_cnf(
         let answer = server.ask(&[authorization, ("dpop", wrong)], &body).await;
         answer.refused(400, "invalid_request");
     }
-    let (one, two) = (proof(&own), proof(&own));
-    let headers = [authorization, ("dpop", &one), ("dpop", &two)];
+    let (left, right) = (proof(&own), proof(&own));
+    let headers = [authorization, ("dpop", &left), ("dpop", &right)];
     let twice = server.ask(&headers, &body).await;
     twice.refused(400, "invalid_request");
     let alone = proof(&own);
@@ -354,7 +354,7 @@ async fn the_parts_of_basic_authentication_are_form_urlencoded() {
     server
         .add("urn:dev:%1", with_secret(PopAlgorithm::Hs256))
         .await;
-    let encoded_secret: String = SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded_secret = SECRET.replace('Y', "%59").replace('q', "%71");
     for authorization in [
         basic("urn%3Adev%3a%251", SECRET),
         basic("urn%3Adev%3A%251", &encoded_secret),

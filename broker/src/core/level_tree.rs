@@ -264,9 +264,9 @@ impl<T> LevelTree<T> {
         if node == ROOT || upper.value.is_some() {
             return;
         }
-        let child = match (upper.first, upper.plus, upper.hash) {
-            (child, ROOT, ROOT) | (ROOT, child, ROOT) | (ROOT, ROOT, child) => child,
-            _ => return,
+        let children = (upper.first, upper.plus, upper.hash);
+        let ((child, ROOT, ROOT) | (ROOT, child, ROOT) | (ROOT, ROOT, child)) = children else {
+            return;
         };
         if self.nodes[at(child)].next != ROOT {
             return;

@@ -40,9 +40,26 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// `unread` came behind the packets of the admission.
-    pub(crate) fn new(shard: Rc<ShardHandle>, key: SessionKey, channel: Channel, version: ProtocolVersion, unread: Vec<u8>) -> Self {
-        let decoder = Decoder { version, sender: Sender::Client, maximum_packet_size: shard.limits().packet_size };
-        Self { shard, key, channel, decoder, partial: unread, needs_flush: false }
+    pub(crate) fn new(
+        shard: Rc<ShardHandle>,
+        key: SessionKey,
+        channel: Channel,
+        version: ProtocolVersion,
+        unread: Vec<u8>,
+    ) -> Self {
+        let decoder = Decoder {
+            version,
+            sender: Sender::Client,
+            maximum_packet_size: shard.limits().packet_size,
+        };
+        Self {
+            shard,
+            key,
+            channel,
+            decoder,
+            partial: unread,
+            needs_flush: false,
+        }
     }
 
     /// Serves the client until it or we end it.
@@ -130,7 +147,10 @@ impl Connection {
             while core.session(key).state == State::Live {
                 match decoder.decode(bytes) {
                     Ok(Some((packet, size))) => {
-                        let with = AuthCircumstances { keys: &keys, fresh_nonce: &fresh_nonce };
+                        let with = AuthCircumstances {
+                            keys: &keys,
+                            fresh_nonce: &fresh_nonce,
+                        };
                         core.handle_packet(key, &packet, with, now);
                         bytes = &bytes[size..];
                     }
@@ -197,7 +217,8 @@ pub(crate) async fn linger(mut channel: Channel) {
         let mut read = 0;
         while read < LINGER_BYTES {
             let mut target = ReadBuf::new(&mut rest);
-            std::future::poll_fn(|context| Pin::new(&mut channel).poll_read(context, &mut target)).await?;
+            std::future::poll_fn(|context| Pin::new(&mut channel).poll_read(context, &mut target))
+                .await?;
             if target.filled().is_empty() {
                 break;
             }

@@ -1,8 +1,15 @@
 //! Listening sockets: one for each shard on the same address, so that the kernel spreads connections over the shards.
 
-use crate::{StartError, config::{ListenerConfig, Transport}};
+use crate::{
+    StartError,
+    config::{ListenerConfig, Transport},
+};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::{io, net::{SocketAddr, TcpListener}, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 use symbolon_tls::Acceptor;
 
 /// Connections that the kernel keeps until we accept them.
@@ -17,11 +24,19 @@ pub(crate) struct Listener {
 }
 
 /// Binds a listener once for each shard; where it listens, and the listeners.
-pub(crate) fn bind(config: &ListenerConfig, shards: usize, handshake_timeout: Duration) -> Result<(SocketAddr, Vec<Listener>), StartError> {
+pub(crate) fn bind(
+    config: &ListenerConfig,
+    shards: usize,
+    handshake_timeout: Duration,
+) -> Result<(SocketAddr, Vec<Listener>), StartError> {
     let acceptor = match &config.transport {
-        Transport::Tls { certificate_chain_pem, private_key_pem } => Some(
-            Acceptor::new(certificate_chain_pem, private_key_pem, handshake_timeout)
-                .map_err(|error| StartError::Config(format!("listener {}: {error}", config.address)))?,
+        Transport::Tls {
+            certificate_chain_pem,
+            private_key_pem,
+        } => Some(
+            Acceptor::new(certificate_chain_pem, private_key_pem, handshake_timeout).map_err(
+                |error| StartError::Config(format!("listener {}: {error}", config.address)),
+            )?,
         ),
         Transport::Tcp { insecure } => {
             if !config.address.ip().is_loopback() && !insecure {
@@ -38,14 +53,23 @@ pub(crate) fn bind(config: &ListenerConfig, shards: usize, handshake_timeout: Du
     for _ in 0..shards {
         let socket = listen(address).map_err(|source| StartError::Listen { address, source })?;
         // Port 0 was for the first to choose; the others join it.
-        address = socket.local_addr().map_err(|source| StartError::Listen { address, source })?;
-        listeners.push(Listener { socket, acceptor: acceptor.clone() });
+        address = socket
+            .local_addr()
+            .map_err(|source| StartError::Listen { address, source })?;
+        listeners.push(Listener {
+            socket,
+            acceptor: acceptor.clone(),
+        });
     }
     Ok((address, listeners))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;

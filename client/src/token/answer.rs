@@ -1,18 +1,19 @@
 //! What the token endpoint answers, and whether it is a token that this device can use.
 
 use super::{Token, TokenRequestError};
-use crate::{Profile, https::Response};
+use crate::Profile;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
     Confirmation, ErrorResponse, PROFILE, PopAlgorithm, PopSigner, Scope, TokenResponse, UnixTime,
 };
+use symbolon_tls::https::HttpsResponse;
 
 /// The token of an answer to a request made at `now`.
 pub(super) fn token(
     profile: &Profile,
     requested_scope: Option<&Scope>,
     now: UnixTime,
-    response: &Response,
+    response: &HttpsResponse,
 ) -> Result<Token, TokenRequestError> {
     if response.status != 200 {
         return Err(match ErrorResponse::from_json(&response.body) {
@@ -47,7 +48,9 @@ fn check_kind(answer: &TokenResponse) -> Result<(), TokenRequestError> {
     if let Some(kind) = &answer.token_type
         && !kind.eq_ignore_ascii_case("PoP")
     {
-        return Err(not_understood("the token is not a proof-of-possession token"));
+        return Err(not_understood(
+            "the token is not a proof-of-possession token",
+        ));
     }
     match answer.ace_profile.as_deref() {
         None | Some(PROFILE) => Ok(()),
@@ -56,10 +59,7 @@ fn check_kind(answer: &TokenResponse) -> Result<(), TokenRequestError> {
 }
 
 /// The key that proves possession: the device's own, or the one that came with the token (RFC 9201 §3.2).
-fn signer(
-    profile: &Profile,
-    cnf: Option<&Confirmation>,
-) -> Result<PopSigner, TokenRequestError> {
+fn signer(profile: &Profile, cnf: Option<&Confirmation>) -> Result<PopSigner, TokenRequestError> {
     let own = profile.pop_signer()?;
     match (own, cnf) {
         (Some(own), None) => Ok(own),
@@ -74,9 +74,9 @@ fn signer(
             .ok()
             .filter(|signer| signer.algorithm() == PopAlgorithm::Hs256)
             .ok_or_else(|| not_understood("the key that came with the token is not for HS256")),
-        (_, Some(Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_))) => {
-            Err(not_understood("the key of the token is not readable to the device"))
-        }
+        (_, Some(Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_))) => Err(
+            not_understood("the key of the token is not readable to the device"),
+        ),
         (None, None) => Err(not_understood("no key came with the token")),
     }
 }
