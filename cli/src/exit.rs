@@ -87,7 +87,8 @@ impl Exit {
             ConnectError::Lost(_) | ConnectError::Protocol(_) => Self::Lost,
             ConnectError::Timeout => Self::TimedOut,
             ConnectError::NotRenewed(error) => Self::of_token_request(error),
-            _ => Self::General,
+            ConnectError::Options(_) => Self::Usage,
+            ConnectError::NotSent(_) | ConnectError::Backlog | _ => Self::General,
         }
     }
 

@@ -95,7 +95,7 @@ impl Site {
     /// Runs `symbolon WORDS --dir SITE`; words are separated by spaces.
     pub(crate) fn run(&self, words: &str) -> Ended {
         let path = self.path();
-        let mut arguments: Vec<&str> = words.split(' ').collect();
+        let mut arguments: Vec<&str> = words.split_whitespace().collect();
         arguments.extend(["--dir", path.to_str().unwrap()]);
         symbolon(&arguments)
     }
