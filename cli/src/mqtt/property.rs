@@ -73,7 +73,7 @@ pub(crate) struct Properties {
     /// `-D connect maximum-packet-size`, bytes.
     pub(crate) maximum_packet_size: Option<u32>,
     /// `-D connect user-property`.
-    pub(crate) connect_user_properties: Vec<(String, String)>,
+    pub(crate) connect_pairs: Vec<(String, String)>,
     /// Whether there is one for a Will.
     pub(crate) has_will: bool,
 }
@@ -128,7 +128,7 @@ impl Properties {
             }
             ("connect", "user-property") => {
                 let pair = (values[0].clone(), values[1].clone());
-                self.connect_user_properties.push(pair);
+                self.connect_pairs.push(pair);
                 Ok(())
             }
             ("connect", "authentication-method" | "authentication-data") => {

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use std::{fs, path::Path, time::Duration};
 use symbolon_ace_proto::Scope;
 use symbolon_client::{
-    ConnectOptions, Connection, Profile,
+    ConnectError, ConnectOptions, Connection, Profile,
     connection::{Credentials, Proof, Session},
     token,
 };
@@ -111,7 +111,7 @@ impl Target {
             will: will(arguments, &properties)?,
             receive_maximum: properties.receive_maximum,
             maximum_packet_size: properties.maximum_packet_size,
-            user_properties: properties.connect_user_properties,
+            user_properties: properties.connect_pairs,
             timeout: Duration::from_secs(arguments.connect_timeout),
             device,
             url_topic: url.topic,
@@ -154,15 +154,30 @@ impl Target {
             timeout: self.timeout,
             ..defaults
         };
-        let connection = match session {
-            Some(session) => Connection::resume(options, credentials, session).await?,
-            None => Connection::connect(options, credentials).await?,
+        let connected = match session {
+            Some(session) => Connection::resume(options, credentials, session).await,
+            None => Connection::connect(options, credentials).await,
         };
+        let connection = connected.map_err(|error| self.with_address(error))?;
         tracing::debug!(
             session_present = connection.session_present(),
             "received CONNACK"
         );
         Ok(connection)
+    }
+
+    /// Says which broker, where the error does not. That there was no TLS is worth saying: a TLS port answers with nonsense then.
+    fn with_address(&self, error: ConnectError) -> anyhow::Error {
+        if matches!(error, ConnectError::Unreachable(..)) {
+            return error.into();
+        }
+        let BrokerAddress { host, port } = &self.address;
+        let host = broker_address::bracketed(host);
+        let name = match self.ca_pem {
+            Some(_) => format!("{host}:{port}"),
+            None => format!("{host}:{port} without TLS (no --cafile)"),
+        };
+        anyhow::Error::new(error).context(name)
     }
 
     /// What a lost connection leaves to the next one: with a clean session, nothing.
