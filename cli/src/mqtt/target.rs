@@ -14,8 +14,8 @@ use anyhow::Context as _;
 use std::{fs, path::Path, time::Duration};
 use symbolon_ace_proto::Scope;
 use symbolon_client::{
-    ConnectOptions, Connection, Profile,
-    connection::{Credentials, Proof},
+    ConnectError, ConnectOptions, Connection, Profile,
+    connection::{Credentials, Proof, Session},
     token,
 };
 use symbolon_mqtt_proto::{ProtocolVersion, Qos, TopicName, Will};
@@ -41,6 +41,9 @@ pub(crate) struct Target {
     user_name: Option<String>,
     password: Option<String>,
     will: Option<OwnedWill>,
+    user_properties: Vec<(String, String)>,
+    receive_maximum: Option<u16>,
+    maximum_packet_size: Option<u32>,
     timeout: Duration,
     device: Option<Device>,
     /// The topic in `-L`.
@@ -106,6 +109,9 @@ impl Target {
             user_name: arguments.user_name.clone().or(url.user_name),
             password: arguments.password.clone().or(url.password),
             will: will(arguments, &properties)?,
+            receive_maximum: properties.receive_maximum,
+            maximum_packet_size: properties.maximum_packet_size,
+            user_properties: properties.connect_pairs,
             timeout: Duration::from_secs(arguments.connect_timeout),
             device,
             url_topic: url.topic,
@@ -115,12 +121,21 @@ impl Target {
 
     /// Gets a token where there is a profile, and connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+        self.connect_again(None).await
+    }
+
+    /// The same, and goes on with what was in flight when an earlier connection was lost.
+    pub(crate) async fn connect_again(
+        &self,
+        session: Option<Session>,
+    ) -> anyhow::Result<Connection> {
         let credentials = match &self.device {
             Some(device) => Some(self.credentials(device).await?),
             None => None,
         };
         let will = self.will.as_ref().map(OwnedWill::borrow).transpose()?;
         tracing::debug!(host = %self.address.host, port = self.address.port, client = %self.client_identifier, "sending CONNECT");
+        let defaults = ConnectOptions::new(self.address.host.clone(), self.address.port);
         let options = ConnectOptions {
             ca_pem: self.ca_pem.clone(),
             version: self.version,
@@ -131,15 +146,43 @@ impl Target {
             user_name: self.user_name.clone(),
             password: self.password.clone().map(String::into_bytes),
             will,
+            user_properties: self.user_properties.clone(),
+            receive_maximum: self.receive_maximum.unwrap_or(defaults.receive_maximum),
+            maximum_packet_size: self
+                .maximum_packet_size
+                .unwrap_or(defaults.maximum_packet_size),
             timeout: self.timeout,
-            ..ConnectOptions::new(self.address.host.clone(), self.address.port)
+            ..defaults
         };
-        let connection = Connection::connect(options, credentials).await?;
+        let connected = match session {
+            Some(session) => Connection::resume(options, credentials, session).await,
+            None => Connection::connect(options, credentials).await,
+        };
+        let connection = connected.map_err(|error| self.with_address(error))?;
         tracing::debug!(
             session_present = connection.session_present(),
             "received CONNACK"
         );
         Ok(connection)
+    }
+
+    /// Says which broker, where the error does not. That there was no TLS is worth saying: a TLS port answers with nonsense then.
+    fn with_address(&self, error: ConnectError) -> anyhow::Error {
+        if matches!(error, ConnectError::Unreachable(..)) {
+            return error.into();
+        }
+        let BrokerAddress { host, port } = &self.address;
+        let host = broker_address::bracketed(host);
+        let name = match self.ca_pem {
+            Some(_) => format!("{host}:{port}"),
+            None => format!("{host}:{port} without TLS (no --cafile)"),
+        };
+        anyhow::Error::new(error).context(name)
+    }
+
+    /// What a lost connection leaves to the next one: with a clean session, nothing.
+    pub(crate) fn session_after(&self, lost: Connection) -> Option<Session> {
+        (!self.clean_start).then(|| lost.into_session())
     }
 
     /// Whether MQTT 5.0 is spoken.
@@ -149,7 +192,9 @@ impl Target {
 
     async fn credentials(&self, device: &Device) -> anyhow::Result<Credentials> {
         tracing::debug!(endpoint = %device.profile.token_endpoint, "asking for a token");
-        let token = token::obtain(&device.profile, device.scope.as_ref()).await?;
+        let token = token::obtain(&device.profile, device.scope.as_ref())
+            .await
+            .with_context(|| device.profile.token_endpoint.clone())?;
         tracing::debug!(size_bytes = token.text.len(), expires_at = %crate::clock::local(token.expires_at), "received a token");
         Ok(Credentials {
             profile: Some(device.profile.clone()),
