@@ -272,7 +272,7 @@ def a_key_the_broker_cannot_use_is_refused_as_such(system):
 def malformed_requests_get_an_oauth_error(system):
     device = system.device("meter", *BOTH)
     _, headers = device.authenticated(device.request())
-    bodies = [b"", b"{", b"[]", b"null", b'"text"', b'{"scope":7}', b'{"audience":{}}', b'{"a":' * 5000, b"\xff\xfe", b'{"grant_type":"\xff"}']
+    bodies = [b"", b"{", b"[]", b"null", b'"text"', b'{"scope":7}', b'{"audience":{}}', b'{"a":' * 2000, b"\xff\xfe", b'{"grant_type":"\xff"}']
     for body in bodies:
         system.post(body, headers, ACE_JSON).expect_error(400)
     for body in (b"audience=a&audience=b", b"req_cnf=%7B", b"scope=%ff"):
