@@ -279,7 +279,7 @@ def malformed_requests_get_an_oauth_error(system):
         system.post(body, headers, FORM).expect_error(400)
     system.post(b"x" * (2 << 20), headers, ACE_JSON).expect_error(400, 413)
     device.ask(grant_type="password").expect_error(400, code=("unsupported_grant_type", "unauthorized_client"))
-    for garbled in ("Basic", "Basic !!!!", "Basic " + "A" * 100_000, "Bearer x"):
+    for garbled in ("Basic", "Basic !!!!", "Basic " + "A" * 5_000, "Bearer x"):
         answer = system.post(device.request(), {"Authorization": garbled})
         assert 400 <= answer.status < 500, f"{garbled[:20]}: {answer.status}"
     assert device.ask().status == 200, "the AS must go on"
