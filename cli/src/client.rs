@@ -177,13 +177,12 @@ impl AddArgs {
         check_name(&self.name)?;
         let settings = self.directory.settings()?;
         let destination = Destination::choose(&settings, self.audience, self.broker)?;
-        let file = match self.profile {
-            Some(file) => file,
-            None => {
-                let directory = settings.directory.join("clients");
-                private_file::make_private_directory(&directory)?;
-                directory.join(format!("{}.json", self.name))
-            }
+        let file = if let Some(file) = self.profile {
+            file
+        } else {
+            let directory = settings.directory.join("clients");
+            private_file::make_private_directory(&directory)?;
+            directory.join(format!("{}.json", self.name))
         };
         if file.exists() && !self.force {
             return Err(usage(format!(
@@ -215,8 +214,7 @@ impl AddArgs {
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
 async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
-    let written = profile_file::to_text(profile)
-        .and_then(|text| private_file::write_secret(file, &text, true));
+    let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
         store.remove_client(&profile.client_id).await?;
     }
@@ -282,12 +280,11 @@ fn credentials(
         }
         Authentication::Key => {
             let own;
-            let key = match pop_key {
-                Some(key) => key,
-                None => {
-                    own = PopSigner::generate(PopAlgorithm::EdDsa)?;
-                    &own
-                }
+            let key = if let Some(key) = pop_key {
+                key
+            } else {
+                own = PopSigner::generate(PopAlgorithm::EdDsa)?;
+                &own
             };
             Ok((
                 ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),

@@ -18,10 +18,10 @@ mod load;
 mod schema;
 mod settings;
 
-pub(crate) use diagnostic::{ConfigError, Diagnostic};
+pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
 pub(crate) use load::{authorization_server, broker, content_key_to_json};
-pub(crate) use settings::{ProfileSettings, Settings, jwks_uri, token_endpoint};
+pub(crate) use settings::{Settings, jwks_uri, token_endpoint};
 
 use document::Document;
 use std::path::{Path, PathBuf};

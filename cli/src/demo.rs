@@ -26,7 +26,7 @@ impl DemoArgs {
 
 async fn perform() -> anyhow::Result<()> {
     let mut narrator = Narrator::begin();
-    narrator.say(
+    Narrator::say(
         "A symbolon was a token broken in two: whoever held the other half proved who they were.",
     );
     let stage = Stage::set(&mut narrator).await?;

@@ -96,7 +96,7 @@ impl Exit {
             TokenRequestError::Profile(_) => Self::Usage,
             TokenRequestError::Unreachable(_) => Self::Unreachable,
             TokenRequestError::Refused(_) => Self::RefusedByAuthorizationServer,
-            _ => Self::General,
+            TokenRequestError::Answer(_) | _ => Self::General,
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct InitArgs {
     /// The address both listen on [default: 127.0.0.1 for the host localhost, else 0.0.0.0]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
-    /// The broker's audience in tokens [default: mqtts://NAME]
+    /// The broker's audience in tokens [default: `mqtts://NAME`]
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
     #[command(flatten)]
@@ -116,7 +116,7 @@ impl InitArgs {
     /// Makes everything, or nothing.
     pub(crate) async fn make(&self) -> anyhow::Result<Made> {
         self.check()?;
-        private_directory_or_empty(&self.directory)?;
+        make_or_find_empty(&self.directory)?;
         let made = self.fill().await;
         if made.is_err() {
             for name in layout::ALL {
@@ -209,13 +209,15 @@ impl InitArgs {
     }
 }
 
-fn private_directory_or_empty(directory: &Path) -> anyhow::Result<()> {
+fn make_or_find_empty(directory: &Path) -> anyhow::Result<()> {
     match fs::read_dir(directory) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(usage(format!(
-            "{} is not empty; choose another directory",
-            directory.display()
-        ))),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(usage(format!(
+                "{} is not empty; choose another directory",
+                directory.display()
+            ))),
+        },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display())),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", directory.display())),

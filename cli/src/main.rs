@@ -66,9 +66,9 @@ enum Command {
     /// Ask for a token, or take one apart
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Publish, with the flags of mosquitto_pub
+    /// Publish, with the flags of `mosquitto_pub`
     Pub(Box<publish::PublishArgs>),
-    /// Subscribe and print, with the flags of mosquitto_sub
+    /// Subscribe and print, with the flags of `mosquitto_sub`
     Sub(Box<subscribe::SubscribeArgs>),
     /// See it all work, in some seconds and without leaving a trace
     Demo(demo::DemoArgs),

@@ -4,7 +4,7 @@ mod source;
 
 use crate::{
     exit::{Refused, usage},
-    mqtt::{self, arguments::ConnectArgs, describe, target::Target},
+    mqtt::{arguments::ConnectArgs, describe, target::Target},
 };
 use source::{Source, SourceArgs};
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct PublishArgs {
     /// Seconds between the repetitions, such as 0.5
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = parse_delay, conflicts_with = "stdin_line")]
     repeat_delay: Duration,
-    /// How many QoS 1 and 2 messages may be under way at once
+    /// How many `QoS` 1 and 2 messages may be under way at once
     #[arg(short = 'M', value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     max_inflight: u16,
     #[command(flatten)]
@@ -176,9 +176,8 @@ impl Publisher<'_> {
                 }
             }
             Event::Renewed => tracing::debug!("token renewed"),
-            // A session that was gone on with may have some for us; whoever subscribes gets them.
-            Event::Message(_) => {}
-            _ => {}
+            // A session that was gone on with may have messages for us: they are for `sub`.
+            Event::Message(_) | _ => {}
         }
     }
 

@@ -107,7 +107,7 @@ impl Servers {
         };
         let broker = match configs.broker {
             Some(config) => {
-                let started = tokio::task::spawn_blocking(|| Broker::start(config)).await;
+                let started = tokio::task::spawn_blocking(move || Broker::start(&config)).await;
                 match started.context("the broker's start panicked")? {
                     Ok(broker) => Some(broker),
                     Err(error) => {
@@ -189,13 +189,11 @@ impl RunningAuthorizationServer {
         if self.stop.send(()).is_err() && self.task.is_finished() {
             return Err(anyhow::anyhow!("the authorization server ended by itself"));
         }
-        match tokio::time::timeout(SHUTDOWN_LIMIT, self.task).await {
-            Ok(ended) => ended.context("the authorization server panicked"),
-            Err(_) => {
-                tracing::warn!("the authorization server took too long to end");
-                Ok(())
-            }
+        if let Ok(ended) = tokio::time::timeout(SHUTDOWN_LIMIT, self.task).await {
+            return ended.context("the authorization server panicked");
         }
+        tracing::warn!("the authorization server took too long to end");
+        Ok(())
     }
 }
 
@@ -220,15 +218,18 @@ async fn serve(configs: Configs) -> anyhow::Result<()> {
 }
 
 fn say_ready(servers: &Servers) -> anyhow::Result<()> {
-    let mut line = "ready".to_owned();
-    if let Some(address) = servers.authorization_server_address() {
-        line.push_str(&format!(" as={address}"));
-    }
+    let mut words = vec!["ready".to_owned()];
+    words.extend(
+        servers
+            .authorization_server_address()
+            .map(|address| format!("as={address}")),
+    );
     let addresses = servers.broker_addresses();
     if !addresses.is_empty() {
         let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-        line.push_str(&format!(" broker={}", addresses.join(",")));
+        words.push(format!("broker={}", addresses.join(",")));
     }
+    let line = words.join(" ");
     tracing::info!("{line}");
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;

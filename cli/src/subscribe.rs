@@ -204,7 +204,7 @@ impl Subscriber<'_> {
         let mut refusal = None;
         for (subscription, code) in self.subscriptions.iter().zip(&answer.reason_codes) {
             let filter = subscription.filter.as_str();
-            let words = describe(*code, answer.reason_string);
+            let words = describe(*code, answer.reason_string.as_deref());
             tracing::debug!(filter, answer = words, "received SUBACK");
             if code.is_failure() {
                 let line = format!("the broker refuses the subscription to {filter}: {words}");

@@ -137,7 +137,7 @@ fn show(argument: &str, dir: Option<PathBuf>, output: OutputArgs) -> anyhow::Res
     let (header, claims) = jwt::take_apart(&text).context("cannot take it apart")?;
     let now = clock::now();
     let verdict = match dir {
-        Some(dir) => verify(&text, DirectoryArg { dir }, now)?,
+        Some(dir) => verify(&text, &DirectoryArg { dir }, now)?,
         None => judge_unverified(&claims, now),
     };
     let scope = claims
@@ -183,7 +183,7 @@ struct Verdict {
 }
 
 /// Judges as the broker of this configuration would.
-fn verify(text: &str, directory: DirectoryArg, now: UnixTime) -> anyhow::Result<Verdict> {
+fn verify(text: &str, directory: &DirectoryArg, now: UnixTime) -> anyhow::Result<Verdict> {
     let opened = config::open(&directory.dir, &[])?;
     let server = config::authorization_server(&opened)?;
     let audience = crate::registry::audience(&opened.settings, None)?;

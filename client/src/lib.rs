@@ -6,11 +6,9 @@
 //! | [`token`] | asks the AS for a token |
 //! | [`connection`] | an MQTT connection that proves possession and renews its token in time |
 //! | `core` | what `connection` decides, without IO |
-//! | `https` | one POST to the AS |
 
 pub mod connection;
 mod core;
-mod https;
 pub mod profile;
 pub mod token;
 

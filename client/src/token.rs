@@ -3,18 +3,15 @@
 mod answer;
 mod request;
 
-use crate::{
-    Profile,
-    https::{self, HttpsError},
-    profile::ProfileError,
-};
+use crate::{Profile, profile::ProfileError};
 use std::{
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{PopSigner, Scope, UnixTime};
+use symbolon_tls::https::{HttpsClient, HttpsError};
 
-pub use crate::https::TIMEOUT;
+pub use symbolon_tls::https::TIME_LIMIT as TIMEOUT;
 
 /// A token with the key that proves possession of it. `Debug` shows neither.
 pub struct Token {
@@ -57,7 +54,9 @@ pub async fn obtain(profile: &Profile, scope: Option<&Scope>) -> Result<Token, T
     // Read before asking: the token is surely not younger.
     let now = unix_now();
     let post = request::post(profile, scope, now)?;
-    let response = https::post(post).await?;
+    let client = HttpsClient::new(&profile.ca)
+        .map_err(|error| TokenRequestError::Profile(format!("ca: {error}")))?;
+    let response = client.send(post).await?;
     answer::token(profile, scope, now, &response)
 }
 
@@ -76,11 +75,11 @@ impl From<HttpsError> for TokenRequestError {
     fn from(error: HttpsError) -> Self {
         match error {
             HttpsError::Url => Self::Profile(format!("token_endpoint: {error}")),
-            HttpsError::Ca => Self::Profile(format!("ca: {error}")),
-            HttpsError::Unreachable(_) | HttpsError::Timeout => {
-                Self::Unreachable(error.to_string())
+            HttpsError::Header(_) => Self::Profile(error.to_string()),
+            HttpsError::Http(_) | HttpsError::TooLong | HttpsError::Incomplete => {
+                Self::Answer(error.to_string())
             }
-            HttpsError::Http(_) | HttpsError::TooLong => Self::Answer(error.to_string()),
+            _ => Self::Unreachable(error.to_string()),
         }
     }
 }

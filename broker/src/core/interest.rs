@@ -9,8 +9,7 @@ use symbolon_mqtt_proto::{PacketIdentifier, ReasonCode, TopicFilter};
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) session: SessionKey,
-    /// Tells a session from a later one in the same place.
-    pub(crate) client_identifier: Box<str>,
+    pub(crate) serial: u64,
     pub(crate) packet_identifier: PacketIdentifier,
     pub(crate) subscription_identifier: Option<u32>,
     pub(crate) reason_codes: Vec<ReasonCode>,
@@ -90,12 +89,12 @@ impl Interest {
 impl Waiting {
     pub(crate) fn new(
         session: SessionKey,
-        client_identifier: &str,
+        serial: u64,
         packet_identifier: PacketIdentifier,
     ) -> Self {
         Self {
             session,
-            client_identifier: client_identifier.into(),
+            serial,
             packet_identifier,
             subscription_identifier: None,
             reason_codes: Vec::new(),

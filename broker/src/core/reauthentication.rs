@@ -75,17 +75,11 @@ impl Shard {
     }
 
     /// The AS's keys were fetched for a session that asked; whether or not they are new, the token is judged now.
-    pub(crate) fn handle_keys(
-        &mut self,
-        key: SessionKey,
-        client_identifier: &str,
-        keys: &KeySet,
-        now: Now,
-    ) {
+    pub(crate) fn handle_keys(&mut self, key: SessionKey, serial: u64, keys: &KeySet, now: Now) {
         let Some(session) = self.sessions.get_mut(key as usize) else {
             return;
         };
-        if *session.client_identifier != *client_identifier {
+        if session.serial != serial {
             return;
         }
         if let Reauthentication::AwaitKeys { token, rs_nonce } =

@@ -21,6 +21,8 @@ pub(crate) type SessionKey = u32;
 /// One client: who it is, what it may, what is in flight, and the bytes that wait for its socket.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Tells this session from a later one in the same place.
+    pub(crate) serial: u64,
     pub(crate) client_identifier: Box<str>,
     pub(crate) grant: Grant,
     pub(crate) state: State,
@@ -88,9 +90,10 @@ pub(crate) const TOPIC_ALIAS_MAXIMUM: u16 = 32;
 
 impl Session {
     /// Of an admitted client.
-    pub(crate) fn new(admitted: &Admitted, keep_alive_secs: u16, now: Now) -> Self {
+    pub(crate) fn new(serial: u64, admitted: &Admitted, keep_alive_secs: u16, now: Now) -> Self {
         let introduction = &admitted.introduction;
         Self {
+            serial,
             client_identifier: introduction.client_identifier.clone(),
             grant: admitted.grant.clone(),
             state: State::Live,

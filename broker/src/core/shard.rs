@@ -94,6 +94,7 @@ pub(crate) struct Shard {
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<SessionKey>,
     due: Vec<Timer>,
+    next_serial: u64,
 }
 
 /// What a shard is made from.
@@ -132,6 +133,7 @@ impl Shard {
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             due: Vec::new(),
+            next_serial: 0,
         }
     }
 
@@ -180,7 +182,8 @@ impl Shard {
             reason_code: ReasonCode::Success,
             properties,
         };
-        let session = Session::new(admitted, keep_alive_secs, now);
+        let session = Session::new(self.next_serial, admitted, keep_alive_secs, now);
+        self.next_serial += 1;
         let expires_at = session.grant.expires_at();
         let key = session_key(self.sessions.insert(session));
         self.send(key, &Packet::ConnAck(Box::new(connack)));

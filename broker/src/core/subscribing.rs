@@ -32,11 +32,7 @@ impl Shard {
         if self.session(key).grant.is_expired(now.unix) {
             return Err(Close::token_expired());
         }
-        let mut waiting = Waiting::new(
-            key,
-            &self.session(key).client_identifier,
-            subscribe.packet_identifier,
-        );
+        let mut waiting = Waiting::new(key, self.session(key).serial, subscribe.packet_identifier);
         waiting.subscription_identifier = subscribe.subscription_identifier;
         let mut told = 0;
         for subscription in &subscribe.subscriptions {
@@ -147,7 +143,7 @@ impl Shard {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
         };
-        if session.state == State::Ended || session.client_identifier != waiting.client_identifier {
+        if session.state == State::Ended || session.serial != waiting.serial {
             return;
         }
         let refused = waiting.reason_codes.iter().any(|code| code.is_failure());

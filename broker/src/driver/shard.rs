@@ -200,8 +200,8 @@ impl ShardHandle {
         }
         self.post(&mut core);
         while let Some(key) = core.poll_key_request() {
-            let client_identifier = core.session(key).client_identifier.clone();
-            spawn_local(Rc::clone(self).fetch_keys_for(key, client_identifier));
+            let serial = core.session(key).serial;
+            spawn_local(Rc::clone(self).fetch_keys_for(key, serial));
         }
         if core
             .poll_timeout()
@@ -328,10 +328,10 @@ impl ShardHandle {
         }
     }
 
-    async fn fetch_keys_for(self: Rc<Self>, key: SessionKey, client_identifier: Box<str>) {
+    async fn fetch_keys_for(self: Rc<Self>, key: SessionKey, serial: u64) {
         self.common.keys.refresh().await;
         let keys = self.keys();
-        self.with_core(|core, now| core.handle_keys(key, &client_identifier, &keys, now));
+        self.with_core(|core, now| core.handle_keys(key, serial, &keys, now));
     }
 }
 

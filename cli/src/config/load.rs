@@ -21,22 +21,22 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) fn authorization_server(
     opened: &Opened,
 ) -> Result<symbolon_auth_server::Config, ConfigError> {
-    let mut loader = Loader::new(&opened.document);
+    let mut files = Loader::new(&opened.document);
     let loaded = match &opened.settings.authorization_server {
-        Some(settings) => loader.authorization_server(settings),
-        None => loader.section_missing("as"),
+        Some(settings) => files.authorization_server(settings),
+        None => files.section_missing("as"),
     };
-    loader.finish(loaded)
+    files.finish(loaded)
 }
 
 /// What the broker is started with.
 pub(crate) fn broker(opened: &Opened) -> Result<symbolon_broker::Config, ConfigError> {
-    let mut loader = Loader::new(&opened.document);
+    let mut files = Loader::new(&opened.document);
     let loaded = match &opened.settings.broker {
-        Some(settings) => loader.broker(settings),
-        None => loader.section_missing("broker"),
+        Some(settings) => files.broker(settings),
+        None => files.section_missing("broker"),
     };
-    loader.finish(loaded)
+    files.finish(loaded)
 }
 
 /// A content key as its file has it: a symmetric JWK.

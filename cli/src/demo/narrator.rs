@@ -20,7 +20,7 @@ impl Narrator {
     }
 
     /// A line between the steps.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn say(line: &str) {
         println!("\n{line}");
     }
 

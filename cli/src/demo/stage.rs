@@ -16,7 +16,6 @@ use symbolon_client::{
     connection::{Credentials, Proof},
     token::Token,
 };
-use symbolon_mqtt_proto::ProtocolVersion;
 use tempfile::TempDir;
 
 /// How long connecting, and any one answer, may take.
@@ -149,18 +148,10 @@ pub(super) async fn connect(
 ) -> anyhow::Result<Result<Connection, ConnectError>> {
     let broker = broker_address::parse(&profile.broker).map_err(anyhow::Error::msg)?;
     let options = ConnectOptions {
-        host: broker.host,
-        port: broker.port,
         ca_pem: Some(profile.ca.clone()),
-        version: ProtocolVersion::V5,
         client_identifier: profile.client_id.clone(),
-        clean_start: true,
-        keep_alive_secs: 60,
-        session_expiry_interval_secs: None,
-        user_name: None,
-        password: None,
-        will: None,
         timeout: PATIENCE,
+        ..ConnectOptions::new(broker.host, broker.port)
     };
     let credentials = token.map(|(token, proof)| Credentials {
         profile: None,

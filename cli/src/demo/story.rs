@@ -26,10 +26,10 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Tells it all. An error means that the story could not go on; steps that came out wrong the narrator has.
 pub(super) async fn tell(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.say("What the tokens allow:");
+    Narrator::say("What the tokens allow:");
     let (mut sensor, mut dashboard) = readings_flow(stage, narrator).await?;
 
-    narrator.say("What they do not allow:");
+    Narrator::say("What they do not allow:");
     let beyond = beyond_the_scope(&mut sensor).await;
     narrator.check("the sensor publishes to actuators/door", beyond);
     let eavesdrop = subscribe_beyond_the_scope(&mut dashboard).await;
@@ -69,9 +69,10 @@ async fn readings_flow(
     let mut dashboard = narrator.need("the dashboard connects", dashboard)?;
 
     let subscribed = subscribe(&mut dashboard, "sensors/#").await;
-    let subscribed = subscribed.and_then(|code| match code.is_failure() {
-        true => Err(anyhow!("refused: {}", describe(code, None))),
-        false => Ok(((), describe(code, None))),
+    let subscribed = subscribed.and_then(|code| {
+        let words = describe(code, None);
+        anyhow::ensure!(!code.is_failure(), "refused: {words}");
+        Ok(((), words))
     });
     narrator.need("the dashboard subscribes to sensors/#", subscribed)?;
     for reading in READINGS {
@@ -90,13 +91,18 @@ async fn one_reading(
     if code.is_failure() {
         bail!("refused: {}", describe(code, None));
     }
-    match within_patience(dashboard.next()).await?? {
-        Event::Message(message) if message.payload == reading.as_bytes() => Ok(format!(
-            "{} = {reading} reached the dashboard",
-            message.topic
-        )),
-        other => bail!("the dashboard got something else: {other:?}"),
-    }
+    let event = within_patience(dashboard.next()).await??;
+    let Event::Message(message) = event else {
+        bail!("the dashboard got something else: {event:?}");
+    };
+    anyhow::ensure!(
+        message.payload == reading.as_bytes(),
+        "another message came"
+    );
+    Ok(format!(
+        "{} = {reading} reached the dashboard",
+        message.topic
+    ))
 }
 
 async fn beyond_the_scope(sensor: &mut Connection) -> anyhow::Result<String> {
@@ -127,8 +133,11 @@ async fn run_out(visitor: &Profile, narrator: &mut Narrator) -> anyhow::Result<(
     let second = Token {
         text: token.text.clone(),
         signer: PopSigner::from_jwk(&token.signer.to_jwk())?,
+        expires_at: token.expires_at,
+        obtained_at: token.obtained_at,
         scope: token.scope.clone(),
-        ..token
+        requested_scope: token.requested_scope.clone(),
+        broker_certificate_sha256: token.broker_certificate_sha256,
     };
     let mut connection = admitted(visitor, token, Proof::Challenge).await?;
     let cut = cut_off(&mut connection).await;
@@ -216,14 +225,16 @@ async fn publish(
         properties: PublishProperties::default(),
     };
     within_patience(connection.publish(message)).await??;
-    match within_patience(connection.next()).await?? {
-        Event::Published {
-            reason_code,
-            reason_string,
-            ..
-        } => Ok((reason_code, reason_string)),
-        other => bail!("expected PUBACK, got {other:?}"),
-    }
+    let event = within_patience(connection.next()).await??;
+    let Event::Published {
+        reason_code,
+        reason_string,
+        ..
+    } = event
+    else {
+        bail!("expected PUBACK, got {event:?}");
+    };
+    Ok((reason_code, reason_string))
 }
 
 async fn goodbye(connection: Connection) -> anyhow::Result<()> {
@@ -238,14 +249,15 @@ fn expect_refused(outcome: Result<Connection, ConnectError>) -> anyhow::Result<S
 }
 
 fn expect_refusal(error: ConnectError) -> anyhow::Result<String> {
-    match error {
-        ConnectError::Refused {
-            reason_code,
-            reason_string,
-            ..
-        } => expect_not_authorized(reason_code, reason_string.as_deref()),
-        other => bail!("expected a refusal, got: {}", one_line(&other.into())),
-    }
+    let ConnectError::Refused {
+        reason_code,
+        reason_string,
+        ..
+    } = error
+    else {
+        bail!("expected a refusal, got: {}", one_line(&error.into()));
+    };
+    expect_not_authorized(reason_code, reason_string.as_deref())
 }
 
 fn expect_not_authorized(code: ReasonCode, reason: Option<&str>) -> anyhow::Result<String> {

@@ -67,7 +67,7 @@ pub(crate) struct ConnectArgs {
     )]
     pub(super) password: Option<String>,
 
-    /// Client Identifier [default: the profile's client_id, else the broker assigns one]
+    /// Client Identifier [default: the profile's `client_id`, else the broker assigns one]
     #[arg(
         short = 'i',
         long,

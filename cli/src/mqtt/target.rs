@@ -122,8 +122,6 @@ impl Target {
         let will = self.will.as_ref().map(OwnedWill::borrow).transpose()?;
         tracing::debug!(host = %self.address.host, port = self.address.port, client = %self.client_identifier, "sending CONNECT");
         let options = ConnectOptions {
-            host: self.address.host.clone(),
-            port: self.address.port,
             ca_pem: self.ca_pem.clone(),
             version: self.version,
             client_identifier: self.client_identifier.clone(),
@@ -134,6 +132,7 @@ impl Target {
             password: self.password.clone().map(String::into_bytes),
             will,
             timeout: self.timeout,
+            ..ConnectOptions::new(self.address.host.clone(), self.address.port)
         };
         let connection = Connection::connect(options, credentials).await?;
         tracing::debug!(

@@ -18,7 +18,7 @@ pub(super) struct PrinterArgs {
     /// Print the topic before the payload
     #[arg(short = 'v', long)]
     verbose: bool,
-    /// Print in this format, as of mosquitto_sub; see docs/commands.md
+    /// Print in this format, as of `mosquitto_sub`; see docs/commands.md
     #[arg(short = 'F', value_name = "FORMAT", allow_hyphen_values = true)]
     format: Option<String>,
     /// Print JSON (%j and %J) over several lines

@@ -1,18 +1,19 @@
 //! What the token endpoint answers, and whether it is a token that this device can use.
 
 use super::{Token, TokenRequestError};
-use crate::{Profile, https::Response};
+use crate::Profile;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
     Confirmation, ErrorResponse, PROFILE, PopAlgorithm, PopSigner, Scope, TokenResponse, UnixTime,
 };
+use symbolon_tls::https::HttpsResponse;
 
 /// The token of an answer to a request made at `now`.
 pub(super) fn token(
     profile: &Profile,
     requested_scope: Option<&Scope>,
     now: UnixTime,
-    response: &Response,
+    response: &HttpsResponse,
 ) -> Result<Token, TokenRequestError> {
     if response.status != 200 {
         return Err(match ErrorResponse::from_json(&response.body) {

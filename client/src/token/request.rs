@@ -1,12 +1,13 @@
 //! What is sent to the token endpoint: the request, who asks, and the proof that the key is theirs.
 
 use super::TokenRequestError;
-use crate::{Profile, https::Post, profile::ClientAuth};
+use crate::{Profile, profile::ClientAuth};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt::Write;
 use symbolon_ace_proto::{
     Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, dpop,
 };
+use symbolon_tls::https::{HttpsRequest, Method};
 
 /// The media type of RFC 9431 §7.3.
 const MEDIA_TYPE: &str = "application/ace+json";
@@ -16,7 +17,7 @@ pub(super) fn post(
     profile: &Profile,
     scope: Option<&Scope>,
     now: UnixTime,
-) -> Result<Post, TokenRequestError> {
+) -> Result<HttpsRequest, TokenRequestError> {
     let wrong = |problem: &dyn ToString| TokenRequestError::Profile(problem.to_string());
     let scope = match scope {
         Some(scope) => scope.clone(),
@@ -60,9 +61,9 @@ pub(super) fn post(
             headers.push(("dpop", proof.map_err(|error| wrong(&error))?));
         }
     }
-    Ok(Post {
+    Ok(HttpsRequest {
+        method: Method::POST,
         url: profile.token_endpoint.clone(),
-        ca_pem: profile.ca.clone(),
         headers,
         body: request.to_json(),
     })
