@@ -23,7 +23,7 @@ pub struct Outgoing<M> {
     slots: VecDeque<Slot<M>>,
     /// The sequence number of the next Packet Identifier.
     next: u64,
-    /// The first that this connection has not carried yet; `next` unless a session is being resumed.
+    /// This connection has carried the messages before this one, and none behind.
     unsent: u64,
     /// Messages that count against the Receive Maximum.
     messages: usize,
@@ -93,7 +93,7 @@ impl<M> Outgoing<M> {
 
     /// Whether one more may be sent now.
     pub fn has_room(&self) -> bool {
-        self.unsent == self.next && self.messages < self.receive_maximum && self.is_next_free()
+        self.sent == self.messages && self.messages < self.receive_maximum && self.is_next_free()
     }
 
     /// How many are in flight.
@@ -119,6 +119,7 @@ impl<M> Outgoing<M> {
         };
         self.messages += 1;
         self.sent += 1;
+        self.unsent = self.next + 1;
         Ok(self.push(stage))
     }
 
@@ -204,10 +205,7 @@ impl<M> Outgoing<M> {
             let outgoing = slot.outgoing()?;
             Some((slot.sequence, outgoing))
         });
-        let Some((sequence, outgoing)) = due else {
-            self.unsent = self.next;
-            return None;
-        };
+        let (sequence, outgoing) = due?;
         self.unsent = sequence + 1;
         self.sent += 1;
         Some(outgoing)
@@ -267,9 +265,6 @@ impl<M> Outgoing<M> {
         let identifier = slot.identifier();
         self.slots.push_back(slot);
         self.live += 1;
-        if self.unsent == self.next {
-            self.unsent += 1;
-        }
         self.next += 1;
         identifier
     }
@@ -285,9 +280,9 @@ impl<M> Outgoing<M> {
         {
             return Err(InUse);
         }
-        if self.unsent == self.next {
-            self.unsent = sequence;
+        if self.sent == self.messages {
             self.sent += 1;
+            self.unsent = sequence + 1;
         }
         self.next = sequence;
         self.messages += 1;

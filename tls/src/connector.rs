@@ -1,6 +1,10 @@
 //! The client's end of a handshake.
 
-use crate::{Channel, HandshakeError, SetupError, engine::ClientEngine, socket::Socket};
+use crate::{
+    Channel, HandshakeError, SetupError,
+    engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN},
+    socket::Socket,
+};
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
 
@@ -16,9 +20,28 @@ impl Connector {
     /// Trusts exactly the CAs in the PEM text. `handshake_timeout` bounds TCP connecting and handshake together.
     pub fn new(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ClientEngine::new(ca_pem)?,
+            engine: ClientEngine::new(ca_pem, MQTT_ALPN)?,
             handshake_timeout,
         })
+    }
+
+    /// The same for HTTPS: ALPN `http/1.1`.
+    pub(crate) fn for_http(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: ClientEngine::new(ca_pem, HTTP_ALPN)?,
+            handshake_timeout,
+        })
+    }
+
+    /// Resolves `host` and tries its addresses in turn: connects TCP and does the handshake for `host`.
+    pub async fn connect_host(&self, host: &str, port: u16) -> Result<Channel, HandshakeError> {
+        self.within_limit(async {
+            let stream = TcpStream::connect((host, port))
+                .await
+                .map_err(HandshakeError::Connect)?;
+            self.handshake(stream, host).await
+        })
+        .await
     }
 
     /// Connects TCP to `address` and does the handshake for `server_name` (SNI and certificate check; a DNS name or an IP address).

@@ -23,7 +23,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
 /// The ALPN protocol name of MQTT over TLS (RFC 9431 §2.2.3).
-const ALPN: &[u8] = b"mqtt";
+pub(crate) const MQTT_ALPN: &[u8] = b"mqtt";
+/// That of HTTP/1.1 (RFC 7301 §6).
+pub(crate) const HTTP_ALPN: &[u8] = b"http/1.1";
 /// RFC 9431 §7.1.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-ACE-MQTT-Sign-Challenge";
 /// Present and empty. On TLS 1.2 that is not the same as absent (RFC 5705 §4).
@@ -80,7 +82,7 @@ impl ServerEngine {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(refused)?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![MQTT_ALPN.to_vec()];
         config.require_ems = true;
         // No resumption: it would skip the authentication, and an exporter value must not be used twice (RFC 9431 §4). The ticketer
         // of a new configuration makes no tickets; early data is off too.
@@ -115,7 +117,7 @@ impl ServerEngine {
 }
 
 impl ClientEngine {
-    pub(crate) fn new(ca_pem: &str) -> Result<Self, SetupError> {
+    pub(crate) fn new(ca_pem: &str, alpn: &[u8]) -> Result<Self, SetupError> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca_pem, "CA certificate")? {
             roots.add(certificate).map_err(refused)?;
@@ -125,7 +127,7 @@ impl ClientEngine {
             .map_err(refused)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         config.require_ems = true;
         config.resumption = Resumption::disabled();
         Ok(Self {

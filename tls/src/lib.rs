@@ -8,6 +8,7 @@
 //! | `acceptor`, `connector` | timeouts and TCP around the handshake |
 //! | `engine` | the one place that knows the TLS library: configuration, handshake, exporter |
 //! | `channel`, `socket` | bytes in and out, and the move from one runtime to another |
+//! | [`https`] | one HTTPS request, on such a channel |
 //! | `error` | why no channel came to be |
 
 mod acceptor;
@@ -15,6 +16,7 @@ mod channel;
 mod connector;
 mod engine;
 mod error;
+pub mod https;
 mod socket;
 
 pub use acceptor::Acceptor;

@@ -4,17 +4,21 @@ use super::{
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
-    session::{Queued, Session, SessionKey},
-    shard::{Now, Shard, State},
+    session::{Queued, Session, SessionKey, State},
+    shard::{Close, Now, Shard},
 };
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
-use symbolon_mqtt_proto::{Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, property::PropertyBuffer};
+use symbolon_mqtt_proto::{
+    Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, TopicName, property::PropertyBuffer,
+};
 
 /// A message on its way to the clients of this shard.
 pub(crate) struct Forwarding<'a> {
-    /// With its Topic Name, without alias and Subscription Identifiers.
+    /// Without alias and Subscription Identifiers.
     pub(crate) publish: Publish<'a>,
+    /// Its Topic Name.
+    pub(crate) topic: TopicName<'a>,
     /// The session that published it, if it is of this shard.
     pub(crate) origin: Option<SessionKey>,
     pub(crate) token_expires_at: Option<UnixTime>,
@@ -29,6 +33,13 @@ struct Layout {
     version: ProtocolVersion,
     qos: Qos,
     retain: bool,
+}
+
+/// How one subscriber wants the message.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    layout: Layout,
+    subscription_identifiers: &'a Rc<[u32]>,
 }
 
 /// Frames of the message being forwarded, by layout: at most twelve.
@@ -48,27 +59,54 @@ enum Forwarded {
 }
 
 impl<'a> Forwarding<'a> {
-    pub(crate) fn new(publish: Publish<'a>, origin: Option<SessionKey>, token_expires_at: Option<UnixTime>, now: Now) -> Self {
-        Self { publish, origin, token_expires_at, received_ms: now.ms, message: OnceCell::new() }
+    pub(crate) fn new(
+        mut publish: Publish<'a>,
+        topic: TopicName<'a>,
+        origin: Option<SessionKey>,
+        token_expires_at: Option<UnixTime>,
+        now: Now,
+    ) -> Self {
+        publish.topic = Some(topic);
+        publish.properties.topic_alias = None;
+        Self {
+            publish,
+            topic,
+            origin,
+            token_expires_at,
+            received_ms: now.ms,
+            message: OnceCell::new(),
+        }
     }
 
     /// A message that is shared already.
-    pub(crate) fn of(message: &'a Arc<Message>, publish: Publish<'a>, now: Now) -> Self {
-        let forwarding = Self::new(publish, None, message.token_expires_at, now);
+    pub(crate) fn of(message: &'a Arc<Message>, now: Now) -> Self {
+        let forwarding = Self::new(
+            message.publish(),
+            message.topic(),
+            None,
+            message.token_expires_at,
+            now,
+        );
         forwarding.message.get_or_init(|| Arc::clone(message));
         forwarding
     }
 
     /// The message, owned and shared.
     pub(crate) fn message(&self) -> &Arc<Message> {
-        self.message.get_or_init(|| Message::new(&self.publish, self.received_ms, self.token_expires_at))
+        self.message
+            .get_or_init(|| Message::new(&self.publish, self.received_ms, self.token_expires_at))
     }
 }
 
 impl Shard {
     /// Delivers to the clients of this shard. One whose token has expired gets nothing and is disconnected, never silently passed over
     /// (RFC 9431 §3.2).
-    pub(super) fn forward(&mut self, forwarding: &Forwarding<'_>, subscribers: &[LocalSubscriber], now: Now) {
+    pub(super) fn forward(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        subscribers: &[LocalSubscriber],
+        now: Now,
+    ) {
         self.frames.clear();
         let mut expired: Vec<SessionKey> = Vec::new();
         for subscriber in subscribers {
@@ -80,13 +118,21 @@ impl Shard {
                 expired.push(subscriber.session);
                 continue;
             }
-            let qos = subscriber.maximum_qos.min(forwarding.publish.delivery.qos());
+            let qos = subscriber
+                .maximum_qos
+                .min(forwarding.publish.delivery.qos());
             let retain = subscriber.retain_as_published && forwarding.publish.retain;
-            let layout = Layout { version: session.link.version, qos, retain };
+            let wanted = Wanted {
+                layout: Layout {
+                    version: session.link.version,
+                    qos,
+                    retain,
+                },
+                subscription_identifiers: &subscriber.subscription_identifiers,
+            };
             let single = subscribers.len() == 1;
             let frames = (!single).then_some(&mut self.frames);
-            let identifiers = &subscriber.subscription_identifiers;
-            match session.forward(forwarding, layout, identifiers, &self.limits, frames) {
+            match session.forward(forwarding, wanted, &self.limits, frames) {
                 Forwarded::Sent => self.mark_dirty(subscriber.session),
                 Forwarded::Queued => {}
                 Forwarded::Dropped => {
@@ -95,7 +141,7 @@ impl Shard {
             }
         }
         for key in expired {
-            self.close(key, super::shard::Close::token_expired(), now);
+            self.close(key, &Close::token_expired(), now);
         }
     }
 
@@ -119,10 +165,21 @@ impl Shard {
     }
 
     /// A retained message for a new subscription: RETAIN is set (MQTT-3.3.1-8).
-    pub(super) fn send_retained(&mut self, key: SessionKey, message: &Arc<Message>, maximum_qos: Qos, identifier: Option<u32>) {
+    pub(super) fn send_retained(
+        &mut self,
+        key: SessionKey,
+        message: &Arc<Message>,
+        maximum_qos: Qos,
+        identifier: Option<u32>,
+    ) {
         let qos = message.publish().delivery.qos().min(maximum_qos);
         let subscription_identifiers: Rc<[u32]> = identifier.into_iter().collect();
-        let queued = Queued { message: Arc::clone(message), qos, retain: true, subscription_identifiers };
+        let queued = Queued {
+            message: Arc::clone(message),
+            qos,
+            retain: true,
+            subscription_identifiers,
+        };
         let limit = self.limits.queued_messages;
         let session = self.session_mut(key);
         if session.queue.len() < limit {
@@ -137,17 +194,17 @@ impl Session {
     fn forward(
         &mut self,
         forwarding: &Forwarding<'_>,
-        layout: Layout,
-        subscription_identifiers: &Rc<[u32]>,
+        wanted: Wanted<'_>,
         limits: &crate::Limits,
         frames: Option<&mut Frames>,
     ) -> Forwarded {
+        let Layout { qos, retain, .. } = wanted.layout;
         let outbox_full = self.link.outbox.len() >= limits.outbox_bytes;
-        if layout.qos == Qos::AtMostOnce {
+        if qos == Qos::AtMostOnce {
             if outbox_full {
                 return Forwarded::Dropped;
             }
-            return self.append(forwarding, layout, subscription_identifiers, None, frames);
+            return self.append(forwarding, wanted, None, frames);
         }
         if outbox_full || !self.queue.is_empty() || !self.outgoing.has_room() {
             if self.queue.len() >= limits.queued_messages {
@@ -155,18 +212,18 @@ impl Session {
             }
             self.queue.push_back(Queued {
                 message: Arc::clone(forwarding.message()),
-                qos: layout.qos,
-                retain: layout.retain,
-                subscription_identifiers: Rc::clone(subscription_identifiers),
+                qos,
+                retain,
+                subscription_identifiers: Rc::clone(wanted.subscription_identifiers),
             });
             return Forwarded::Queued;
         }
-        let Ok(identifier) = self.outgoing.handle_send(layout.qos, ()) else {
+        let Ok(identifier) = self.outgoing.handle_send(qos, ()) else {
             return Forwarded::Dropped;
         };
-        let forwarded = self.append(forwarding, layout, subscription_identifiers, Some(identifier), frames);
+        let forwarded = self.append(forwarding, wanted, Some(identifier), frames);
         if forwarded == Forwarded::Dropped {
-            self.abandon(layout.qos, identifier);
+            self.abandon(qos, identifier);
         }
         forwarded
     }
@@ -183,8 +240,7 @@ impl Session {
     fn append(
         &mut self,
         forwarding: &Forwarding<'_>,
-        layout: Layout,
-        subscription_identifiers: &[u32],
+        wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
         frames: Option<&mut Frames>,
     ) -> Forwarded {
@@ -192,13 +248,13 @@ impl Session {
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
             let message = forwarding.message();
-            return self.append_shared(message, &message.publish(), layout, subscription_identifiers, identifier);
+            return self.append_shared(message, &message.publish(), wanted, identifier);
         }
         let out = self.link.outbox.tail();
         let start = out.len();
         match frames {
-            Some(frames) if subscription_identifiers.is_empty() => {
-                let Some((frame, offset)) = frames.of(publish, layout) else {
+            Some(frames) if wanted.subscription_identifiers.is_empty() => {
+                let Some((frame, offset)) = frames.of(publish, wanted.layout) else {
                     return Forwarded::Dropped;
                 };
                 if frame.len() > maximum {
@@ -210,14 +266,8 @@ impl Session {
                 }
             }
             Some(_) | None => {
-                let encoded = with_identifiers(subscription_identifiers, layout.version, |identifiers| {
-                    let mut own = *publish;
-                    own.duplicate = false;
-                    own.delivery = delivery(layout.qos, identifier);
-                    own.retain = layout.retain;
-                    own.properties.subscription_identifiers = identifiers.subscription_identifiers();
-                    own.encode(layout.version, out)
-                });
+                let version = wanted.layout.version;
+                let encoded = wanted.lay_out(publish, identifier, |own| own.encode(version, out));
                 if encoded.is_err() || out.len() - start > maximum {
                     out.truncate(start);
                     return Forwarded::Dropped;
@@ -232,18 +282,14 @@ impl Session {
         &mut self,
         message: &Arc<Message>,
         publish: &Publish<'_>,
-        layout: Layout,
-        subscription_identifiers: &[u32],
+        wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
         let out = self.link.outbox.tail();
         let start = out.len();
-        let encoded = with_identifiers(subscription_identifiers, layout.version, |identifiers| {
-            let mut own = *publish;
-            own.delivery = delivery(layout.qos, identifier);
-            own.retain = layout.retain;
-            own.properties.subscription_identifiers = identifiers.subscription_identifiers();
-            own.encode_head(layout.version, out)
+        let version = wanted.layout.version;
+        let encoded = wanted.lay_out(publish, identifier, |own| {
+            own.encode_without_payload(version, out)
         });
         let size = out.len() - start + publish.payload.len();
         if encoded.is_err() || size > self.link.maximum_packet_size as usize {
@@ -263,17 +309,50 @@ impl Session {
         publish.properties.message_expiry_interval_secs = left_secs;
         let identifier = match queued.qos {
             Qos::AtMostOnce => None,
-            qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ()) {
+            qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ())
+            {
                 Ok(identifier) => Some(identifier),
                 Err(()) => return false,
             },
         };
-        let layout = Layout { version: self.link.version, qos: queued.qos, retain: queued.retain };
-        let forwarded = self.append_shared(&queued.message, &publish, layout, &queued.subscription_identifiers, identifier);
+        let wanted = Wanted {
+            layout: Layout {
+                version: self.link.version,
+                qos: queued.qos,
+                retain: queued.retain,
+            },
+            subscription_identifiers: &queued.subscription_identifiers,
+        };
+        let forwarded = self.append_shared(&queued.message, &publish, wanted, identifier);
         if let (Forwarded::Dropped, Some(identifier)) = (forwarded, identifier) {
             self.abandon(queued.qos, identifier);
         }
         forwarded == Forwarded::Sent
+    }
+}
+
+impl Wanted<'_> {
+    /// Calls `encode` with the PUBLISH as this subscriber gets it; 3.1.1 has no Subscription Identifiers.
+    fn lay_out<T>(
+        self,
+        publish: &Publish<'_>,
+        identifier: Option<PacketIdentifier>,
+        encode: impl FnOnce(&Publish<'_>) -> T,
+    ) -> T {
+        let mut identifiers = PropertyBuffer::default();
+        if self.layout.version == ProtocolVersion::V5 {
+            for identifier in self.subscription_identifiers.iter() {
+                identifiers
+                    .push_subscription_identifier(*identifier)
+                    .expect("it was checked when its SUBSCRIBE was decoded");
+            }
+        }
+        let mut own = *publish;
+        own.duplicate = false;
+        own.delivery = delivery(self.layout.qos, identifier);
+        own.retain = self.layout.retain;
+        own.properties.subscription_identifiers = identifiers.subscription_identifiers();
+        encode(&own)
     }
 }
 
@@ -294,7 +373,10 @@ impl Frames {
             own.duplicate = false;
             own.delivery = delivery(layout.qos, Some(PacketIdentifier::MIN));
             own.retain = layout.retain;
-            let offset = own.encode(layout.version, &mut self.bytes).ok()?.map(|offset| offset - start);
+            let offset = own
+                .encode(layout.version, &mut self.bytes)
+                .ok()?
+                .map(|offset| offset - start);
             let range = start..self.bytes.len();
             self.layouts.push((layout, range.clone(), offset));
             (range, offset)
@@ -309,15 +391,4 @@ fn delivery(qos: Qos, identifier: Option<PacketIdentifier>) -> Delivery {
         (Qos::AtLeastOnce, Some(identifier)) => Delivery::AtLeastOnce(identifier),
         (Qos::ExactlyOnce, Some(identifier)) => Delivery::ExactlyOnce(identifier),
     }
-}
-
-/// Calls `encode` with the Subscription Identifiers in wire form; 3.1.1 has none.
-fn with_identifiers<T>(identifiers: &[u32], version: ProtocolVersion, encode: impl FnOnce(&PropertyBuffer) -> T) -> T {
-    let mut buffer = PropertyBuffer::default();
-    if version == ProtocolVersion::V5 {
-        for identifier in identifiers {
-            buffer.push_subscription_identifier(*identifier).expect("it was checked when its SUBSCRIBE was decoded");
-        }
-    }
-    encode(&buffer)
 }

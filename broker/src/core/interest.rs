@@ -1,7 +1,7 @@
 //! Which Topic Filters this shard's clients hold, counted, so that other shards hear of the first and of the last; and the requests that
 //! wait until every other shard has heard.
 
-use super::{session::SessionKey, subscribing::RetainedDelivery};
+use super::{hash_seed::HashSeed, session::SessionKey, subscribing::RetainedDelivery};
 use std::collections::HashMap;
 use symbolon_mqtt_proto::{PacketIdentifier, ReasonCode, TopicFilter};
 
@@ -9,9 +9,9 @@ use symbolon_mqtt_proto::{PacketIdentifier, ReasonCode, TopicFilter};
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) session: SessionKey,
-    /// Tells a session from a later one in the same place.
-    pub(crate) client_identifier: Box<str>,
+    pub(crate) serial: u64,
     pub(crate) packet_identifier: PacketIdentifier,
+    pub(crate) subscription_identifier: Option<u32>,
     pub(crate) reason_codes: Vec<ReasonCode>,
     /// Retained messages as they were when the subscription was made.
     pub(crate) retained: Vec<RetainedDelivery>,
@@ -28,11 +28,11 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    pub(crate) fn new(other_shards: u16, hasher: ahash::RandomState) -> Self {
+    pub(crate) fn new(other_shards: u16, seed: &HashSeed) -> Self {
         Self {
             other_shards: usize::from(other_shards),
-            counts: HashMap::with_hasher(hasher.clone()),
-            waiting: HashMap::with_hasher(hasher),
+            counts: HashMap::with_hasher(seed.state()),
+            waiting: HashMap::with_hasher(seed.state()),
             next_request: 0,
         }
     }
@@ -87,11 +87,16 @@ impl Interest {
 }
 
 impl Waiting {
-    pub(crate) fn new(session: SessionKey, client_identifier: &str, packet_identifier: PacketIdentifier) -> Self {
+    pub(crate) fn new(
+        session: SessionKey,
+        serial: u64,
+        packet_identifier: PacketIdentifier,
+    ) -> Self {
         Self {
             session,
-            client_identifier: client_identifier.into(),
+            serial,
             packet_identifier,
+            subscription_identifier: None,
             reason_codes: Vec::new(),
             retained: Vec::new(),
             acknowledgements_due: 0,

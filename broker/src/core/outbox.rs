@@ -53,7 +53,11 @@ impl Outbox {
 
     /// The next bytes to write, contiguous; empty where nothing waits.
     pub(crate) fn front(&self) -> &[u8] {
-        self.segments.front().map_or(&self.tail[..], |segment| &segment[..]).get(self.written..).unwrap_or_default()
+        self.segments
+            .front()
+            .map_or(&self.tail[..], |segment| &segment[..])
+            .get(self.written..)
+            .unwrap_or_default()
     }
 
     /// The socket took `count` bytes of [`Outbox::front`].

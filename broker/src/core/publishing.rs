@@ -9,7 +9,9 @@ use super::{
     shard::{Close, Now, Shard, ShardMessage},
 };
 use std::{rc::Rc, sync::Arc};
-use symbolon_mqtt_proto::{Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName};
+use symbolon_mqtt_proto::{
+    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName,
+};
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
 pub(super) const AUTHZ_INFO: &str = "authz-info";
@@ -24,7 +26,12 @@ struct NotPublished {
 }
 
 impl Shard {
-    pub(super) fn handle_publish(&mut self, key: SessionKey, publish: Publish<'_>, now: Now) -> Result<(), Close> {
+    pub(super) fn handle_publish(
+        &mut self,
+        key: SessionKey,
+        publish: Publish<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
         let session = &mut self.sessions[key as usize];
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
@@ -35,7 +42,10 @@ impl Shard {
             (Some(topic), None) => topic,
             (Some(topic), Some(alias)) => {
                 if !session.link.set_alias(alias, topic.as_str()) {
-                    return Err(Close::new(ReasonCode::TopicAliasInvalid, "topic alias above the maximum"));
+                    return Err(Close::new(
+                        ReasonCode::TopicAliasInvalid,
+                        "topic alias above the maximum",
+                    ));
                 }
                 topic
             }
@@ -44,9 +54,15 @@ impl Shard {
                     ReasonCode::ProtocolError,
                     "topic alias was never given a topic",
                 ))?;
-                TopicName::parse(&alias_text).map_err(|_| Close::new(ReasonCode::TopicNameInvalid, "topic alias"))?
+                TopicName::parse(&alias_text)
+                    .map_err(|_| Close::new(ReasonCode::TopicNameInvalid, "topic alias"))?
             }
-            (None, None) => return Err(Close::new(ReasonCode::ProtocolError, "neither topic name nor topic alias")),
+            (None, None) => {
+                return Err(Close::new(
+                    ReasonCode::ProtocolError,
+                    "neither topic name nor topic alias",
+                ));
+            }
         };
         if let Delivery::ExactlyOnce(identifier) = publish.delivery
             && !self.is_first(key, identifier)?
@@ -54,10 +70,12 @@ impl Shard {
             self.acknowledge(key, publish.delivery, ReasonCode::Success, None);
             return Ok(());
         }
-        let mut resolved = publish;
-        resolved.topic = Some(topic);
-        resolved.properties.topic_alias = None;
-        match self.permit_and_route(key, topic).and_then(|route| self.publish(key, resolved, topic, &route, now)) {
+        let token_expires_at = self.session(key).grant.expires_at();
+        let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
+        match self
+            .permit_and_route(key, topic)
+            .and_then(|route| self.publish(&forwarding, &route, now))
+        {
             Ok(reason_code) => {
                 self.acknowledge(key, publish.delivery, reason_code, None);
                 Ok(())
@@ -73,13 +91,20 @@ impl Shard {
         let first = incoming.handle_publish(identifier);
         // MQTT-3.3.4-9.
         if first && incoming.len() > limit {
-            return Err(Close::new(ReasonCode::ReceiveMaximumExceeded, "more messages in flight than Receive Maximum"));
+            return Err(Close::new(
+                ReasonCode::ReceiveMaximumExceeded,
+                "more messages in flight than Receive Maximum",
+            ));
         }
         Ok(first)
     }
 
     /// Whether the client may publish to `topic`, and where that goes. Both are remembered for its last topic.
-    fn permit_and_route(&mut self, key: SessionKey, topic: TopicName<'_>) -> Result<Rc<Route>, NotPublished> {
+    fn permit_and_route(
+        &mut self,
+        key: SessionKey,
+        topic: TopicName<'_>,
+    ) -> Result<Rc<Route>, NotPublished> {
         let session = &mut self.sessions[key as usize];
         if let Some(last) = &session.last_publish
             && *last.topic == *topic.as_str()
@@ -88,49 +113,82 @@ impl Shard {
             return Ok(Rc::clone(&last.route));
         }
         let text = topic.as_str();
-        if text == AUTHZ_INFO || text.starts_with(SYS_PREFIX) || !session.grant.permits_publish(topic) {
-            return Err(NotPublished { reason_code: ReasonCode::NotAuthorized, text: "the token does not allow publishing to this topic" });
+        if text == AUTHZ_INFO
+            || text.starts_with(SYS_PREFIX)
+            || !session.grant.permits_publish(topic)
+        {
+            return Err(NotPublished {
+                reason_code: ReasonCode::NotAuthorized,
+                text: "the token does not allow publishing to this topic",
+            });
         }
         if levels_exceed(text, self.limits.topic_levels) {
-            return Err(NotPublished { reason_code: ReasonCode::TopicNameInvalid, text: "the topic has too many levels" });
+            return Err(NotPublished {
+                reason_code: ReasonCode::TopicNameInvalid,
+                text: "the topic has too many levels",
+            });
         }
         let route = self.router.route(topic);
-        session.last_publish = Some(LastPublish { topic: text.into(), route: Rc::clone(&route) });
+        session.last_publish = Some(LastPublish {
+            topic: text.into(),
+            route: Rc::clone(&route),
+        });
         Ok(route)
     }
 
     fn publish(
         &mut self,
-        key: SessionKey,
-        publish: Publish<'_>,
-        topic: TopicName<'_>,
+        forwarding: &Forwarding<'_>,
         route: &Route,
         now: Now,
     ) -> Result<ReasonCode, NotPublished> {
-        let token_expires_at = self.sessions[key as usize].grant.expires_at();
-        let forwarding = Forwarding::new(publish, Some(key), token_expires_at, now);
-        let stamp = if publish.retain { Some(self.stamp(&forwarding, topic, now)?) } else { None };
-        self.forward(&forwarding, &route.locals, now);
-        self.hand_to_shards(&forwarding, &route.shards, stamp);
+        let stamp = if forwarding.publish.retain {
+            Some(self.retain(forwarding, now)?)
+        } else {
+            None
+        };
+        self.forward(forwarding, &route.locals, now);
+        self.hand_to_shards(forwarding, &route.shards, stamp);
         let nobody = route.locals.is_empty() && route.shards.is_empty();
-        Ok(if nobody { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success })
+        Ok(if nobody {
+            ReasonCode::NoMatchingSubscribers
+        } else {
+            ReasonCode::Success
+        })
     }
 
-    fn stamp(&mut self, forwarding: &Forwarding<'_>, topic: TopicName<'_>, now: Now) -> Result<Stamp, NotPublished> {
+    fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
         let deletes = forwarding.publish.payload.is_empty();
-        let stamp = self.retaining.stamp(topic, deletes).map_err(|_| NotPublished {
-            reason_code: ReasonCode::QuotaExceeded,
-            text: "the broker retains no more messages",
-        })?;
-        self.retaining.apply(topic, forwarding.message(), deletes, stamp, now);
+        let stamp = self
+            .retaining
+            .stamp(forwarding.topic, deletes)
+            .map_err(|_| NotPublished {
+                reason_code: ReasonCode::QuotaExceeded,
+                text: "the broker retains no more messages",
+            })?;
+        self.retaining.apply(forwarding.message(), stamp, now);
         Ok(stamp)
     }
 
     /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
-    fn hand_to_shards(&mut self, forwarding: &Forwarding<'_>, interested: &[ShardIndex], stamp: Option<Stamp>) {
+    fn hand_to_shards(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        interested: &[ShardIndex],
+        stamp: Option<Stamp>,
+    ) {
         let own = usize::from(self.index);
-        let all = stamp.is_some().then_some(0..self.outbound.len()).into_iter().flatten().filter(|shard| *shard != own);
-        let some = interested.iter().copied().map(usize::from).filter(|_| stamp.is_none());
+        let all = stamp
+            .is_some()
+            .then_some(0..self.outbound.len())
+            .into_iter()
+            .flatten()
+            .filter(|shard| *shard != own);
+        let some = interested
+            .iter()
+            .copied()
+            .map(usize::from)
+            .filter(|_| stamp.is_none());
         for shard in all.chain(some) {
             let message = Arc::clone(forwarding.message());
             self.outbound[shard].push(ShardMessage::Publish { message, stamp });
@@ -138,38 +196,40 @@ impl Shard {
     }
 
     /// A message that a client of another shard published.
-    pub(super) fn handle_remote_publish(&mut self, message: &Arc<Message>, stamp: Option<Stamp>, now: Now) {
-        let publish = message.publish();
-        let Some(topic) = publish.topic else {
-            return;
-        };
+    pub(super) fn handle_remote_publish(
+        &mut self,
+        message: &Arc<Message>,
+        stamp: Option<Stamp>,
+        now: Now,
+    ) {
         if let Some(stamp) = stamp {
-            self.retaining.apply(topic, message, publish.payload.is_empty(), stamp, now);
+            self.retaining.apply(message, stamp, now);
         }
-        let route = self.router.route(topic);
-        self.forward(&Forwarding::of(message, publish, now), &route.locals, now);
+        let route = self.router.route(message.topic());
+        self.forward(&Forwarding::of(message, now), &route.locals, now);
     }
 
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
     pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
-        let mut publish = message.publish();
-        let Some(topic) = publish.topic else {
-            return;
-        };
-        let route = self.router.route(topic);
-        let mut forwarding = Forwarding::of(message, publish, now);
-        let stamp = if publish.retain { self.stamp(&forwarding, topic, now).ok() } else { None };
-        if publish.retain && stamp.is_none() {
-            tracing::warn!("a will is not retained: the broker retains no more messages");
-            publish.retain = false;
-            forwarding = Forwarding::new(publish, None, message.token_expires_at, now);
+        let route = self.router.route(message.topic());
+        if let Err(NotPublished { text, .. }) =
+            self.publish(&Forwarding::of(message, now), &route, now)
+        {
+            tracing::warn!(reason = text, "a will is not published");
         }
-        self.forward(&forwarding, &route.locals, now);
-        self.hand_to_shards(&forwarding, &route.shards, stamp);
     }
 
-    fn acknowledge(&mut self, key: SessionKey, delivery: Delivery, reason_code: ReasonCode, text: Option<&str>) {
-        let ack = |packet_identifier| Ack { reason_string: text, ..Ack::new(packet_identifier, reason_code) };
+    fn acknowledge(
+        &mut self,
+        key: SessionKey,
+        delivery: Delivery,
+        reason_code: ReasonCode,
+        text: Option<&str>,
+    ) {
+        let ack = |packet_identifier| Ack {
+            reason_string: text,
+            ..Ack::new(packet_identifier, reason_code)
+        };
         match delivery {
             Delivery::AtMostOnce => {}
             Delivery::AtLeastOnce(identifier) => self.send(key, &Packet::PubAck(ack(identifier))),
@@ -178,11 +238,18 @@ impl Shard {
     }
 
     /// RFC 9431 §3.1: above QoS 0 the acknowledgement says so and the connection stays; at QoS 0 and in 3.1.1 it is closed.
-    fn refuse_publish(&mut self, key: SessionKey, delivery: Delivery, refused: NotPublished) -> Result<(), Close> {
+    fn refuse_publish(
+        &mut self,
+        key: SessionKey,
+        delivery: Delivery,
+        refused: NotPublished,
+    ) -> Result<(), Close> {
         let NotPublished { reason_code, text } = refused;
         let link = &self.session(key).link;
         match (link.version, delivery) {
-            (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => Err(Close::new(reason_code, text)),
+            (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
+                Err(Close::new(reason_code, text))
+            }
             (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
                 let text = link.problem_information.then_some(text);
                 if let Delivery::ExactlyOnce(identifier) = delivery {
@@ -198,5 +265,10 @@ impl Shard {
 
 /// Whether a topic has more than `limit` levels.
 pub(super) fn levels_exceed(topic: &str, limit: usize) -> bool {
-    topic.bytes().filter(|byte| *byte == b'/').take(limit).count() >= limit
+    topic
+        .bytes()
+        .filter(|byte| *byte == b'/')
+        .take(limit)
+        .count()
+        >= limit
 }

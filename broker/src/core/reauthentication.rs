@@ -23,8 +23,8 @@ pub(crate) enum Reauthentication {
 #[derive(Clone, Copy)]
 pub(crate) struct AuthCircumstances<'a> {
     pub(crate) keys: &'a KeySet,
-    /// A fresh nonce.
-    pub(crate) rs_nonce: RsNonce,
+    /// Gives a fresh nonce each time; `None` where the system has no random numbers.
+    pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
 }
 
 impl Shard {
@@ -37,7 +37,10 @@ impl Shard {
     ) -> Result<(), Close> {
         // MQTT 5.0 §4.12: who came in without a method has none to re-authenticate by. RFC 9431 §4: an earlier token must have been proved.
         if !self.session(key).link.extended_authentication {
-            return Err(Close::new(ReasonCode::ProtocolError, "AUTH without an authentication method in CONNECT"));
+            return Err(Close::new(
+                ReasonCode::ProtocolError,
+                "AUTH without an authentication method in CONNECT",
+            ));
         }
         if auth.authentication_method != Some(AUTHENTICATION_METHOD) {
             return Err(Refusal::Method.into());
@@ -45,7 +48,9 @@ impl Shard {
         let state = std::mem::take(&mut self.session_mut(key).reauthentication);
         match (auth.reason_code, state) {
             (ReasonCode::ReAuthenticate, Reauthentication::Idle) => {
-                match ConnectData::parse(auth.authentication_data).map_err(|_| Refusal::Malformed)? {
+                match ConnectData::parse(auth.authentication_data)
+                    .map_err(|_| Refusal::Malformed)?
+                {
                     ConnectData::Token(token) => self.judge_new_token(key, token, with, now),
                     ConnectData::NoToken => Err(Refusal::NoToken.into()),
                     // RFC 9431 §2.2.4.2.1: not by the exporter value, which is the same as at CONNECT.
@@ -60,7 +65,8 @@ impl Shard {
                 session.last_publish = None;
                 let ended = self.end_subscriptions_beyond_grant(key);
                 self.arm_expiry(key, expires_at, now);
-                let notice = (ended > 0).then_some("subscriptions that the new token does not allow were ended");
+                let notice = (ended > 0)
+                    .then_some("subscriptions that the new token does not allow were ended");
                 self.send_auth(key, ReasonCode::Success, None, notice);
                 Ok(())
             }
@@ -69,28 +75,41 @@ impl Shard {
     }
 
     /// The AS's keys were fetched for a session that asked; whether or not they are new, the token is judged now.
-    pub(crate) fn handle_keys(&mut self, key: SessionKey, client_identifier: &str, keys: &KeySet, now: Now) {
+    pub(crate) fn handle_keys(&mut self, key: SessionKey, serial: u64, keys: &KeySet, now: Now) {
         let Some(session) = self.sessions.get_mut(key as usize) else {
             return;
         };
-        if *session.client_identifier != *client_identifier {
+        if session.serial != serial {
             return;
         }
-        if let Reauthentication::AwaitKeys { token, rs_nonce } = std::mem::take(&mut session.reauthentication) {
+        if let Reauthentication::AwaitKeys { token, rs_nonce } =
+            std::mem::take(&mut session.reauthentication)
+        {
             let judged = self.admission.judge(&token, keys, now.unix);
-            let outcome = judged.map_err(Close::from).and_then(|candidate| self.challenge(key, candidate.challenge(rs_nonce)));
+            let outcome = judged
+                .map_err(Close::from)
+                .and_then(|candidate| self.challenge(key, candidate.challenge(rs_nonce)));
             if let Err(close) = outcome {
-                self.close(key, close, now);
+                self.close(key, &close, now);
             }
         }
     }
 
-    fn judge_new_token(&mut self, key: SessionKey, token: &[u8], with: AuthCircumstances<'_>, now: Now) -> Result<(), Close> {
+    fn judge_new_token(
+        &mut self,
+        key: SessionKey,
+        token: &[u8],
+        with: AuthCircumstances<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
+        let rs_nonce = (with.fresh_nonce)().ok_or(Refusal::NoRandom)?;
         match self.admission.judge(token, with.keys, now.unix) {
-            Ok(candidate) => self.challenge(key, candidate.challenge(with.rs_nonce)),
+            Ok(candidate) => self.challenge(key, candidate.challenge(rs_nonce)),
             Err(Refusal::Token(TokenError::UnknownKey)) => {
-                self.session_mut(key).reauthentication =
-                    Reauthentication::AwaitKeys { token: token.to_vec(), rs_nonce: with.rs_nonce };
+                self.session_mut(key).reauthentication = Reauthentication::AwaitKeys {
+                    token: token.to_vec(),
+                    rs_nonce,
+                };
                 self.key_requests.push_back(key);
                 Ok(())
             }
@@ -99,8 +118,9 @@ impl Shard {
     }
 
     fn challenge(&mut self, key: SessionKey, challenge: Challenge) -> Result<(), Close> {
-        if !self.session(key).grant.is_same_subject(challenge.grant()) {
-            return Err(Refusal::OtherSubject.into());
+        match (self.session(key).grant.holder(), challenge.grant().holder()) {
+            (Some(holder), Some(other)) if holder.may_be_renewed_by(other) => {}
+            (Some(_) | None, Some(_) | None) => return Err(Refusal::OtherSubject.into()),
         }
         let RsNonce(nonce) = challenge.rs_nonce;
         self.session_mut(key).reauthentication = Reauthentication::AwaitProof(Box::new(challenge));
@@ -108,7 +128,13 @@ impl Shard {
         Ok(())
     }
 
-    fn send_auth(&mut self, key: SessionKey, reason_code: ReasonCode, data: Option<&[u8]>, text: Option<&str>) {
+    fn send_auth(
+        &mut self,
+        key: SessionKey,
+        reason_code: ReasonCode,
+        data: Option<&[u8]>,
+        text: Option<&str>,
+    ) {
         self.send(
             key,
             &Packet::Auth(Auth {

@@ -1,6 +1,6 @@
 //! Topic → who gets it: subscribers of this shard, and other shards that are interested. Remembered for one epoch of subscriptions.
 
-use super::{session::SessionKey, subscriptions::Subscriptions};
+use super::{hash_seed::HashSeed, session::SessionKey, subscriptions::Subscriptions};
 use std::{collections::HashMap, rc::Rc};
 use symbolon_mqtt_proto::{Qos, TopicFilter, TopicName};
 
@@ -25,8 +25,12 @@ pub(crate) struct SubscriptionOptions {
 
 impl SubscriptionOptions {
     /// What stands beside another shard's interest.
-    pub(crate) const INTEREST: Self =
-        Self { maximum_qos: Qos::ExactlyOnce, no_local: false, retain_as_published: true, subscription_identifier: None };
+    pub(crate) const INTEREST: Self = Self {
+        maximum_qos: Qos::ExactlyOnce,
+        no_local: false,
+        retain_as_published: true,
+        subscription_identifier: None,
+    };
 }
 
 /// Where messages of one topic go.
@@ -63,18 +67,23 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// `hasher` is keyed: topics are chosen by strangers, who must not be able to make them collide.
-    pub(crate) fn new(hasher: ahash::RandomState) -> Self {
+    /// The hash is keyed: topics are chosen by strangers, who must not be able to make them collide.
+    pub(crate) fn new(seed: &HashSeed) -> Self {
         Self {
-            subscriptions: Subscriptions::with_hasher(hasher.clone()),
-            routes: HashMap::with_hasher(hasher),
+            subscriptions: Subscriptions::new(seed.clone()),
+            routes: HashMap::with_hasher(seed.state()),
             epoch: 0,
             matches: Vec::new(),
         }
     }
 
     /// Adds or replaces; whether it is new.
-    pub(crate) fn subscribe(&mut self, filter: &TopicFilter, target: Target, options: SubscriptionOptions) -> bool {
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &TopicFilter,
+        target: Target,
+        options: SubscriptionOptions,
+    ) -> bool {
         self.epoch += 1;
         self.subscriptions.insert(filter, target, options).is_none()
     }
@@ -108,13 +117,21 @@ impl Router {
     fn find(&mut self, topic: TopicName<'_>) -> Route {
         let matches = &mut self.matches;
         matches.clear();
-        self.subscriptions.for_each_match(topic, |target, options| matches.push((target, *options)));
+        self.subscriptions
+            .for_each_match(topic, |target, options| matches.push((target, *options)));
         // One target's subscriptions beside one another, so that they can be merged.
-        matches.sort_unstable_by_key(|(target, options)| (*target, options.subscription_identifier));
-        let mut route = Route { epoch: self.epoch, locals: Vec::new(), shards: Vec::new() };
+        matches
+            .sort_unstable_by_key(|(target, options)| (*target, options.subscription_identifier));
+        let mut route = Route {
+            epoch: self.epoch,
+            locals: Vec::new(),
+            shards: Vec::new(),
+        };
         for group in matches.chunk_by(|(one, _), (other, _)| one == other) {
             match group[0].0 {
-                Target::Session(session) => route.locals.push(LocalSubscriber::merge(session, group)),
+                Target::Session(session) => {
+                    route.locals.push(LocalSubscriber::merge(session, group));
+                }
                 Target::Shard(shard) => route.shards.push(shard),
             }
         }
@@ -127,10 +144,15 @@ impl LocalSubscriber {
         let options = || group.iter().map(|(_, options)| options);
         Self {
             session,
-            maximum_qos: options().map(|options| options.maximum_qos).max().unwrap_or(Qos::AtMostOnce),
+            maximum_qos: options()
+                .map(|options| options.maximum_qos)
+                .max()
+                .unwrap_or(Qos::AtMostOnce),
             no_local: options().all(|options| options.no_local),
             retain_as_published: options().any(|options| options.retain_as_published),
-            subscription_identifiers: options().filter_map(|options| options.subscription_identifier).collect(),
+            subscription_identifiers: options()
+                .filter_map(|options| options.subscription_identifier)
+                .collect(),
         }
     }
 }
@@ -140,7 +162,7 @@ mod tests {
     use super::*;
 
     fn router() -> Router {
-        Router::new(ahash::RandomState::with_seeds(1, 2, 3, 4))
+        Router::new(&HashSeed::from_words([1, 2, 3, 4]))
     }
 
     fn filter(text: &str) -> TopicFilter {
@@ -148,21 +170,44 @@ mod tests {
     }
 
     fn options(maximum_qos: Qos, subscription_identifier: Option<u32>) -> SubscriptionOptions {
-        SubscriptionOptions { maximum_qos, no_local: false, retain_as_published: false, subscription_identifier }
+        SubscriptionOptions {
+            maximum_qos,
+            no_local: false,
+            retain_as_published: false,
+            subscription_identifier,
+        }
     }
 
     // MQTT 5.0 §3.3.4: one copy, the highest QoS, all Subscription Identifiers.
     #[test]
     fn overlapping_subscriptions_of_one_client_become_one_delivery() {
         let mut router = router();
-        router.subscribe(&filter("a/#"), Target::Session(7), options(Qos::AtMostOnce, Some(3)));
-        router.subscribe(&filter("a/+"), Target::Session(7), options(Qos::AtLeastOnce, Some(2)));
-        router.subscribe(&filter("a/b"), Target::Session(8), options(Qos::ExactlyOnce, None));
+        router.subscribe(
+            &filter("a/#"),
+            Target::Session(7),
+            options(Qos::AtMostOnce, Some(3)),
+        );
+        router.subscribe(
+            &filter("a/+"),
+            Target::Session(7),
+            options(Qos::AtLeastOnce, Some(2)),
+        );
+        router.subscribe(
+            &filter("a/b"),
+            Target::Session(8),
+            options(Qos::ExactlyOnce, None),
+        );
         let route = router.route(TopicName::parse("a/b").unwrap());
         assert_eq!(route.locals.len(), 2);
-        assert_eq!((route.locals[0].session, route.locals[0].maximum_qos), (7, Qos::AtLeastOnce));
+        assert_eq!(
+            (route.locals[0].session, route.locals[0].maximum_qos),
+            (7, Qos::AtLeastOnce)
+        );
         assert_eq!(*route.locals[0].subscription_identifiers, [2, 3]);
-        assert_eq!((route.locals[1].session, route.locals[1].maximum_qos), (8, Qos::ExactlyOnce));
+        assert_eq!(
+            (route.locals[1].session, route.locals[1].maximum_qos),
+            (8, Qos::ExactlyOnce)
+        );
     }
 
     #[test]
@@ -171,7 +216,11 @@ mod tests {
         let topic = TopicName::parse("a").unwrap();
         let before = router.route(topic);
         assert!(before.locals.is_empty() && router.is_current(&before));
-        router.subscribe(&filter("a"), Target::Shard(1), SubscriptionOptions::INTEREST);
+        router.subscribe(
+            &filter("a"),
+            Target::Shard(1),
+            SubscriptionOptions::INTEREST,
+        );
         assert!(!router.is_current(&before));
         assert_eq!(router.route(topic).shards, [1]);
         router.unsubscribe(&filter("a"), Target::Shard(1));

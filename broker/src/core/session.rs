@@ -1,14 +1,15 @@
 //! What the broker knows of one connected client.
 
 use super::{
-    grant::Grant,
-    message::Message,
-    outbox::Outbox,
-    reauthentication::Reauthentication,
-    router::Route,
-    wheel::TimerKey,
+    admission::Admitted, grant::Grant, message::Message, outbox::Outbox,
+    reauthentication::Reauthentication, router::Route, shard::Now, wheel::TimerKey,
 };
-use std::{collections::{BTreeSet, VecDeque}, num::NonZeroU16, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroU16,
+    rc::Rc,
+    sync::Arc,
+};
 use symbolon_mqtt_proto::{
     ProtocolVersion, Qos, TopicFilter,
     delivery::{Incoming, Outgoing},
@@ -20,6 +21,8 @@ pub(crate) type SessionKey = u32;
 /// One client: who it is, what it may, what is in flight, and the bytes that wait for its socket.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Tells this session from a later one in the same place.
+    pub(crate) serial: u64,
     pub(crate) client_identifier: Box<str>,
     pub(crate) grant: Grant,
     pub(crate) state: State,
@@ -84,6 +87,40 @@ pub(crate) struct LastPublish {
 
 /// The most Topic Aliases a client may use towards us (MQTT 5.0 §3.2.2.3.8).
 pub(crate) const TOPIC_ALIAS_MAXIMUM: u16 = 32;
+
+impl Session {
+    /// Of an admitted client.
+    pub(crate) fn new(serial: u64, admitted: &Admitted, keep_alive_secs: u16, now: Now) -> Self {
+        let introduction = &admitted.introduction;
+        Self {
+            serial,
+            client_identifier: introduction.client_identifier.clone(),
+            grant: admitted.grant.clone(),
+            state: State::Live,
+            will: introduction.will.clone(),
+            subscriptions: BTreeSet::new(),
+            outgoing: Outgoing::new(introduction.receive_maximum),
+            incoming: Incoming::default(),
+            queue: VecDeque::new(),
+            last_publish: None,
+            reauthentication: Reauthentication::Idle,
+            link: Link {
+                version: introduction.version,
+                outbox: Outbox::default(),
+                dirty: false,
+                maximum_packet_size: introduction.maximum_packet_size,
+                problem_information: introduction.problem_information,
+                extended_authentication: admitted.extended_authentication,
+                aliases: Vec::new(),
+                // MQTT-3.1.2-22.
+                keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
+                last_packet_ms: now.ms,
+                keep_alive_timer: None,
+                expiry_timer: None,
+            },
+        }
+    }
+}
 
 impl Link {
     /// What `alias` stands for.

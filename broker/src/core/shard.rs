@@ -6,23 +6,27 @@
 use super::{
     admission::{Admission, Admitted, Refusal},
     forwarding::Frames,
+    hash_seed::HashSeed,
     interest::Interest,
     message::Message,
-    outbox::Outbox,
     reauthentication::Reauthentication,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, Target},
-    session::{Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
+    session::{Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     wheel::Wheel,
 };
 use crate::Limits;
 use slab::Slab;
-use std::{borrow::Cow, collections::{BTreeSet, HashMap, VecDeque}, num::{NonZeroU16, NonZeroU32}, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, UnixTime};
 use symbolon_mqtt_proto::{
     ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, TopicFilter,
     connack::ConnAckProperties,
-    delivery::{Incoming, Outgoing},
 };
 
 /// A reading of the clocks, taken once for a batch of packets.
@@ -38,7 +42,10 @@ pub(crate) struct Now {
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
     /// Deliver to your clients; with a stamp, retain it too.
-    Publish { message: Arc<Message>, stamp: Option<Stamp> },
+    Publish {
+        message: Arc<Message>,
+        stamp: Option<Stamp>,
+    },
     /// A client of mine has the first subscription to this filter. Acknowledge once it is in place.
     Interested { filter: TopicFilter, request: u64 },
     /// No client of mine has this filter any more.
@@ -87,6 +94,7 @@ pub(crate) struct Shard {
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<SessionKey>,
     due: Vec<Timer>,
+    next_serial: u64,
 }
 
 /// What a shard is made from.
@@ -98,7 +106,7 @@ pub(crate) struct ShardSetup {
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
     /// Keyed with a secret: client identifiers and topics are chosen by strangers.
-    pub(crate) hasher: ahash::RandomState,
+    pub(crate) seed: HashSeed,
 }
 
 /// While this many messages wait for one other shard, clients of this one are not read from.
@@ -115,55 +123,42 @@ impl Shard {
             limits: setup.limits,
             admission: setup.admission,
             sessions: Slab::new(),
-            by_client: HashMap::with_hasher(setup.hasher.clone()),
-            router: Router::new(setup.hasher.clone()),
-            interest: Interest::new(setup.count - 1, setup.hasher.clone()),
-            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.hasher),
+            by_client: HashMap::with_hasher(setup.seed.state()),
+            router: Router::new(&setup.seed),
+            interest: Interest::new(setup.count - 1, &setup.seed),
+            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
             wheel,
             dirty: Vec::new(),
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             due: Vec::new(),
+            next_serial: 0,
         }
     }
 
     /// A client was admitted and its connection is here. Answers CONNACK; a client of the same identifier is told that its session is
     /// taken over (MQTT-3.1.4-3).
-    pub(crate) fn handle_admitted(&mut self, admitted: Admitted, assigned: bool, now: Now) -> SessionKey {
+    pub(crate) fn handle_admitted(
+        &mut self,
+        admitted: &Admitted,
+        assigned: bool,
+        now: Now,
+    ) -> SessionKey {
         if let Some(&other) = self.by_client.get(&admitted.introduction.client_identifier) {
-            self.close(other, Close::new(ReasonCode::SessionTakenOver, "session taken over by another connection"), now);
+            self.close(
+                other,
+                &Close::new(
+                    ReasonCode::SessionTakenOver,
+                    "session taken over by another connection",
+                ),
+                now,
+            );
         }
-        let Admitted { introduction, grant, extended_authentication } = admitted;
-        let keep_alive_secs = granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
-        let expires_at = grant.expires_at();
-        let session = Session {
-            client_identifier: introduction.client_identifier.clone(),
-            grant,
-            state: State::Live,
-            will: introduction.will,
-            subscriptions: BTreeSet::new(),
-            outgoing: Outgoing::new(introduction.receive_maximum),
-            incoming: Incoming::default(),
-            queue: VecDeque::new(),
-            last_publish: None,
-            reauthentication: Reauthentication::Idle,
-            link: Link {
-                version: introduction.version,
-                outbox: Outbox::default(),
-                dirty: false,
-                maximum_packet_size: introduction.maximum_packet_size,
-                problem_information: introduction.problem_information,
-                extended_authentication,
-                aliases: Vec::new(),
-                keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
-                last_packet_ms: now.ms,
-                keep_alive_timer: None,
-                expiry_timer: None,
-            },
-        };
-        let key = session_key(self.sessions.insert(session));
-        self.by_client.insert(introduction.client_identifier.clone(), key);
+        let introduction = &admitted.introduction;
+        let keep_alive_secs =
+            granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
+        let client_identifier = introduction.client_identifier.clone();
         let connack = ConnAckProperties {
             session_expiry_interval_secs: introduction.session_expiry_asked.then_some(0),
             receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
@@ -171,18 +166,28 @@ impl Shard {
             topic_alias_maximum: Some(TOPIC_ALIAS_MAXIMUM),
             assigned_client_identifier: assigned.then_some(&introduction.client_identifier),
             shared_subscription_available: Some(false),
-            server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs).then_some(keep_alive_secs),
-            authentication_method: extended_authentication.then_some(AUTHENTICATION_METHOD),
+            server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
+                .then_some(keep_alive_secs),
+            authentication_method: admitted
+                .extended_authentication
+                .then_some(AUTHENTICATION_METHOD),
             ..ConnAckProperties::default()
         };
         let properties = match introduction.version {
             ProtocolVersion::V5 => connack,
             ProtocolVersion::V311 => ConnAckProperties::default(),
         };
-        self.send(
-            key,
-            &Packet::ConnAck(Box::new(ConnAck { session_present: false, reason_code: ReasonCode::Success, properties })),
-        );
+        let connack = ConnAck {
+            session_present: false,
+            reason_code: ReasonCode::Success,
+            properties,
+        };
+        let session = Session::new(self.next_serial, admitted, keep_alive_secs, now);
+        self.next_serial += 1;
+        let expires_at = session.grant.expires_at();
+        let key = session_key(self.sessions.insert(session));
+        self.send(key, &Packet::ConnAck(Box::new(connack)));
+        self.by_client.insert(client_identifier, key);
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, expires_at, now);
         key
@@ -196,10 +201,21 @@ impl Shard {
 
     /// The broker is shutting down.
     pub(crate) fn handle_shutdown(&mut self, now: Now) {
-        let live: Vec<SessionKey> = self.sessions.iter().map(|(index, _)| session_key(index)).collect();
+        let live: Vec<SessionKey> = self
+            .sessions
+            .iter()
+            .map(|(index, _)| session_key(index))
+            .collect();
         for key in live {
             self.session_mut(key).will = None;
-            self.close(key, Close::new(ReasonCode::ServerShuttingDown, "the broker is shutting down"), now);
+            self.close(
+                key,
+                &Close::new(
+                    ReasonCode::ServerShuttingDown,
+                    "the broker is shutting down",
+                ),
+                now,
+            );
         }
     }
 
@@ -207,15 +223,23 @@ impl Shard {
     pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
         for message in batch {
             match message {
-                ShardMessage::Publish { message, stamp } => self.handle_remote_publish(&message, stamp, now),
+                ShardMessage::Publish { message, stamp } => {
+                    self.handle_remote_publish(&message, stamp, now);
+                }
                 ShardMessage::Interested { filter, request } => {
-                    self.router.subscribe(&filter, Target::Shard(from), super::router::SubscriptionOptions::INTEREST);
+                    self.router.subscribe(
+                        &filter,
+                        Target::Shard(from),
+                        super::router::SubscriptionOptions::INTEREST,
+                    );
                     self.outbound[usize::from(from)].push(ShardMessage::Acknowledged { request });
                 }
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
                 }
-                ShardMessage::Acknowledged { request } => self.handle_interest_acknowledged(request, now),
+                ShardMessage::Acknowledged { request } => {
+                    self.handle_interest_acknowledged(request, now);
+                }
             }
         }
     }
@@ -266,7 +290,9 @@ impl Shard {
 
     /// Whether clients should not be read from now, because another shard does not keep up.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outbound.iter().any(|waiting| waiting.len() >= CONGESTED_FROM)
+        self.outbound
+            .iter()
+            .any(|waiting| waiting.len() >= CONGESTED_FROM)
     }
 
     /// Clients connected.
@@ -294,7 +320,9 @@ impl Shard {
         let out = link.outbox.tail();
         let start = out.len();
         let version = link.version;
-        if packet.encode(version, out).is_err() || out.len() - start > link.maximum_packet_size as usize {
+        if packet.encode(version, out).is_err()
+            || out.len() - start > link.maximum_packet_size as usize
+        {
             out.truncate(start);
             tracing::debug!(packet = ?packet.packet_type(), "packet left out: too large for the client");
         }
@@ -310,7 +338,7 @@ impl Shard {
     }
 
     /// Ends a session from our side: DISCONNECT with the reason in 5.0, silence in 3.1.1 (which has no server DISCONNECT).
-    pub(crate) fn close(&mut self, key: SessionKey, close: Close, now: Now) {
+    pub(crate) fn close(&mut self, key: SessionKey, close: &Close, now: Now) {
         let session = self.session_mut(key);
         if session.state == State::Ended {
             return;
@@ -318,7 +346,10 @@ impl Shard {
         tracing::debug!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "disconnecting");
         match session.link.version {
             ProtocolVersion::V5 => {
-                self.send(key, &Packet::Disconnect(Disconnect::new(close.reason_code, Some(&close.text))));
+                self.send(
+                    key,
+                    &Packet::Disconnect(Disconnect::new(close.reason_code, Some(&close.text))),
+                );
             }
             ProtocolVersion::V311 => self.mark_dirty(key),
         }
@@ -333,7 +364,10 @@ impl Shard {
         }
         session.state = State::Ended;
         let link = &mut session.link;
-        for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()].into_iter().flatten() {
+        for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()]
+            .into_iter()
+            .flatten()
+        {
             self.wheel.cancel(timer);
         }
         session.queue.clear();
@@ -357,7 +391,14 @@ impl Shard {
         let link = &mut self.session_mut(key).link;
         link.keep_alive_timer = None;
         if now.ms >= link.last_packet_ms + link.keep_alive_ms {
-            self.close(key, Close::new(ReasonCode::KeepAliveTimeout, "nothing came for one and a half keep alive intervals"), now);
+            self.close(
+                key,
+                &Close::new(
+                    ReasonCode::KeepAliveTimeout,
+                    "nothing came for one and a half keep alive intervals",
+                ),
+                now,
+            );
         } else {
             self.arm_keep_alive(key, now);
         }
@@ -367,7 +408,7 @@ impl Shard {
         self.session_mut(key).link.expiry_timer = None;
         let grant = &self.session(key).grant;
         if grant.is_expired(now.unix) {
-            self.close(key, Close::token_expired(), now);
+            self.close(key, &Close::token_expired(), now);
         } else {
             let expires_at = grant.expires_at();
             self.arm_expiry(key, expires_at, now);
@@ -391,7 +432,9 @@ impl Shard {
         if let Some(expires_at) = expires_at {
             // A wall clock set back must not let a token live: look at least once an hour.
             let wait_ms = now.unix.secs_until(expires_at).min(3_600) * 1_000;
-            let timer = self.wheel.insert(now.ms + wait_ms.max(1), Timer::TokenExpiry(key));
+            let timer = self
+                .wheel
+                .insert(now.ms + wait_ms.max(1), Timer::TokenExpiry(key));
             self.session_mut(key).link.expiry_timer = Some(timer);
         }
     }
@@ -399,7 +442,10 @@ impl Shard {
 
 impl Close {
     pub(crate) fn new(reason_code: ReasonCode, text: &'static str) -> Self {
-        Self { reason_code, text: text.into() }
+        Self {
+            reason_code,
+            text: text.into(),
+        }
     }
 
     pub(crate) fn token_expired() -> Self {
@@ -409,7 +455,10 @@ impl Close {
 
 impl From<Refusal> for Close {
     fn from(refusal: Refusal) -> Self {
-        Self { reason_code: refusal.reason_code(), text: refusal.text() }
+        Self {
+            reason_code: refusal.reason_code(),
+            text: refusal.text(),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 use symbolon_mqtt_proto::{
-    Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter, UnsubAck, Unsubscribe, UserProperties,
+    Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
+    UnsubAck, Unsubscribe, UserProperties,
 };
 
 /// A retained message for one of the subscriptions just made.
@@ -22,18 +23,23 @@ pub(crate) struct RetainedDelivery {
 }
 
 impl Shard {
-    pub(super) fn handle_subscribe(&mut self, key: SessionKey, subscribe: &Subscribe<'_>, now: Now) -> Result<(), Close> {
+    pub(super) fn handle_subscribe(
+        &mut self,
+        key: SessionKey,
+        subscribe: &Subscribe<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
         if self.session(key).grant.is_expired(now.unix) {
             return Err(Close::token_expired());
         }
-        let mut waiting = Waiting::new(key, &self.session(key).client_identifier, subscribe.packet_identifier);
+        let mut waiting = Waiting::new(key, self.session(key).serial, subscribe.packet_identifier);
+        waiting.subscription_identifier = subscribe.subscription_identifier;
         let mut told = 0;
         for subscription in &subscribe.subscriptions {
             let reason_code = match self.judge_subscription(key, subscription) {
                 Err(refused) => refused,
                 Ok(granted) => {
-                    let identifier = subscribe.subscription_identifier;
-                    told += usize::from(self.subscribe(key, subscription, identifier, &mut waiting, now));
+                    told += usize::from(self.subscribe(key, subscription, &mut waiting, now));
                     granted
                 }
             };
@@ -48,7 +54,11 @@ impl Shard {
     }
 
     /// The QoS granted, or why not.
-    fn judge_subscription(&self, key: SessionKey, subscription: &Subscription) -> Result<ReasonCode, ReasonCode> {
+    fn judge_subscription(
+        &self,
+        key: SessionKey,
+        subscription: &Subscription,
+    ) -> Result<ReasonCode, ReasonCode> {
         let session = self.session(key);
         let filter = &subscription.filter;
         if subscription.share_name.is_some() {
@@ -60,7 +70,9 @@ impl Shard {
         if levels_exceed(filter.as_str(), self.limits.topic_levels) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        if session.subscriptions.len() >= self.limits.subscriptions_per_client && !session.subscriptions.contains(filter) {
+        if session.subscriptions.len() >= self.limits.subscriptions_per_client
+            && !session.subscriptions.contains(filter)
+        {
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(match subscription.maximum_qos {
@@ -75,12 +87,12 @@ impl Shard {
         &mut self,
         key: SessionKey,
         subscription: &Subscription,
-        subscription_identifier: Option<u32>,
         waiting: &mut Waiting,
         now: Now,
     ) -> bool {
         let filter = &subscription.filter;
         let maximum_qos = subscription.maximum_qos;
+        let subscription_identifier = waiting.subscription_identifier;
         let options = SubscriptionOptions {
             maximum_qos,
             no_local: subscription.no_local,
@@ -95,7 +107,13 @@ impl Shard {
         };
         if send_retained {
             let matching = self.retaining.matching(filter, now).into_iter();
-            waiting.retained.extend(matching.map(|message| RetainedDelivery { message, maximum_qos, subscription_identifier }));
+            waiting
+                .retained
+                .extend(matching.map(|message| RetainedDelivery {
+                    message,
+                    maximum_qos,
+                    subscription_identifier,
+                }));
         }
         if !is_new {
             return false;
@@ -104,7 +122,10 @@ impl Shard {
         let tell = self.interest.add(filter);
         if tell {
             let request = self.interest.next_request();
-            self.tell_others(|| ShardMessage::Interested { filter: filter.clone(), request });
+            self.tell_others(|| ShardMessage::Interested {
+                filter: filter.clone(),
+                request,
+            });
         }
         tell
     }
@@ -122,11 +143,12 @@ impl Shard {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
         };
-        if session.state == State::Ended || session.client_identifier != waiting.client_identifier {
+        if session.state == State::Ended || session.serial != waiting.serial {
             return;
         }
         let refused = waiting.reason_codes.iter().any(|code| code.is_failure());
-        let reason_string = (refused && session.link.problem_information).then_some("some filters are not allowed by the token or the broker's limits");
+        let reason_string = (refused && session.link.problem_information)
+            .then_some("some filters are not allowed by the token or the broker's limits");
         self.send(
             key,
             &Packet::SubAck(SubAck {
@@ -140,7 +162,12 @@ impl Shard {
             let topic = retained.message.publish().topic;
             // One that was replaced meanwhile has reached the client as a live message.
             if topic.is_some_and(|topic| self.retaining.is_current(topic, &retained.message)) {
-                self.send_retained(key, &retained.message, retained.maximum_qos, retained.subscription_identifier);
+                self.send_retained(
+                    key,
+                    &retained.message,
+                    retained.maximum_qos,
+                    retained.subscription_identifier,
+                );
             }
         }
         self.handle_room(key, now);
@@ -149,12 +176,24 @@ impl Shard {
     pub(super) fn handle_unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe<'_>) {
         let reason_codes = unsubscribe.filters.iter().map(|(share_name, filter)| {
             let held = share_name.is_none() && self.forget_subscription(key, filter);
-            if held { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
+            if held {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            }
         });
         let reason_codes = reason_codes.collect();
         let packet_identifier = unsubscribe.packet_identifier;
         let user_properties = UserProperties::default();
-        self.send(key, &Packet::UnsubAck(UnsubAck { packet_identifier, reason_string: None, user_properties, reason_codes }));
+        self.send(
+            key,
+            &Packet::UnsubAck(UnsubAck {
+                packet_identifier,
+                reason_string: None,
+                user_properties,
+                reason_codes,
+            }),
+        );
     }
 
     fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter) -> bool {
@@ -169,7 +208,9 @@ impl Shard {
     pub(super) fn drop_subscription(&mut self, key: SessionKey, filter: &TopicFilter) {
         self.router.unsubscribe(filter, Target::Session(key));
         if self.interest.remove(filter) {
-            self.tell_others(|| ShardMessage::Uninterested { filter: filter.clone() });
+            self.tell_others(|| ShardMessage::Uninterested {
+                filter: filter.clone(),
+            });
         }
     }
 
@@ -188,7 +229,12 @@ impl Shard {
 
     fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
         let own = usize::from(self.index);
-        for (_, outbound) in self.outbound.iter_mut().enumerate().filter(|(shard, _)| *shard != own) {
+        for (_, outbound) in self
+            .outbound
+            .iter_mut()
+            .enumerate()
+            .filter(|(shard, _)| *shard != own)
+        {
             outbound.push(message());
         }
     }

@@ -10,16 +10,6 @@ enum Visit {
     Siblings(NodeId, usize),
 }
 
-/// How far a Topic Filter got in the label of a node.
-enum Step {
-    /// Nowhere.
-    No,
-    /// To the end of the label, and the next level of the filter begins here.
-    At(usize),
-    /// To a `#`: the node and all below are matched.
-    All,
-}
-
 impl<T> LevelTree<T> {
     /// Each value whose Topic Name `filter` matches (MQTT 5.0 §4.7).
     pub(in super::super) fn for_each_under(&self, filter: &[u8], mut f: impl FnMut(&T)) {
@@ -38,7 +28,7 @@ impl<T> LevelTree<T> {
                     level => {
                         let next = from + level.len() + 1;
                         if let Some(child) = self.named_child(node, level) {
-                            self.enter(child, filter, next, &mut visits, &mut f);
+                            visits.extend(self.enter(child, filter, next));
                         }
                     }
                 },
@@ -48,7 +38,7 @@ impl<T> LevelTree<T> {
                     visits.push(Visit::Siblings(node.next, next));
                     // [MQTT-4.7.2-1] a leading wildcard does not match a topic that begins with `$`.
                     if node.parent != ROOT || node.label.as_bytes().first() != Some(&b'$') {
-                        self.enter(child, filter, next, &mut visits, &mut f);
+                        visits.extend(self.enter(child, filter, next));
                     }
                 }
             }
@@ -56,19 +46,9 @@ impl<T> LevelTree<T> {
     }
 
     /// Goes on into a child whose first level matches.
-    fn enter(
-        &self,
-        child: NodeId,
-        filter: &[u8],
-        next: usize,
-        visits: &mut Vec<Visit>,
-        f: &mut impl FnMut(&T),
-    ) {
-        match follow(self.nodes[at(child)].label.as_bytes(), filter, next) {
-            Step::No => {}
-            Step::At(next) => visits.push(Visit::Node(child, next)),
-            Step::All => self.for_each_below(child, f),
-        }
+    fn enter(&self, child: NodeId, filter: &[u8], next: usize) -> Option<Visit> {
+        let label = self.nodes[at(child)].label.as_bytes();
+        follow(label, filter, next).map(|next| Visit::Node(child, next))
     }
 
     /// Each value whose topic does not begin with `$`.
@@ -104,20 +84,21 @@ impl<T> LevelTree<T> {
     }
 }
 
-/// Compares the levels of `label` behind the first with those of the filter, the next of which begins at `next`.
-fn follow(label: &[u8], filter: &[u8], mut next: usize) -> Step {
+/// Compares the levels of `label` behind the first with those of the filter, the next of which begins at `next`. Returns where in the filter
+/// the level begins behind those of the label, or its last level `#`.
+fn follow(label: &[u8], filter: &[u8], mut next: usize) -> Option<usize> {
     for level in label.split(|byte| *byte == b'/').skip(1) {
         if next > filter.len() {
-            return Step::No;
+            return None;
         }
         let wanted = level_at(filter, next);
         match wanted {
-            b"#" => return Step::All,
+            b"#" => return Some(next),
             b"+" => {}
             _ if wanted == level => {}
-            _ => return Step::No,
+            _ => return None,
         }
         next += wanted.len() + 1;
     }
-    Step::At(next)
+    Some(next)
 }

@@ -1,7 +1,7 @@
 //! The subscribers of one Topic Filter.
 
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 /// Up to how many subscribers are searched one by one.
 const SEARCHED: usize = 16;
@@ -52,7 +52,10 @@ impl<K: Copy + Eq + Hash, V> Subscribers<K, V> {
     pub(super) fn insert(self, key: K, value: V) -> (Self, Option<V>) {
         match self {
             Self::One(one, old) if one == key => (Self::One(key, value), Some(old)),
-            Self::One(one, old) => (Self::Many(Many::new([(one, old), (key, value)])), None),
+            Self::One(one, old) => (
+                Self::Many(Box::new(Many::new([(one, old), (key, value)]))),
+                None,
+            ),
             Self::Many(mut many) => {
                 let old = many.insert(key, value);
                 (Self::Many(many), old)
@@ -95,11 +98,11 @@ impl<K: Copy + Eq + Hash, V> Subscribers<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Many<K, V> {
-    fn new(entries: [(K, V); 2]) -> Box<Self> {
-        Box::new(Self {
+    fn new(entries: [(K, V); 2]) -> Self {
+        Self {
             entries: entries.into(),
             places: HashTable::new(),
-        })
+        }
     }
 
     fn find(&self, key: K) -> Option<usize> {

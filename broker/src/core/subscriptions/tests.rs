@@ -154,9 +154,9 @@ fn topics_and_filters_of_32768_levels_need_no_deep_stack() {
     map.insert(&filter(&deep), 0, 0);
     map.insert(&filter(&plus), 1, 10);
     // At each of the first levels there is a fork.
-    for level in 0..500 {
-        let forks = "a/".repeat(level) + "+/#";
-        map.insert(&filter(&forks), level as u32 + 2, (level as u64 + 2) * 10);
+    for level in 0..500_u32 {
+        let forks = "a/".repeat(level as usize) + "+/#";
+        map.insert(&filter(&forks), level + 2, u64::from(level + 2) * 10);
     }
     std::thread::Builder::new()
         .stack_size(64 * 1024)

@@ -108,7 +108,7 @@ fn connack_of_success_is_read_and_written() {
 
 #[test]
 fn connack_with_a_hint_is_read_and_written() {
-    // RFC 9431 §2.4.1
+    // RFC 9431, AS Request Creation Hints
     check(
         "203800873526000b6163655f61735f68696e7400257b224153223a2268747470733a2f2f61732e6578616d706c652e636f6d2f746f6b656e227d",
         ProtocolVersion::V5,

@@ -1,0 +1,139 @@
+//! What a client may do.
+
+mod topic_set;
+
+use std::sync::Arc;
+use symbolon_ace_proto::{Claims, UnixTime};
+use symbolon_mqtt_proto::{TopicFilter, TopicName};
+use topic_set::TopicSet;
+
+/// What a token allows, compiled once so that each PUBLISH costs a few nanoseconds (RFC 9431 §2.3, §3).
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// None without a token: the public topics are open to anyone, for ever.
+    token: Option<Token>,
+    publish: TopicSet,
+    subscribe: Box<[TopicFilter]>,
+    public: Arc<PublicTopics>,
+}
+
+/// Whose the token is, and for how long.
+#[derive(Clone, Debug)]
+struct Token {
+    holder: Holder,
+    expires_at: UnixTime,
+}
+
+/// Who proved possession of a token's key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// `iss`: who says so.
+    pub issuer: Box<str>,
+    /// `client_id`, else `sub`; `None` if the token names nobody.
+    pub name: Option<Box<str>>,
+    /// The JWK Thumbprint of the proof-of-possession key (RFC 7638, SHA-256).
+    pub key_thumbprint: [u8; 32],
+}
+
+/// The Topic Filters that anyone may publish and subscribe to (RFC 9431 §2.2.1). Shared by all grants.
+#[derive(Clone, Debug, Default)]
+pub struct PublicTopics {
+    publish: TopicSet,
+    subscribe: Box<[TopicFilter]>,
+}
+
+impl Grant {
+    /// From the claims of a token that was validated and whose key, with this thumbprint, was proven to be in the client's possession.
+    pub fn compile(claims: &Claims, key_thumbprint: [u8; 32], public: Arc<PublicTopics>) -> Self {
+        let entries = claims.scope.entries();
+        let publish = entries.iter().filter(|entry| entry.publish);
+        let subscribe = entries.iter().filter(|entry| entry.subscribe);
+        let name = claims.client_id.as_deref().or(claims.subject.as_deref());
+        Self {
+            token: Some(Token {
+                holder: Holder {
+                    issuer: claims.issuer.as_str().into(),
+                    name: name.map(Box::from),
+                    key_thumbprint,
+                },
+                expires_at: claims.expires_at,
+            }),
+            publish: TopicSet::compile(publish.map(|entry| &entry.filter)),
+            subscribe: subscribe.map(|entry| entry.filter.clone()).collect(),
+            public,
+        }
+    }
+
+    /// For a client without a token: the public topics, and no end.
+    pub fn anonymous(public: Arc<PublicTopics>) -> Self {
+        Self {
+            token: None,
+            publish: TopicSet::default(),
+            subscribe: Box::default(),
+            public,
+        }
+    }
+
+    /// Who holds the token; `None` without one.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.token.as_ref().map(|token| &token.holder)
+    }
+
+    /// The first second in which it is not valid any more; `None` without a token, which never ends.
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.token.as_ref().map(|token| token.expires_at)
+    }
+
+    /// Whether it is over: `exp` is the time "on or after which" a token must not be accepted (RFC 7519 §4.1.4).
+    #[inline]
+    pub fn is_expired(&self, now: UnixTime) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|token| now >= token.expires_at)
+    }
+
+    /// Whether a PUBLISH or a Will to `topic` is allowed, by the token or because the topic is public. Does not look at the time.
+    #[inline]
+    pub fn permits_publish(&self, topic: TopicName<'_>) -> bool {
+        let topic = topic.as_str().as_bytes();
+        self.publish.contains(topic) || self.public.publish.contains(topic)
+    }
+
+    /// Whether a subscription to `filter` is allowed: equal to or a subset of one filter of the token or of the public ones. For a Shared
+    /// Subscription pass the filter inside. Does not look at the time.
+    pub fn permits_subscribe(&self, filter: &TopicFilter) -> bool {
+        let covers = |allowed: &TopicFilter| allowed.covers(filter);
+        self.subscribe.iter().any(covers) || self.public.subscribe.iter().any(covers)
+    }
+}
+
+impl Holder {
+    /// Whether a token of `other` may renew one of `self` on a live connection: the same issuer, and the same name; where no name is given,
+    /// the same key. RFC 9431 §4 leaves it open.
+    pub fn may_be_renewed_by(&self, other: &Self) -> bool {
+        let same_client = match (&self.name, &other.name) {
+            (Some(name), Some(other)) => name == other,
+            (None, None) => self.key_thumbprint == other.key_thumbprint,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.issuer == other.issuer && same_client
+    }
+}
+
+impl PublicTopics {
+    /// From the operator's list.
+    pub fn compile(filters: &[TopicFilter]) -> Self {
+        Self {
+            publish: TopicSet::compile(filters),
+            subscribe: filters.into(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.subscribe.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;
