@@ -79,7 +79,9 @@ impl From<HttpsError> for TokenRequestError {
             HttpsError::Http(_) | HttpsError::TooLong | HttpsError::Incomplete => {
                 Self::Answer(error.to_string())
             }
-            _ => Self::Unreachable(error.to_string()),
+            HttpsError::Handshake(_) | HttpsError::Timeout | _ => {
+                Self::Unreachable(error.to_string())
+            }
         }
     }
 }
