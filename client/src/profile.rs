@@ -270,3 +270,166 @@ impl fmt::Debug for ClientAuth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn profile_json() -> Value {
+        let key = PopSigner::generate(PopAlgorithm::EdDsa).unwrap().to_jwk();
+        json!({
+            "client_id": "sensor-1",
+            "issuer": "https://as.example",
+            "token_endpoint": "https://as.example:8443/token",
+            "broker": "mqtts://broker.example:8884",
+            "audience": "broker",
+            "ca": "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
+            "client_auth": {"method": "client_secret_basic", "secret": "very-secret"},
+            "pop": {"alg": "EdDSA", "jwk": key},
+            "scope": [["sensors/1/#", ["pub", "sub"]]],
+        })
+    }
+
+    fn with(change: impl FnOnce(&mut Value)) -> Result<Profile, ProfileError> {
+        let mut json = profile_json();
+        change(&mut json);
+        Profile::from_json(&json.to_string())
+    }
+
+    fn wrong_member(change: impl FnOnce(&mut Value)) -> &'static str {
+        match with(change) {
+            Err(ProfileError::Member { member, .. }) => member,
+            other => panic!("a wrong member, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_profile_survives_its_file() {
+        let profile = with(|_| {}).unwrap();
+        let again = Profile::from_json(&profile.to_json_pretty()).unwrap();
+        assert_eq!(again.to_json_pretty(), profile.to_json_pretty());
+        assert_eq!(again.client_id, "sensor-1");
+        assert_eq!(again.parsed_scope().unwrap().entries().len(), 1);
+        assert!(again.pop_signer().unwrap().is_some());
+        assert!(again.assertion_signer().unwrap().is_none());
+    }
+
+    #[test]
+    fn members_it_does_not_know_are_ignored() {
+        with(|json| json["note"] = "later versions".into()).unwrap();
+    }
+
+    #[test]
+    fn the_broker_is_a_host_and_maybe_a_port() {
+        for (url, expected) in [
+            ("mqtts://b.example:8884", Some(("b.example", 8884))),
+            ("mqtts://b.example", Some(("b.example", 8883))),
+            ("mqtts://b.example/", Some(("b.example", 8883))),
+            ("mqtts://192.0.2.1:1", Some(("192.0.2.1", 1))),
+            ("mqtts://[2001:db8::1]:8884", Some(("2001:db8::1", 8884))),
+            ("mqtts://[2001:db8::1]", Some(("2001:db8::1", 8883))),
+            ("mqtt://b.example", None),
+            ("mqtts://", None),
+            ("mqtts://:8883", None),
+            ("mqtts://b.example:0", None),
+            ("mqtts://b.example:+1", None),
+            ("mqtts://b.example:", None),
+            ("mqtts://b.example:65536", None),
+            ("mqtts://b.example/topic", None),
+            ("mqtts://me@b.example", None),
+            ("mqtts://[2001:db8::1]8884", None),
+        ] {
+            assert_eq!(parse_broker(url), expected, "{url}");
+        }
+        assert_eq!(
+            wrong_member(|json| json["broker"] = "b.example:8883".into()),
+            "broker"
+        );
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        let hs256 = PopSigner::generate(PopAlgorithm::Hs256).unwrap().to_jwk();
+        let es256 = PopSigner::generate(PopAlgorithm::Es256).unwrap();
+        let public = es256.verifying_key().to_jwk();
+        let es256 = es256.to_jwk();
+        for (change, member) in [
+            (json!({"client_id": ""}), "client_id"),
+            (json!({"issuer": ""}), "issuer"),
+            (json!({"audience": ""}), "audience"),
+            (
+                json!({"token_endpoint": "http://as.example/token"}),
+                "token_endpoint",
+            ),
+            (json!({"ca": "ca.pem"}), "ca"),
+            (json!({"scope": [["a/#/b", ["pub"]]]}), "scope"),
+            (json!({"scope": "a"}), "scope"),
+            (json!({"pop": {"alg": "RS256"}}), "pop.alg"),
+            (json!({"pop": {"alg": "EdDSA"}}), "pop.jwk"),
+            (json!({"pop": {"alg": "EdDSA", "jwk": es256}}), "pop.jwk"),
+            (json!({"pop": {"alg": "ES256", "jwk": public}}), "pop.jwk"),
+            (json!({"pop": {"alg": "HS256", "jwk": hs256}}), "pop.jwk"),
+            (
+                json!({"client_auth": {"method": "client_secret_basic", "secret": ""}}),
+                "client_auth.secret",
+            ),
+            (
+                json!({"client_auth": {"method": "private_key_jwt", "jwk": hs256}}),
+                "client_auth.jwk",
+            ),
+        ] {
+            let (name, value) = change.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(wrong_member(|json| json[name] = value.clone()), member);
+        }
+    }
+
+    #[test]
+    fn a_public_key_is_told_from_a_wrong_one() {
+        let signer = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
+        let public = serde_json::to_value(signer.verifying_key().to_jwk()).unwrap();
+        let error = with(|json| json["pop"]["jwk"] = public).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "pop.jwk: is a public key; the private one is needed"
+        );
+    }
+
+    #[test]
+    fn the_authorization_server_may_make_the_key() {
+        let profile = with(|json| json["pop"] = json!({"alg": "HS256"})).unwrap();
+        assert!(profile.pop_signer().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_place() {
+        let error = with(|json| {
+            json.as_object_mut().unwrap().remove("broker");
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("line 1, column "), "{error}");
+        assert!(error.ends_with(": missing field `broker`"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        for error in [
+            with(|json| json["pop"]["jwk"] = "very-secret".into()),
+            with(|json| json["client_auth"] = "very-secret".into()),
+            with(|json| json["client_auth"]["secret"] = json!(["very-secret"])),
+            with(|json| json["scope"] = "very-secret".into()),
+        ] {
+            let error = error.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("very-secret"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let profile = with(|_| {}).unwrap();
+        let shown = format!("{profile:?}");
+        assert!(!shown.contains("very-secret"), "{shown}");
+        let key = serde_json::to_value(profile.pop.jwk.as_ref().unwrap()).unwrap();
+        assert!(!shown.contains(key["d"].as_str().unwrap()), "{shown}");
+    }
+}

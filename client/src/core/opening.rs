@@ -227,16 +227,13 @@ pub(super) fn response_packet(response: &[u8]) -> Auth<'_> {
     }
 }
 
-/// What a DISCONNECT of the broker means to us.
+/// What a DISCONNECT of the broker means to us: all its Reason Codes are failures (MQTT 5.0 §3.14.2.1).
 pub(super) fn said_goodbye(disconnect: &Disconnect<'_>) -> ConnectError {
-    if disconnect.reason_code.is_failure() {
-        return refused(
-            disconnect.reason_code,
-            disconnect.reason_string,
-            disconnect.user_properties,
-        );
-    }
-    ConnectError::Lost("the broker said goodbye".to_owned())
+    refused(
+        disconnect.reason_code,
+        disconnect.reason_string,
+        disconnect.user_properties,
+    )
 }
 
 fn refused(
