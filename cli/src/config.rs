@@ -33,7 +33,13 @@ pub(crate) const FILE_NAME: &str = "symbolon.toml";
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DirectoryArg {
     /// The directory that `symbolon init` made, or a configuration file
-    #[arg(long, value_name = "DIR", env = "SYMBOLON_DIR", default_value = ".")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SYMBOLON_DIR",
+        hide_env_values = true,
+        default_value = "."
+    )]
     pub(crate) dir: PathBuf,
 }
 

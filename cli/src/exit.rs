@@ -1,5 +1,6 @@
 //! Exit codes: stable, listed in `docs/commands.md`.
 
+use crate::mqtt::describe;
 use symbolon_auth_server::StartError as AuthServerStartError;
 use symbolon_broker::StartError as BrokerStartError;
 use symbolon_client::{ConnectError, token::TokenRequestError};
@@ -87,7 +88,8 @@ impl Exit {
             ConnectError::Lost(_) | ConnectError::Protocol(_) => Self::Lost,
             ConnectError::Timeout => Self::TimedOut,
             ConnectError::NotRenewed(error) => Self::of_token_request(error),
-            _ => Self::General,
+            ConnectError::Options(_) => Self::Usage,
+            ConnectError::NotSent(_) | ConnectError::Backlog | _ => Self::General,
         }
     }
 
@@ -103,18 +105,22 @@ impl Exit {
 
 /// Whether whoever read our output has gone: no failure of ours.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    let kind_of = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        let json = cause.downcast_ref::<serde_json::Error>();
+        io.map(std::io::Error::kind)
+            .or_else(|| json.and_then(serde_json::Error::io_error_kind))
+    };
+    error
+        .chain()
+        .any(|cause| kind_of(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
 /// The causes in one line, none said twice.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
-        let text = cause.to_string();
+        let text = words(cause);
         if line.contains(&text) {
             continue;
         }
@@ -124,6 +130,24 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
         line.push_str(&text);
     }
     line
+}
+
+/// A cause for people: a refusal with its reason code as the standard words it, and where to ask for a token.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Refused {
+            reason_code,
+            reason_string,
+            hint,
+        }) => {
+            let refusal = describe(*reason_code, reason_string.as_deref());
+            let hint = hint.as_ref().map_or_else(String::new, |hint| {
+                format!("; tokens are issued at {}", hint.authorization_server)
+            });
+            format!("the broker refuses: {refusal}{hint}")
+        }
+        Some(_) | None => cause.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +161,23 @@ mod tests {
         let error = refused.context("publishing").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::RefusedByBroker);
         assert_eq!(one_line(&error), "publishing: no");
+    }
+
+    #[test]
+    fn a_refusal_says_code_reason_and_where_to_ask() {
+        let error = ConnectError::Refused {
+            reason_code: symbolon_mqtt_proto::ReasonCode::NotAuthorized,
+            reason_string: Some("a token is required".into()),
+            hint: Some(Box::new(symbolon_ace_proto::AsHint {
+                authorization_server: "https://as.example/token".into(),
+                audience: None,
+                scope: None,
+            })),
+        };
+        assert_eq!(
+            one_line(&error.into()),
+            "the broker refuses: not authorized (0x87): a token is required; tokens are issued at https://as.example/token"
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct LogArgs {
         global = true,
         value_name = "LEVEL",
         env = "SYMBOLON_LOG_LEVEL",
+        hide_env_values = true,
         help_heading = "Logs"
     )]
     pub(crate) log_level: Option<String>,
@@ -39,6 +40,7 @@ pub(crate) struct LogArgs {
         global = true,
         value_name = "FORMAT",
         env = "SYMBOLON_LOG_FORMAT",
+        hide_env_values = true,
         help_heading = "Logs"
     )]
     pub(crate) log_format: Option<LogFormat>,

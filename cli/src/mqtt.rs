@@ -37,6 +37,7 @@ pub(crate) fn describe(code: ReasonCode, reason_string: Option<&str>) -> String 
         }
         words.push(character.to_ascii_lowercase());
     }
+    let words = words.replace("qos", "QoS ");
     let number = code as u8;
     match reason_string {
         None => format!("{words} (0x{number:02X})"),
@@ -53,6 +54,10 @@ mod tests {
         assert_eq!(
             describe(ReasonCode::NotAuthorized, None),
             "not authorized (0x87)"
+        );
+        assert_eq!(
+            describe(ReasonCode::GrantedQos1, Some("why")),
+            "granted QoS 1 (0x01): why"
         );
     }
 }

@@ -6,10 +6,14 @@ use crate::{
     exit::{Refused, usage},
     mqtt::{arguments::ConnectArgs, describe, target::Target},
 };
+use anyhow::Context as _;
 use source::{Source, SourceArgs};
 use std::time::Duration;
 use symbolon_client::{Connection, Event, connection::Outgoing};
-use symbolon_mqtt_proto::{Qos, ReasonCode, TopicName};
+use symbolon_mqtt_proto::{Qos, ReasonCode, TopicFilter, TopicName};
+
+/// Under this there is no subscription to end.
+const NOWHERE: &str = "symbolon/pub";
 
 /// `symbolon pub`.
 #[derive(clap::Args)]
@@ -176,12 +180,16 @@ impl Publisher<'_> {
                 }
             }
             Event::Renewed => tracing::debug!("token renewed"),
+            Event::NotRenewed(error) => tracing::warn!(%error, "token not renewed yet"),
             // A session that was gone on with may have messages for us: they are for `sub`.
-            Event::Message(_) | _ => {}
+            Event::Message(_) | Event::Forgotten { .. } | _ => {}
         }
     }
 
-    async fn finish(self) -> anyhow::Result<()> {
+    async fn finish(mut self) -> anyhow::Result<()> {
+        if self.qos == Qos::AtMostOnce {
+            self.wait_for_refusals().await?;
+        }
         self.connection.disconnect(ReasonCode::Success).await?;
         match self.refused {
             None => Ok(()),
@@ -191,6 +199,19 @@ impl Publisher<'_> {
             ))
             .into()),
         }
+    }
+}
+
+impl Publisher<'_> {
+    /// At `QoS` 0 a broker refuses by ending the connection, which we would not see if we were gone. Its answer to any request says that it
+    /// has taken all that was sent before; the request is one that changes nothing.
+    async fn wait_for_refusals(&mut self) -> anyhow::Result<()> {
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random).context("no random numbers")?;
+        let nowhere = format!("{NOWHERE}/{:016x}", u64::from_le_bytes(random));
+        let filters = vec![(None, TopicFilter::parse(&nowhere)?)];
+        self.connection.unsubscribe(filters).await?;
+        Ok(())
     }
 }
 

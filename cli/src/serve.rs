@@ -30,7 +30,12 @@ pub(crate) enum Which {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// The directory that `symbolon init` made, or a configuration file
-    #[arg(value_name = "DIR", env = "SYMBOLON_DIR", default_value = ".")]
+    #[arg(
+        value_name = "DIR",
+        env = "SYMBOLON_DIR",
+        hide_env_values = true,
+        default_value = "."
+    )]
     directory: PathBuf,
     /// Set a key over file and environment, as in as.listen=127.0.0.1:8443
     #[arg(long, value_name = "KEY=VALUE")]

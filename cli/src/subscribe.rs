@@ -16,10 +16,10 @@ use printer::{Printer, PrinterArgs};
 use std::time::Duration;
 use symbolon_client::{
     Connection, Event,
-    connection::{Message, Outgoing},
+    connection::{Message, Outgoing, Session},
 };
 use symbolon_mqtt_proto::{
-    PublishProperties, Qos, ReasonCode, RetainHandling, Subscription, TopicFilter,
+    PublishProperties, Qos, ReasonCode, RetainHandling, ShareName, Subscription, TopicFilter,
 };
 use tokio::time::Instant;
 
@@ -74,14 +74,17 @@ impl SubscribeArgs {
     async fn run_async(self) -> anyhow::Result<()> {
         let target = Target::new(&self.connect)?;
         let subscriptions = self.subscriptions(&target)?;
+        let unsubscriptions = self.unsubscriptions()?;
         let printer = Printer::new(&self.printer)?;
         let mut signals = Signals::listen()?;
         let mut subscriber = Subscriber {
             arguments: &self,
             target,
             subscriptions,
+            unsubscriptions,
             printer,
             received: 0,
+            clearing: 0,
         };
         tokio::select! {
             ended = subscriber.run() => ended,
@@ -90,10 +93,20 @@ impl SubscribeArgs {
         }
     }
 
+    fn unsubscriptions(&self) -> anyhow::Result<Vec<(Option<ShareName>, TopicFilter)>> {
+        self.unsubscribe
+            .iter()
+            .map(|filter| {
+                TopicFilter::parse_shared(filter)
+                    .map_err(|error| usage(format!("-U {filter}: {error}")))
+            })
+            .collect()
+    }
+
     fn subscriptions(&self, target: &Target) -> anyhow::Result<Vec<Subscription>> {
         let mut topics = self.topic.clone();
         topics.extend(target.url_topic.clone());
-        if topics.is_empty() {
+        if topics.is_empty() && self.unsubscribe.is_empty() {
             return Err(usage("no topic filter: name one with -t"));
         }
         if self.retain_as_published && !target.is_v5() {
@@ -122,8 +135,11 @@ struct Subscriber<'a> {
     arguments: &'a SubscribeArgs,
     target: Target,
     subscriptions: Vec<Subscription>,
+    unsubscriptions: Vec<(Option<ShareName>, TopicFilter)>,
     printer: Printer,
     received: u64,
+    /// How many messages that clear a retained one are not acknowledged.
+    clearing: usize,
 }
 
 /// Whether to go on.
@@ -143,28 +159,36 @@ impl Subscriber<'_> {
         let mut pause = FIRST_PAUSE;
         loop {
             let before = self.received;
-            match self.serve(connection, deadline).await {
+            match self.serve(&mut connection, deadline).await {
                 Err(error) if target::is_worth_retrying(&error) && !error.is::<TimedOut>() => {
                     tracing::warn!(error = crate::exit::one_line(&error), "connecting again");
                 }
-                ended => return ended,
+                Err(error) => {
+                    // The broker need not wait for us; the first failure is the one to tell.
+                    connection.disconnect(ReasonCode::Success).await.ok();
+                    return Err(error);
+                }
+                Ok(()) => return Ok(connection.disconnect(ReasonCode::Success).await?),
             }
             if self.received > before {
                 pause = FIRST_PAUSE;
             }
-            connection = self.connect_again(&mut pause, deadline).await?;
+            self.clearing = 0;
+            let session = self.target.session_after(connection);
+            connection = self.connect_again(session, &mut pause, deadline).await?;
         }
     }
 
     async fn connect_again(
         &self,
+        session: Option<Session>,
         pause: &mut Duration,
         deadline: Option<Instant>,
     ) -> anyhow::Result<Connection> {
         loop {
             sleep_or_time_out(*pause, deadline).await?;
             *pause = (*pause * 2).min(LONGEST_PAUSE);
-            match self.target.connect().await {
+            match self.target.connect_again(session.clone()).await {
                 Err(error) if target::is_worth_retrying(&error) => {
                     tracing::warn!(error = crate::exit::one_line(&error), "connecting again");
                 }
@@ -173,33 +197,38 @@ impl Subscriber<'_> {
         }
     }
 
-    /// One connection, to its end.
+    /// One connection, until all is done or it is lost.
     async fn serve(
         &mut self,
-        mut connection: Connection,
+        connection: &mut Connection,
         deadline: Option<Instant>,
     ) -> anyhow::Result<()> {
-        self.subscribe(&mut connection).await?;
-        let mut ended = Ok(());
-        if !self.arguments.exit_after_subscribing {
-            loop {
-                let step = tokio::select! {
-                    event = connection.next() => self.handle(event?, &mut connection).await?,
-                    () = until(deadline) => {
-                        ended = Err(TimedOut(" waiting for messages (-W)").into());
-                        Step::Done
+        self.subscribe(connection).await?;
+        self.unsubscribe(connection).await?;
+        let mut step = if self.arguments.exit_after_subscribing {
+            Step::Done
+        } else {
+            Step::GoOn
+        };
+        while step == Step::GoOn || self.clearing > 0 {
+            tokio::select! {
+                event = connection.next() => {
+                    if self.handle(event?, connection).await? == Step::Done {
+                        step = Step::Done;
                     }
-                };
-                if step == Step::Done {
-                    break;
                 }
+                () = until(deadline) => return Err(TimedOut(" waiting for messages (-W)").into()),
             }
         }
-        connection.disconnect(ReasonCode::Success).await?;
-        ended
+        // The last message printed is one that the broker need not send again.
+        connection.acknowledge().await?;
+        Ok(())
     }
 
     async fn subscribe(&self, connection: &mut Connection) -> anyhow::Result<()> {
+        if self.subscriptions.is_empty() {
+            return Ok(());
+        }
         let answer = connection.subscribe(self.subscriptions.clone()).await?;
         let mut refusal = None;
         for (subscription, code) in self.subscriptions.iter().zip(&answer.reason_codes) {
@@ -222,6 +251,29 @@ impl Subscriber<'_> {
         }
     }
 
+    async fn unsubscribe(&self, connection: &mut Connection) -> anyhow::Result<()> {
+        if self.unsubscriptions.is_empty() {
+            return Ok(());
+        }
+        let answer = connection.unsubscribe(self.unsubscriptions.clone()).await?;
+        for ((_, filter), code) in self.unsubscriptions.iter().zip(&answer.reason_codes) {
+            let words = describe(*code, answer.reason_string.as_deref());
+            tracing::debug!(
+                filter = filter.as_str(),
+                answer = words,
+                "received UNSUBACK"
+            );
+            if code.is_failure() {
+                let line = format!(
+                    "the broker refuses to unsubscribe from {}: {words}",
+                    filter.as_str()
+                );
+                return Err(Refused(line).into());
+            }
+        }
+        Ok(())
+    }
+
     async fn handle(&mut self, event: Event, connection: &mut Connection) -> anyhow::Result<Step> {
         match event {
             Event::Message(message) => self.receive(&message, connection).await,
@@ -234,13 +286,19 @@ impl Subscriber<'_> {
                 reason_string,
                 ..
             } => {
+                self.clearing = self.clearing.saturating_sub(1);
                 if reason_code.is_failure() {
                     let words = describe(reason_code, reason_string.as_deref());
-                    eprintln!("symbolon: the broker refuses to clear a retained message: {words}");
+                    let line = format!("the broker refuses to clear a retained message: {words}");
+                    return Err(Refused(line).into());
                 }
                 Ok(Step::GoOn)
             }
-            _ => Ok(Step::GoOn),
+            Event::NotRenewed(error) => {
+                tracing::warn!(%error, "token not renewed yet");
+                Ok(Step::GoOn)
+            }
+            Event::Forgotten { .. } | _ => Ok(Step::GoOn),
         }
     }
 
@@ -263,6 +321,7 @@ impl Subscriber<'_> {
             return Ok(Step::GoOn);
         }
         if self.arguments.remove_retained && message.retain {
+            self.clearing += 1;
             connection
                 .publish(Outgoing {
                     topic: &message.topic,

@@ -27,7 +27,12 @@ pub(crate) enum TokenCommand {
     /// Ask the authorization server for a token and print it
     Get {
         /// The device's profile
-        #[arg(long, value_name = "FILE", env = "SYMBOLON_PROFILE")]
+        #[arg(
+            long,
+            value_name = "FILE",
+            env = "SYMBOLON_PROFILE",
+            hide_env_values = true
+        )]
         profile: PathBuf,
         /// Ask for less than the profile's scope: pub:FILTER, sub:FILTER, or an AIF array as JSON
         #[arg(long, value_name = "pub:FILTER")]
@@ -41,7 +46,7 @@ pub(crate) enum TokenCommand {
         /// The token, or - to read it from standard input
         token: String,
         /// Check the signature with the key of this configuration's authorization server
-        #[arg(long, value_name = "DIR", env = "SYMBOLON_DIR")]
+        #[arg(long, value_name = "DIR", env = "SYMBOLON_DIR", hide_env_values = true)]
         dir: Option<PathBuf>,
         #[command(flatten)]
         output: OutputArgs,
@@ -92,7 +97,9 @@ async fn get(
 ) -> anyhow::Result<()> {
     let profile = profile_file::read(profile)?;
     let scope = allow::scope(scope).map_err(usage)?;
-    let token = symbolon_client::token::obtain(&profile, scope.as_ref()).await?;
+    let token = symbolon_client::token::obtain(&profile, scope.as_ref())
+        .await
+        .with_context(|| profile.token_endpoint.clone())?;
     let shown = ShownGrant::new(token, clock::now())?;
     match format {
         None => {

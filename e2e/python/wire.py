@@ -185,7 +185,9 @@ class Received:
         flags, reason = self._number(1), self._number(1)
         assert flags in (0, 1), f"CONNACK flags {flags:#x}"
         self.session_present, self.reasons = bool(flags), [reason]
-        self._properties()
+        # MQTT 3.1.1 has none, and a client of an unknown version is answered in it.
+        if self._rest:
+            self._properties()
 
     def _reason_then_properties(self):
         self.reasons = [self._number(1) if self._rest else SUCCESS]

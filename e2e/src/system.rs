@@ -152,15 +152,13 @@ impl System {
     /// # Panics
     /// Where that fails.
     pub fn device(&self, name: &str, options: &str) -> PathBuf {
-        let profile = self.scratch(&format!("{name}.json"));
         let command = Command::symbolon()
             .words("client add")
             .arg(name)
             .arg("--dir")
             .arg(self.site());
-        let printed = command.words(options).words("-o json").run().success();
-        std::fs::write(&profile, printed).expect("a file can be written");
-        profile
+        command.words(options).run().success();
+        self.site().join(format!("clients/{name}.json"))
     }
 
     /// `symbolon VERB --profile PROFILE` and more words.

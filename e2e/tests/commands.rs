@@ -1,6 +1,6 @@
 //! `symbolon pub`, `sub` and the rest, as a person uses them at two terminals.
 
-use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, time::Duration};
 use symbolon_e2e::{Command, System, messages::exchange};
 
 const REFUSED_BY_AUTHORIZATION_SERVER: i32 = 3;
@@ -237,13 +237,19 @@ fn a_certificate_of_another_ca_is_refused() {
 fn a_broken_profile_is_a_usage_error() {
     let system = System::initialized();
     let profile = system.scratch("broken.json");
+    std::fs::write(&profile, "").unwrap();
+    // Others must not read it, or that would be the error.
+    std::fs::set_permissions(&profile, Permissions::from_mode(0o600)).unwrap();
     for text in ["", "{", "[]", "{\"client_id\":7}"] {
         std::fs::write(&profile, text).unwrap();
         let said = system
             .as_device("pub", &profile, "-t a -m x")
             .run()
             .failure(USAGE);
-        assert!(said.contains("broken.json"), "{said}");
+        assert!(
+            said.contains("broken.json") && !said.contains("chmod"),
+            "{said}"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use symbolon_mqtt_proto::{TopicError, TopicFilter, TopicName};
+use symbolon_mqtt_proto::{ShareName, TopicError, TopicFilter, TopicName};
 
 /// Levels that topics are made of. Filters use a subset of the literal ones, so each filter misses some topics.
 const NAME_LEVELS: &[&str] = &["", "a", "b", "$a", "$", "c"];
@@ -231,7 +231,7 @@ fn shared_filters_are_taken_apart() {
         ("a/$share/g", None, "a/$share/g"),
     ] {
         let (found, rest) = TopicFilter::parse_shared(text).unwrap();
-        assert_eq!(found.as_ref().map(|name| name.as_str()), name);
+        assert_eq!(found.as_ref().map(ShareName::as_str), name);
         assert_eq!(rest.as_str(), filter);
     }
     let ordinary = TopicFilter::parse("$share/g/a").unwrap();

@@ -176,6 +176,13 @@ fn a_proof_is_for_one_uri_however_it_is_written() {
 }
 
 #[test]
+fn a_uri_with_a_user_in_it_is_refused_on_either_side() {
+    let uri = "https://user@as.example.com/token";
+    let proof = make("POST", uri, &signer(ED25519_PRIVATE), NOW).unwrap();
+    assert!(verify(&proof, "POST", uri, NOW).is_err());
+}
+
+#[test]
 fn an_address_of_ip_version_6_keeps_its_colons() {
     let signer = signer(ED25519_PRIVATE);
     let proof = make("POST", "https://[2001:db8::1]/", &signer, NOW).unwrap();

@@ -299,6 +299,30 @@ fn a_private_key_that_does_not_fit_its_public_part_is_refused() {
     }
 }
 
+// RFC 7517 §4.3
+#[test]
+fn a_key_that_is_not_for_signing_does_not_sign() {
+    for json in [ED25519_PRIVATE, P256_PRIVATE, SYMMETRIC] {
+        for (labels, allowed) in [
+            (r#""key_ops":["sign"]"#, true),
+            (r#""use":"sig","alg":null"#, false),
+            (r#""key_ops":["verify"]"#, false),
+            (r#""use":"enc""#, false),
+            (r#""alg":"RS256""#, false),
+        ] {
+            let labelled = format!("{},{labels}}}", json.trim_end_matches('}'));
+            let signer = Jwk::from_json(labelled.as_bytes()).map(|jwk| PopSigner::from_jwk(&jwk));
+            assert_eq!(matches!(signer, Ok(Ok(_))), allowed, "{labelled}");
+        }
+    }
+    let both = SYMMETRIC.replace(
+        '{',
+        r#"{"d":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","#,
+    );
+    assert!(PopSigner::from_jwk(&jwk(&both)).is_err());
+    assert!(PopKey::from_jwk(&jwk(&both)).is_err());
+}
+
 #[test]
 fn debug_shows_no_secret() {
     for json in [ED25519_PRIVATE, P256_PRIVATE, SYMMETRIC] {

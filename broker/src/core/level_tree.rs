@@ -163,6 +163,15 @@ impl<T> LevelTree<T> {
     /// Like [`Self::child`], where `level` is no wildcard.
     #[inline]
     fn named_child(&self, node: NodeId, level: &[u8]) -> Option<NodeId> {
+        let first = self.nodes[at(node)].first;
+        if first == ROOT {
+            return None;
+        }
+        // An only child is known without the table.
+        let only = &self.nodes[at(first)];
+        if only.next == ROOT {
+            return begins_with_level(only.label.as_bytes(), level).then_some(first);
+        }
         let hash = self.seed.hash_below(node, level);
         self.edges.find(hash, |child| {
             let child = &self.nodes[at(child)];

@@ -11,7 +11,12 @@ pub(crate) enum ConfigCommand {
     /// Nothing is started and nothing is changed.
     Check {
         /// The configuration file, or the directory that has it
-        #[arg(value_name = "FILE or DIR", env = "SYMBOLON_DIR", default_value = ".")]
+        #[arg(
+            value_name = "FILE or DIR",
+            env = "SYMBOLON_DIR",
+            hide_env_values = true,
+            default_value = "."
+        )]
         path: PathBuf,
         /// Set a key over file and environment, as in as.listen=127.0.0.1:8443
         #[arg(long, value_name = "KEY=VALUE")]

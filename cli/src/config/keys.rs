@@ -151,7 +151,8 @@ mod tests {
         let page = include_str!("../../../docs/configuration.md");
         for (key, _) in KEYS {
             let name = key.rsplit('.').next().unwrap();
-            assert!(page.contains(&format!("`{name}`")), "{key}");
+            let named = [format!("`{name}`"), format!("`[[{key}]]`")];
+            assert!(named.iter().any(|name| page.contains(name)), "{key}");
         }
     }
 }

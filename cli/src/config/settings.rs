@@ -122,6 +122,10 @@ impl Settings {
         if let Some(Err(message)) = log.level.as_deref().map(parse_level) {
             checker.complain("log.level", message);
         }
+        if content.authorization_server.is_none() && content.broker.is_none() {
+            let message = "there is neither [as] nor [broker]";
+            checker.diagnostics.push(Diagnostic::new(message));
+        }
         if let Some(error) = document.error(checker.diagnostics) {
             return Err(error);
         }

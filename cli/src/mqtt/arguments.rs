@@ -20,6 +20,7 @@ pub(crate) struct ConnectArgs {
         long,
         value_name = "FILE",
         env = "SYMBOLON_PROFILE",
+        hide_env_values = true,
         help_heading = "Token"
     )]
     pub(super) profile: Option<PathBuf>,

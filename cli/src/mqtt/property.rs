@@ -68,10 +68,14 @@ pub(crate) struct Properties {
     pub(crate) will_delay_interval_secs: u32,
     /// `-D connect session-expiry-interval`, seconds.
     pub(crate) session_expiry_interval_secs: Option<u32>,
+    /// `-D connect receive-maximum`.
+    pub(crate) receive_maximum: Option<u16>,
+    /// `-D connect maximum-packet-size`, bytes.
+    pub(crate) maximum_packet_size: Option<u32>,
+    /// `-D connect user-property`.
+    pub(crate) connect_pairs: Vec<(String, String)>,
     /// Whether there is one for a Will.
     pub(crate) has_will: bool,
-    /// Whether there is one for a message.
-    pub(crate) has_publish: bool,
 }
 
 impl PropertyArgs {
@@ -100,10 +104,7 @@ impl Properties {
             });
         }
         match (command.to_lowercase().as_str(), identifier.as_str()) {
-            ("publish", _) => {
-                self.has_publish = true;
-                self.publish.add(identifier, values)
-            }
+            ("publish", _) => self.publish.add(identifier, values),
             ("will", "will-delay-interval") => {
                 self.has_will = true;
                 self.will_delay_interval_secs = number(&values[0])?;
@@ -115,6 +116,19 @@ impl Properties {
             }
             ("connect", "session-expiry-interval") => {
                 self.session_expiry_interval_secs = Some(number(&values[0])?);
+                Ok(())
+            }
+            ("connect", "receive-maximum") => {
+                self.receive_maximum = Some(nonzero(&values[0])?);
+                Ok(())
+            }
+            ("connect", "maximum-packet-size") => {
+                self.maximum_packet_size = Some(nonzero(&values[0])?);
+                Ok(())
+            }
+            ("connect", "user-property") => {
+                let pair = (values[0].clone(), values[1].clone());
+                self.connect_pairs.push(pair);
                 Ok(())
             }
             ("connect", "authentication-method" | "authentication-data") => {
@@ -177,6 +191,13 @@ impl MessageProperties {
     }
 }
 
+fn nonzero<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number != N::default())
+        .ok_or_else(|| format!("{text:?} is not a number above 0 that fits"))
+}
+
 fn number(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is not a number from 0 to {}", u32::MAX))
@@ -215,7 +236,9 @@ mod tests {
     #[test]
     fn a_property_that_cannot_be_honoured_is_refused() {
         for line in [
-            "connect receive-maximum 5",
+            "connect receive-maximum 0",
+            "connect receive-maximum 65536",
+            "connect topic-alias-maximum 5",
             "publish topic-alias 1",
             "publish nonsense 1",
             "subscribe user-property a b",

@@ -14,17 +14,25 @@ use anyhow::Context as _;
 use std::{fs, path::Path, time::Duration};
 use symbolon_ace_proto::Scope;
 use symbolon_client::{
-    ConnectOptions, Connection, Profile,
-    connection::{Credentials, Proof},
+    ConnectError, ConnectOptions, Connection, Profile,
+    connection::{Credentials, Proof, Session},
     token,
 };
-use symbolon_mqtt_proto::{ProtocolVersion, Qos, TopicName, Will};
+use symbolon_mqtt_proto::{ProtocolVersion, Qos, ReasonCode, TopicName, Will};
 
 /// Where operating systems keep the CA certificates they trust.
 const SYSTEM_CA_FILES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
+];
+/// Refusals that are about the broker's state and not about us.
+const IN_PASSING: [ReasonCode; 5] = [
+    ReasonCode::ServerUnavailable,
+    ReasonCode::ServerBusy,
+    ReasonCode::ServerShuttingDown,
+    ReasonCode::KeepAliveTimeout,
+    ReasonCode::ConnectionRateExceeded,
 ];
 /// The most files read from `--capath`.
 const MAX_CA_FILES: usize = 1024;
@@ -41,6 +49,9 @@ pub(crate) struct Target {
     user_name: Option<String>,
     password: Option<String>,
     will: Option<OwnedWill>,
+    user_properties: Vec<(String, String)>,
+    receive_maximum: Option<u16>,
+    maximum_packet_size: Option<u32>,
     timeout: Duration,
     device: Option<Device>,
     /// The topic in `-L`.
@@ -106,6 +117,9 @@ impl Target {
             user_name: arguments.user_name.clone().or(url.user_name),
             password: arguments.password.clone().or(url.password),
             will: will(arguments, &properties)?,
+            receive_maximum: properties.receive_maximum,
+            maximum_packet_size: properties.maximum_packet_size,
+            user_properties: properties.connect_pairs,
             timeout: Duration::from_secs(arguments.connect_timeout),
             device,
             url_topic: url.topic,
@@ -115,12 +129,21 @@ impl Target {
 
     /// Gets a token where there is a profile, and connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+        self.connect_again(None).await
+    }
+
+    /// The same, and goes on with what was in flight when an earlier connection was lost.
+    pub(crate) async fn connect_again(
+        &self,
+        session: Option<Session>,
+    ) -> anyhow::Result<Connection> {
         let credentials = match &self.device {
             Some(device) => Some(self.credentials(device).await?),
             None => None,
         };
         let will = self.will.as_ref().map(OwnedWill::borrow).transpose()?;
         tracing::debug!(host = %self.address.host, port = self.address.port, client = %self.client_identifier, "sending CONNECT");
+        let defaults = ConnectOptions::new(self.address.host.clone(), self.address.port);
         let options = ConnectOptions {
             ca_pem: self.ca_pem.clone(),
             version: self.version,
@@ -131,15 +154,43 @@ impl Target {
             user_name: self.user_name.clone(),
             password: self.password.clone().map(String::into_bytes),
             will,
+            user_properties: self.user_properties.clone(),
+            receive_maximum: self.receive_maximum.unwrap_or(defaults.receive_maximum),
+            maximum_packet_size: self
+                .maximum_packet_size
+                .unwrap_or(defaults.maximum_packet_size),
             timeout: self.timeout,
-            ..ConnectOptions::new(self.address.host.clone(), self.address.port)
+            ..defaults
         };
-        let connection = Connection::connect(options, credentials).await?;
+        let connected = match session {
+            Some(session) => Connection::resume(options, credentials, session).await,
+            None => Connection::connect(options, credentials).await,
+        };
+        let connection = connected.map_err(|error| self.with_address(error))?;
         tracing::debug!(
             session_present = connection.session_present(),
             "received CONNACK"
         );
         Ok(connection)
+    }
+
+    /// Says which broker, where the error does not. That there was no TLS is worth saying: a TLS port answers with nonsense then.
+    fn with_address(&self, error: ConnectError) -> anyhow::Error {
+        if matches!(error, ConnectError::Unreachable(..)) {
+            return error.into();
+        }
+        let BrokerAddress { host, port } = &self.address;
+        let host = broker_address::bracketed(host);
+        let name = match self.ca_pem {
+            Some(_) => format!("{host}:{port}"),
+            None => format!("{host}:{port} without TLS (no --cafile)"),
+        };
+        anyhow::Error::new(error).context(name)
+    }
+
+    /// What a lost connection leaves to the next one: with a clean session, nothing.
+    pub(crate) fn session_after(&self, lost: Connection) -> Option<Session> {
+        (!self.clean_start).then(|| lost.into_session())
     }
 
     /// Whether MQTT 5.0 is spoken.
@@ -149,7 +200,9 @@ impl Target {
 
     async fn credentials(&self, device: &Device) -> anyhow::Result<Credentials> {
         tracing::debug!(endpoint = %device.profile.token_endpoint, "asking for a token");
-        let token = token::obtain(&device.profile, device.scope.as_ref()).await?;
+        let token = token::obtain(&device.profile, device.scope.as_ref())
+            .await
+            .with_context(|| device.profile.token_endpoint.clone())?;
         tracing::debug!(size_bytes = token.text.len(), expires_at = %crate::clock::local(token.expires_at), "received a token");
         Ok(Credentials {
             profile: Some(device.profile.clone()),
@@ -161,6 +214,9 @@ impl Target {
 
 /// Whether an error is one that a new connection may heal.
 pub(crate) fn is_worth_retrying(error: &anyhow::Error) -> bool {
+    if let Some(ConnectError::Refused { reason_code, .. }) = error.downcast_ref() {
+        return IN_PASSING.contains(reason_code);
+    }
     match Exit::of(error) {
         Exit::Lost | Exit::Unreachable | Exit::TimedOut => true,
         Exit::General
@@ -372,6 +428,22 @@ fn parse_url(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_restarts_is_connected_to_again_and_one_that_refuses_us_is_not() {
+        let refused = |reason_code| {
+            let error = ConnectError::Refused {
+                reason_code,
+                reason_string: None,
+                hint: None,
+            };
+            anyhow::Error::new(error).context("localhost:8883")
+        };
+        assert!(is_worth_retrying(&refused(ReasonCode::ServerShuttingDown)));
+        assert!(!is_worth_retrying(&refused(ReasonCode::NotAuthorized)));
+        assert!(!is_worth_retrying(&refused(ReasonCode::SessionTakenOver)));
+        assert!(is_worth_retrying(&ConnectError::Lost(String::new()).into()));
+    }
 
     #[test]
     fn a_url_comes_apart_as_mosquitto_takes_it() {

@@ -29,8 +29,12 @@ enum Piece {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Field {
+    /// Always empty: we tell the broker that we take none (MQTT 5.0 §3.1.2.11.5).
+    TopicAlias,
     ContentType,
     CorrelationData,
+    MessageExpiryInterval,
+    PayloadFormatIndicator,
     PayloadLength,
     PacketIdentifier,
     UserProperties,
@@ -38,6 +42,7 @@ enum Field {
     Qos,
     ResponseTopic,
     Retain,
+    SubscriptionIdentifiers,
     Topic,
     HexLower,
     HexUpper,
@@ -201,8 +206,11 @@ impl Parser<'_> {
 impl Field {
     fn named(character: char) -> Result<Self, String> {
         Ok(match character {
+            'A' => Self::TopicAlias,
             'C' => Self::ContentType,
             'D' => Self::CorrelationData,
+            'E' => Self::MessageExpiryInterval,
+            'F' => Self::PayloadFormatIndicator,
             'l' => Self::PayloadLength,
             'm' => Self::PacketIdentifier,
             'P' => Self::UserProperties,
@@ -210,6 +218,7 @@ impl Field {
             'q' => Self::Qos,
             'R' => Self::ResponseTopic,
             'r' => Self::Retain,
+            'S' => Self::SubscriptionIdentifiers,
             't' => Self::Topic,
             'x' => Self::HexLower,
             'X' => Self::HexUpper,
@@ -217,11 +226,6 @@ impl Field {
             'U' => Self::Unix,
             'j' => Self::Json,
             'J' => Self::JsonWithJsonPayload,
-            'A' | 'E' | 'F' | 'S' => {
-                return Err(format!(
-                    "%{character} cannot be shown: topic alias, expiry, payload format and subscription identifier are not kept"
-                ));
-            }
             _ => return Err(format!("%{character} is not known")),
         })
     }
@@ -230,7 +234,11 @@ impl Field {
     fn is_text(self) -> bool {
         match self {
             Self::ContentType | Self::Iso8601 | Self::ResponseTopic | Self::Topic => true,
-            Self::CorrelationData
+            Self::TopicAlias
+            | Self::CorrelationData
+            | Self::MessageExpiryInterval
+            | Self::PayloadFormatIndicator
+            | Self::SubscriptionIdentifiers
             | Self::PayloadLength
             | Self::PacketIdentifier
             | Self::UserProperties
@@ -252,7 +260,14 @@ impl Field {
         pretty: bool,
     ) -> Result<Vec<u8>, JsonError> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default().into_bytes();
+        let number = |number: Option<u32>| {
+            number.map_or_else(Vec::new, |number| number.to_string().into_bytes())
+        };
         Ok(match self {
+            Self::TopicAlias => Vec::new(),
+            Self::MessageExpiryInterval => number(message.message_expiry_interval_secs),
+            Self::PayloadFormatIndicator => number(message.payload_is_utf8.map(u32::from)),
+            Self::SubscriptionIdentifiers => subscription_identifiers(message).into_bytes(),
             Self::ContentType => text(&message.content_type),
             Self::CorrelationData => message.correlation_data.clone().unwrap_or_default(),
             Self::PayloadLength => message.payload.len().to_string().into_bytes(),
@@ -318,6 +333,15 @@ fn user_properties(message: &Message) -> String {
     pairs.join(" ")
 }
 
+fn subscription_identifiers(message: &Message) -> String {
+    let identifiers: Vec<String> = message
+        .subscription_identifiers
+        .iter()
+        .map(u32::to_string)
+        .collect();
+    identifiers.join(" ")
+}
+
 fn hex(bytes: &[u8], upper: bool) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let written = if upper {
@@ -344,6 +368,9 @@ mod tests {
             retain: true,
             duplicate: false,
             packet_identifier: Some(7),
+            payload_is_utf8: Some(true),
+            message_expiry_interval_secs: Some(60),
+            subscription_identifiers: vec![],
             response_topic: None,
             correlation_data: None,
             content_type: Some("text/plain".into()),
@@ -364,6 +391,7 @@ mod tests {
     #[test]
     fn parameters_stand_for_the_message() {
         assert_eq!(formatted("%t %p %q %r %m %l", b"hi"), "a/b hi 1 1 7 2");
+        assert_eq!(formatted("%E|%F|%S|%A|", b""), "60|1|||");
         assert_eq!(
             formatted("%x|%X|%P|%C|%%", b"\xab"),
             "ab|AB|k:v|text/plain|%"
@@ -388,9 +416,7 @@ mod tests {
 
     #[test]
     fn a_format_with_a_mistake_is_refused() {
-        for format in [
-            "%", "%z", "@", "@!", r"\", r"\q", "%5", "%.t", "%99999t", "%A",
-        ] {
+        for format in ["%", "%z", "@", "@!", r"\", r"\q", "%5", "%.t", "%99999t"] {
             assert!(Format::parse(format, false).is_err(), "{format}");
         }
     }
@@ -401,7 +427,7 @@ mod tests {
         let start = text.find(r#""topic""#).unwrap();
         assert_eq!(
             &text[start..],
-            r#""topic":"a/b","qos":1,"retain":1,"payloadlen":4,"mid":7,"properties":{"content-type":"text/plain","user-properties":[{"k":"v"}]},"payload":"21\"5"}"#
+            r#""topic":"a/b","qos":1,"retain":1,"payloadlen":4,"mid":7,"properties":{"payload-format-indicator":1,"message-expiry-interval":60,"content-type":"text/plain","user-properties":[{"k":"v"}]},"payload":"21\"5"}"#
         );
     }
 

@@ -179,9 +179,9 @@ def answers_connect(system, octets, *codes, silent=True):
 def a_malformed_connect_is_refused(system):
     either = (MALFORMED, PROTOCOL_ERROR)
     answers_connect(system, wire.connect("meter", level=6), 0x84, silent=False)
-    answers_connect(system, wire.connect("meter", level=3), 0x84)
-    answers_connect(system, wire.connect("meter", name="MQIsdp"), 0x84)
-    answers_connect(system, wire.connect("meter", name="HTTP"), 0x84, *either)
+    answers_connect(system, wire.connect("meter", level=3), 0x84, 1)
+    answers_connect(system, wire.connect("meter", name="MQIsdp"), 0x84, 1, *either)
+    answers_connect(system, wire.connect("meter", name="HTTP"), 0x84, 1, *either)
     # [MQTT-3.1.2-3]
     answers_connect(system, wire.connect("meter", flags=1), *either)
     answers_connect(system, wire.connect("meter", flags=0x18), *either)

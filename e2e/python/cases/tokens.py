@@ -272,14 +272,14 @@ def a_key_the_broker_cannot_use_is_refused_as_such(system):
 def malformed_requests_get_an_oauth_error(system):
     device = system.device("meter", *BOTH)
     _, headers = device.authenticated(device.request())
-    bodies = [b"", b"{", b"[]", b"null", b'"text"', b'{"scope":7}', b'{"audience":{}}', b'{"a":' * 5000, b"\xff\xfe", b'{"grant_type":"\xff"}']
+    bodies = [b"", b"{", b"[]", b"null", b'"text"', b'{"scope":7}', b'{"audience":{}}', b'{"a":' * 2000, b"\xff\xfe", b'{"grant_type":"\xff"}']
     for body in bodies:
         system.post(body, headers, ACE_JSON).expect_error(400)
     for body in (b"audience=a&audience=b", b"req_cnf=%7B", b"scope=%ff"):
         system.post(body, headers, FORM).expect_error(400)
     system.post(b"x" * (2 << 20), headers, ACE_JSON).expect_error(400, 413)
     device.ask(grant_type="password").expect_error(400, code=("unsupported_grant_type", "unauthorized_client"))
-    for garbled in ("Basic", "Basic !!!!", "Basic " + "A" * 100_000, "Bearer x"):
+    for garbled in ("Basic", "Basic !!!!", "Basic " + "A" * 5_000, "Bearer x"):
         answer = system.post(device.request(), {"Authorization": garbled})
         assert 400 <= answer.status < 500, f"{garbled[:20]}: {answer.status}"
     assert device.ask().status == 200, "the AS must go on"

@@ -5,6 +5,7 @@
 mod accepted;
 mod encoding;
 mod generator;
+mod oracles;
 mod refused_answers;
 mod refused_connect;
 mod refused_frames;

@@ -43,9 +43,7 @@ impl<T> LevelTree<T> {
                         Step::All => self.nodes[at(node.plus)].value.iter().for_each(&mut f),
                     }
                 }
-                if node.first != ROOT
-                    && let Some(child) = self.named_child(id, level)
-                {
+                if let Some(child) = self.named_child(id, level) {
                     match self.follow(child, level.len(), topic, next) {
                         Step::No => {}
                         Step::At(next) => waiting.push((child, next)),

@@ -28,11 +28,17 @@ struct JsonMessage<'a, P> {
 #[serde(rename_all = "kebab-case")]
 struct JsonProperties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    payload_format_indicator: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_expiry_interval: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_data: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    subscription_identifier: &'a [u32],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     user_properties: Vec<Pair<'a>>,
 }
@@ -88,6 +94,9 @@ fn envelope<P>(message: &Message, now: DateTime<Local>, payload: P) -> JsonMessa
 
 fn properties(message: &Message) -> Option<JsonProperties<'_>> {
     let properties = JsonProperties {
+        payload_format_indicator: message.payload_is_utf8.map(u8::from),
+        message_expiry_interval: message.message_expiry_interval_secs,
+        subscription_identifier: &message.subscription_identifiers,
         content_type: message.content_type.as_deref(),
         correlation_data: message
             .correlation_data
@@ -100,7 +109,10 @@ fn properties(message: &Message) -> Option<JsonProperties<'_>> {
             .map(|(name, value)| Pair(name, value))
             .collect(),
     };
-    let is_empty = properties.content_type.is_none()
+    let is_empty = properties.payload_format_indicator.is_none()
+        && properties.message_expiry_interval.is_none()
+        && properties.subscription_identifier.is_empty()
+        && properties.content_type.is_none()
         && properties.correlation_data.is_none()
         && properties.response_topic.is_none()
         && properties.user_properties.is_empty();
