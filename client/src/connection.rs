@@ -89,7 +89,7 @@ impl Connection {
     }
 
     /// Sends a message; above QoS 0 an [`Event::Published`] with this identifier follows. Waits while the broker's Receive Maximum is
-    /// reached, and until the message is handed to the operating system. Events that come meanwhile are kept for [`Connection::next`].
+    /// reached (in 3.1.1, which has none, while 20 are in flight), and until the message is handed to the operating system. Events that come meanwhile are kept for [`Connection::next`].
     ///
     /// Cancel safe up to the moment the message is taken; cancelled after that, it is sent with the next call.
     pub async fn publish(&mut self, message: Outgoing<'_>) -> Result<u64, ConnectError> {
