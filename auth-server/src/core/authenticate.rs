@@ -257,3 +257,150 @@ fn hex_digit(digit: u8) -> Option<u8> {
     let value = char::from(digit).to_digit(16)?;
     u8::try_from(value).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use symbolon_ace_proto::{PopAlgorithm, PopSigner};
+
+    const NOW: UnixTime = UnixTime(1_000_000);
+    const ISSUER: &str = "https://as.example.com";
+
+    fn rules() -> AssertionRules {
+        let public = |algorithm| PopSigner::generate(algorithm).unwrap().verifying_key();
+        AssertionRules {
+            audiences: [ISSUER.to_owned(), format!("{ISSUER}/token")],
+            decoys: Decoys {
+                keys: [public(PopAlgorithm::EdDsa), public(PopAlgorithm::Es256)],
+                choice: RandomState::new(),
+            },
+        }
+    }
+
+    fn client(authentication: ClientAuthentication) -> Client {
+        Client {
+            client_id: "c".to_owned(),
+            authentication,
+            pop_algorithm: PopAlgorithm::EdDsa,
+        }
+    }
+
+    fn basic(text: &str) -> Vec<u8> {
+        format!("Basic {}", STANDARD.encode(text)).into_bytes()
+    }
+
+    fn by_assertion(assertion: String) -> TokenRequest {
+        TokenRequest {
+            client_assertion_type: Some(ASSERTION_TYPE.to_owned()),
+            client_assertion: Some(assertion),
+            ..TokenRequest::default()
+        }
+    }
+
+    // RFC 6749 §2.3.1 and Appendix B
+    #[test]
+    fn form_urlencoding_is_taken_off_both_parts() {
+        assert_eq!(
+            form_url_decode(b"a+b%2Bc%c3%A4").unwrap(),
+            "a b+cä".as_bytes()
+        );
+        for malformed in ["%", "%4", "a%zz", "%+1"] {
+            assert_eq!(form_url_decode(malformed.as_bytes()), None, "{malformed}");
+        }
+        let header = basic("a%3Ab:c:d%20");
+        let credentials = Credentials::parse(Some(&header), &TokenRequest::default());
+        let Ok(Credentials::Secret { client_id, sha256 }) = credentials else {
+            panic!("not a secret")
+        };
+        assert_eq!(client_id, "a:b");
+        assert_eq!(sha256, sha256_of(b"c:d "));
+    }
+
+    #[test]
+    fn a_secret_is_right_or_wrong() {
+        let secret = client(ClientAuthentication::from_secret("s"));
+        let key = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
+        let jwk = Box::new(key.verifying_key().to_jwk());
+        let other = client(ClientAuthentication::Key(jwk));
+        // What a key-only client and an unknown one are compared with must not be a way in.
+        let zero = client(ClientAuthentication::Secret { sha256: [0; 32] });
+        for (text, client, expected) in [
+            ("c:s", Some(secret.clone()), None),
+            (
+                "c:t",
+                Some(secret.clone()),
+                Some(AuthenticationError::WrongSecret),
+            ),
+            ("c:", Some(secret), Some(AuthenticationError::WrongSecret)),
+            ("c:s", Some(zero), Some(AuthenticationError::WrongSecret)),
+            ("c:s", Some(other), Some(AuthenticationError::OtherMethod)),
+            ("c:s", None, Some(AuthenticationError::UnknownClient)),
+        ] {
+            let header = basic(text);
+            let request = TokenRequest::default();
+            let credentials = Credentials::parse(Some(&header), &request).unwrap();
+            assert_eq!(credentials.client_id(), "c");
+            let outcome = credentials.authenticate(client, &rules(), NOW);
+            assert_eq!(outcome.err(), expected, "{text}");
+        }
+        let absent = Credentials::Secret {
+            client_id: "c".to_owned(),
+            sha256: [0; 32],
+        };
+        let outcome = absent.authenticate(None, &rules(), NOW);
+        assert_eq!(outcome.err(), Some(AuthenticationError::UnknownClient));
+    }
+
+    // RFC 7523 §3
+    #[test]
+    fn an_assertion_must_be_signed_by_the_registered_key() {
+        let rules = rules();
+        let own = PopSigner::generate(PopAlgorithm::Es256).unwrap();
+        let stranger = PopSigner::generate(PopAlgorithm::Es256).unwrap();
+        let jwk = Box::new(own.verifying_key().to_jwk());
+        let registered = client(ClientAuthentication::Key(jwk));
+        let signed_by = |signer, client| {
+            let assertion = client_assertion::make("c", ISSUER, signer, NOW).unwrap();
+            let credentials = Credentials::parse(None, &by_assertion(assertion)).unwrap();
+            credentials.authenticate(client, &rules, NOW)
+        };
+        let authenticated = signed_by(&own, Some(registered.clone())).ok().unwrap();
+        let (assertion, key) = authenticated.assertion.unwrap();
+        assert_eq!(assertion.client_id, "c");
+        assert_eq!(key, own.verifying_key());
+        let forged = signed_by(&stranger, Some(registered)).err().unwrap();
+        assert!(matches!(forged, AuthenticationError::Assertion(_)));
+        let unknown = signed_by(&own, None).err();
+        assert_eq!(unknown, Some(AuthenticationError::UnknownClient));
+        let secret = client(ClientAuthentication::from_secret("s"));
+        let other = signed_by(&own, Some(secret)).err();
+        assert_eq!(other, Some(AuthenticationError::OtherMethod));
+    }
+
+    #[test]
+    fn a_decoy_is_the_same_each_time_and_not_the_same_for_all() {
+        let decoys = rules().decoys;
+        let keys: Vec<&PopKey> = (0..100)
+            .map(|number| decoys.key_for(&format!("c{number}")))
+            .collect();
+        assert!(decoys.keys.iter().all(|key| keys.contains(&key)));
+        assert_eq!(decoys.key_for("c0"), keys[0]);
+    }
+
+    // RFC 6749 §5.2
+    #[test]
+    fn nothing_in_the_answer_tells_why_credentials_are_wrong() {
+        let wrong = [
+            AuthenticationError::MalformedHeader,
+            AuthenticationError::UnknownClient,
+            AuthenticationError::OtherMethod,
+            AuthenticationError::WrongSecret,
+            AuthenticationError::Replayed,
+            AuthenticationError::Assertion(AssertionError("expired")),
+        ];
+        for error in wrong {
+            assert_eq!(error.response(), wrong[0].response());
+            assert_eq!(error.response().code, ErrorCode::InvalidClient);
+        }
+    }
+}

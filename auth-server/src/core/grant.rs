@@ -36,3 +36,40 @@ pub(crate) fn claims(
         confirmation,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use symbolon_ace_proto::Scope;
+
+    #[test]
+    fn a_token_says_who_where_what_and_how_long() {
+        let parties = Parties {
+            issuer: "https://as.example.com",
+            client_id: "c",
+            audience: "broker",
+        };
+        let permitted = Permitted {
+            scope: Scope::from_json(r#"[["a",["pub"]]]"#).unwrap(),
+            token_lifetime_secs: 60,
+        };
+        let confirmation = Confirmation::KeyIdentifier(vec![1]);
+        let claims = claims(
+            parties,
+            &permitted,
+            confirmation,
+            [0xff; 16],
+            UnixTime(1000),
+        );
+        assert_eq!(claims.issuer, "https://as.example.com");
+        assert_eq!(claims.subject.as_deref(), Some("c"));
+        assert_eq!(claims.client_id.as_deref(), Some("c"));
+        assert_eq!(claims.audience, ["broker"]);
+        assert_eq!(claims.issued_at, Some(UnixTime(1000)));
+        assert_eq!(claims.expires_at, UnixTime(1060));
+        assert_eq!(claims.not_before, None);
+        let identifier = claims.token_identifier.as_deref();
+        assert_eq!(identifier, Some("_____________________w"));
+        assert_eq!(claims.scope, permitted.scope);
+    }
+}

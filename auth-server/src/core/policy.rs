@@ -140,24 +140,16 @@ pub(crate) fn permit(
     allowed: &[Allowed],
     server_lifetime_secs: u64,
 ) -> Result<Permitted, PolicyError> {
-    let mut scope = Gathered::default();
-    let mut token_lifetime_secs = server_lifetime_secs;
-    for policy in allowed {
-        let single = Scope::from_entries(vec![policy.entry.clone()]);
-        // One policy at a time: only those that give something bound the lifetime, and the result stays as small as both lists together,
-        // however many pairs of filters cover each other.
-        let granted = requested.map_or(single.clone(), |requested| requested.intersect(&single));
-        if granted.entries().is_empty() {
-            continue;
-        }
-        for entry in granted.entries() {
-            scope.add(entry);
-        }
-        if let Some(secs) = policy.token_lifetime_secs {
-            token_lifetime_secs = token_lifetime_secs.min(secs);
-        }
-    }
-    let scope = scope.into_scope();
+    let whole = whole_scope(allowed);
+    let scope = match requested {
+        Some(requested) => requested.intersect(&whole),
+        None => whole,
+    };
+    let token_lifetime_secs = allowed
+        .iter()
+        .filter(|policy| gives_something_of(&scope, &policy.entry))
+        .filter_map(|policy| policy.token_lifetime_secs)
+        .fold(server_lifetime_secs, u64::min);
     match scope.entries().len() {
         0 => Err(PolicyError::NothingGranted),
         1..=Scope::MAX_ENTRIES => Ok(Permitted {
@@ -166,6 +158,15 @@ pub(crate) fn permit(
         }),
         _ => Err(PolicyError::TooLarge),
     }
+}
+
+/// Whether something of `scope` is allowed by this policy, be it by others too.
+fn gives_something_of(scope: &Scope, policy: &ScopeEntry) -> bool {
+    scope.entries().iter().any(|granted| {
+        let publish = policy.publish && granted.publish;
+        let subscribe = policy.subscribe && granted.subscribe;
+        (publish || subscribe) && policy.filter.covers(&granted.filter)
+    })
 }
 
 /// Scope entries in the order they came, those of one filter made one.

@@ -113,3 +113,162 @@ fn proved_key(
         Err(PossessionError::NotProved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use symbolon_ace_proto::PopSigner;
+
+    const NOTHING: Evidence<'_> = Evidence {
+        req_cnf: None,
+        assertion_key: None,
+        dpop_key: None,
+    };
+
+    fn public(algorithm: PopAlgorithm) -> PopKey {
+        PopSigner::generate(algorithm).unwrap().verifying_key()
+    }
+
+    fn named(key: &PopKey) -> Confirmation {
+        Confirmation::Key(Box::new(key.to_jwk()))
+    }
+
+    fn chosen(algorithm: PopAlgorithm, evidence: Evidence<'_>) -> Result<PopKey, PossessionError> {
+        match choose_key(algorithm, evidence)? {
+            TokenKey::Client(key) => Ok(key),
+            TokenKey::New => panic!("a new key"),
+        }
+    }
+
+    // RFC 9200 §5.8.1
+    #[test]
+    fn without_req_cnf_a_client_for_hs256_gets_a_new_key() {
+        let choice = choose_key(PopAlgorithm::Hs256, NOTHING);
+        assert!(matches!(choice, Ok(TokenKey::New)));
+        // Even where an assertion proves a key pair: the client is registered for another.
+        let key = public(PopAlgorithm::EdDsa);
+        let evidence = Evidence {
+            assertion_key: Some(&key),
+            ..NOTHING
+        };
+        let choice = choose_key(PopAlgorithm::Hs256, evidence);
+        assert!(matches!(choice, Ok(TokenKey::New)));
+    }
+
+    #[test]
+    fn without_req_cnf_the_key_of_the_assertion_is_taken_where_it_fits() {
+        let key = public(PopAlgorithm::EdDsa);
+        let evidence = Evidence {
+            assertion_key: Some(&key),
+            ..NOTHING
+        };
+        assert_eq!(chosen(PopAlgorithm::EdDsa, evidence), Ok(key.clone()));
+        let unlike = chosen(PopAlgorithm::Es256, evidence);
+        assert_eq!(unlike, Err(PossessionError::Missing));
+        let nothing = chosen(PopAlgorithm::EdDsa, NOTHING);
+        assert_eq!(nothing, Err(PossessionError::Missing));
+    }
+
+    // RFC 9201 §3.1: "The AS MUST verify that the client really is in possession of the corresponding key."
+    #[test]
+    fn a_named_key_must_be_proved_by_assertion_or_dpop() {
+        let (own, other) = (public(PopAlgorithm::Es256), public(PopAlgorithm::Es256));
+        let req_cnf = named(&own);
+        for (assertion_key, dpop_key, proved) in [
+            (None, None, false),
+            (Some(&own), None, true),
+            (None, Some(&own), true),
+            (Some(&other), Some(&own), true),
+            (Some(&own), Some(&other), true),
+            (Some(&other), None, false),
+            (None, Some(&other), false),
+            (Some(&other), Some(&other), false),
+        ] {
+            let evidence = Evidence {
+                req_cnf: Some(&req_cnf),
+                assertion_key,
+                dpop_key,
+            };
+            let expected = if proved {
+                Ok(own.clone())
+            } else {
+                Err(PossessionError::NotProved)
+            };
+            assert_eq!(chosen(PopAlgorithm::Es256, evidence), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_a_fitting_public_key_is_refused() {
+        let own = public(PopAlgorithm::EdDsa);
+        let private = PopSigner::generate(PopAlgorithm::EdDsa).unwrap().to_jwk();
+        for (req_cnf, algorithm, error) in [
+            (
+                named(&public(PopAlgorithm::Hs256)),
+                PopAlgorithm::Hs256,
+                PossessionError::Symmetric,
+            ),
+            (
+                Confirmation::Encrypted("a..b.c.d".to_owned()),
+                PopAlgorithm::Hs256,
+                PossessionError::Symmetric,
+            ),
+            (
+                Confirmation::KeyIdentifier(vec![1]),
+                PopAlgorithm::EdDsa,
+                PossessionError::UnknownKeyIdentifier,
+            ),
+            (
+                named(&own),
+                PopAlgorithm::Es256,
+                PossessionError::OtherAlgorithm,
+            ),
+            (
+                named(&own),
+                PopAlgorithm::Hs256,
+                PossessionError::OtherAlgorithm,
+            ),
+            (
+                Confirmation::Key(Box::new(private)),
+                PopAlgorithm::EdDsa,
+                PossessionError::Unsupported,
+            ),
+        ] {
+            let evidence = Evidence {
+                req_cnf: Some(&req_cnf),
+                assertion_key: Some(&own),
+                dpop_key: Some(&own),
+            };
+            assert_eq!(chosen(algorithm, evidence), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_dpop_header_alone_binds_nothing() {
+        let key = public(PopAlgorithm::EdDsa);
+        for algorithm in [PopAlgorithm::EdDsa, PopAlgorithm::Hs256] {
+            let evidence = Evidence {
+                dpop_key: Some(&key),
+                assertion_key: Some(&key),
+                ..NOTHING
+            };
+            let refusal = chosen(algorithm, evidence);
+            assert_eq!(refusal, Err(PossessionError::DpopAlone));
+        }
+    }
+
+    // RFC 9200 §5.8.3
+    #[test]
+    fn descriptions_are_what_rfc_6749_allows() {
+        for error in [
+            PossessionError::Symmetric,
+            PossessionError::UnknownKeyIdentifier,
+            PossessionError::OtherAlgorithm,
+            PossessionError::NotProved,
+            PossessionError::Missing,
+            PossessionError::Dpop(DpopError("too old or from the future")),
+        ] {
+            assert_eq!(error.response().description, error.to_string());
+        }
+    }
+}

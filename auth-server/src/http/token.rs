@@ -374,3 +374,23 @@ fn now() -> UnixTime {
     // A clock before 1970 reads as 1970: every assertion is then from the future, and refused.
     UnixTime(since.map_or(0, |since| since.as_secs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_ours_say_so_and_no_more() {
+        for (refusal, status) in [
+            (Refusal::Busy(SeenError::Full), 503),
+            (StoreError::Database("secret".to_owned()).into(), 500),
+            (PopError::Crypto.into(), 500),
+            (Refusal::Random(Unspecified), 500),
+        ] {
+            let response = refusal.respond(Format::Json);
+            assert_eq!(response.status(), status);
+            let body = format!("{:?}", response.body());
+            assert!(!body.contains("secret"));
+        }
+    }
+}

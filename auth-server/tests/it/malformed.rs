@@ -36,7 +36,7 @@ async fn bytes_that_are_not_http_are_refused() {
         b"\r\n\r\n\r\n\r\nGARBAGE\r\n\r\n".to_vec(),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
         b"POST /token HTTP/9.9\r\nhost: a\r\n\r\n".to_vec(),
-        b"POST token HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(),
+        b"POST token HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_vec(),
         b"POST /token HTTP/1.1\r\nbad header\r\n\r\n".to_vec(),
         b"POST /token HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n".to_vec(),
         b"POST /token HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n".to_vec(),

@@ -12,7 +12,7 @@ use symbolon_ace_proto::{
     dpop,
     jwe::{ContentKey, ContentKeys},
 };
-use symbolon_auth_server::store::{Policy, Store};
+use symbolon_auth_server::store::{Client, ClientAuthentication, Policy, Store};
 
 fn content_keys() -> ContentKeys {
     ContentKeys(vec![ContentKey {
@@ -561,6 +561,50 @@ async fn the_requested_scope_is_cut_to_what_is_allowed() {
         let answer = server.ask(&header, &json!({ "scope": malformed })).await;
         answer.refused(400, "invalid_scope");
     }
+}
+
+// RFC 9431 §2.2.4.2.1: token and proof share the 65,535 bytes of Authentication Data.
+#[tokio::test]
+async fn a_token_that_no_connect_could_carry_is_not_issued() {
+    let server = Server::start().await;
+    let client = Client {
+        client_id: "c".to_owned(),
+        authentication: ClientAuthentication::from_secret(SECRET),
+        pop_algorithm: PopAlgorithm::Hs256,
+    };
+    let long = "x".repeat(100);
+    let policies: Vec<Policy> = (0..Store::MAX_POLICIES_PER_CLIENT)
+        .map(|number| policy("c", &format!("{long}/{number}"), None))
+        .collect();
+    server.store.add_client(&client, &policies).await.unwrap();
+    let authorization = basic("c", SECRET);
+    let header = [("authorization", &*authorization)];
+    let answer = server.ask(&header, &json!({})).await;
+    let description = answer.refused(400, "invalid_scope");
+    assert!(description.contains("ask for less"), "{description}");
+    let less = scope(&format!(r#"[["{long}/7",["pub"]]]"#)).to_base64url();
+    let answer = server.ask(&header, &json!({ "scope": less })).await;
+    answer.granted();
+}
+
+#[tokio::test]
+async fn a_broken_database_is_a_server_error_that_tells_nothing() {
+    let server = Server::start().await;
+    server.add("c", with_secret(PopAlgorithm::Hs256)).await;
+    let path = server.database.to_str().unwrap();
+    let pool = sqlx::SqlitePool::connect(path).await.unwrap();
+    let broken = "UPDATE client SET secret_sha256 = NULL, public_key = 'broken'";
+    sqlx::query(broken).execute(&pool).await.unwrap();
+    let authorization = basic("c", SECRET);
+    let header = [("authorization", &*authorization)];
+    let answer = server.ask(&header, &json!({})).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json(), json!({ "error": "server_error" }));
+    // Others are served.
+    server.add("d", with_secret(PopAlgorithm::Hs256)).await;
+    let authorization = basic("d", SECRET);
+    let header = [("authorization", &*authorization)];
+    server.ask(&header, &json!({})).await.granted();
 }
 
 #[tokio::test]
