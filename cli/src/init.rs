@@ -32,10 +32,10 @@ pub(crate) struct InitArgs {
     /// The broker's port; 0 picks a free one and writes it down
     #[arg(long, value_name = "PORT", default_value_t = broker_address::TLS_PORT)]
     broker_port: u16,
-    /// The address both listen on [default: 127.0.0.1 for the host localhost, else 0.0.0.0]
+    /// The address both listen on (default: 127.0.0.1 for the host localhost, else 0.0.0.0)
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
-    /// The broker's audience in tokens [default: `mqtts://NAME`]
+    /// The broker's audience in tokens (default: `mqtts://NAME`)
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
     #[command(flatten)]
