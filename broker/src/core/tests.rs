@@ -53,7 +53,7 @@ fn token(scope: &str) -> Token<'_> {
 }
 
 /// The answer to the challenge [`NONCE`].
-fn answer(signer: &PopSigner) -> Vec<u8> {
+fn answer_by(signer: &PopSigner) -> Vec<u8> {
     let client_nonce = ClientNonce([9; 8]);
     let proof = signer
         .sign(&challenge_message(NONCE, client_nonce))
@@ -323,10 +323,10 @@ fn a_challenge_is_answered_over_both_nonces_or_refused() {
         };
         challenge().handle_auth(&auth, now).map(|_| ())
     };
-    let answer = answer(&world.pop);
+    let answer = answer_by(&world.pop);
     assert_eq!(auth(&answer, BEGIN), Ok(()));
     let thief = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
-    assert_eq!(auth(&answer(&thief), BEGIN), Err(Refusal::Proof));
+    assert_eq!(auth(&answer_by(&thief), BEGIN), Err(Refusal::Proof));
     assert_eq!(auth(&answer[..8], BEGIN), Err(Refusal::Malformed));
     assert_eq!(auth(&[], BEGIN), Err(Refusal::Malformed));
     let mut other_nonce = answer.clone();
@@ -467,7 +467,7 @@ fn re_authentication_replaces_the_rights_once_it_succeeds() {
         world.publish(key, "new", after(50)),
         [ReasonCode::NotAuthorized]
     );
-    let answer = answer(&world.pop);
+    let answer = answer_by(&world.pop);
     assert_eq!(
         world.auth(key, ReasonCode::ContinueAuthentication, &answer, after(51)),
         [ReasonCode::Success]
@@ -509,7 +509,7 @@ fn a_failed_re_authentication_disconnects() {
     let mut world = World::new();
     let key = world.connect(&token(scope));
     world.reauthenticate(key, &token(scope), after(1));
-    let answer = answer(&thief);
+    let answer = answer_by(&thief);
     let codes = world.auth(key, ReasonCode::ContinueAuthentication, &answer, after(1));
     expect_end(&mut world, key, codes, ReasonCode::NotAuthorized);
     // Another subject.
@@ -540,7 +540,7 @@ fn a_failed_re_authentication_disconnects() {
     // An answer without a challenge.
     let mut world = World::new();
     let key = world.connect(&token(scope));
-    let answer = answer(&world.pop);
+    let answer = answer_by(&world.pop);
     let codes = world.auth(key, ReasonCode::ContinueAuthentication, &answer, after(1));
     expect_end(&mut world, key, codes, ReasonCode::ProtocolError);
 }
@@ -560,7 +560,7 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     assert_eq!(world.sent(key), []);
     world.shard.handle_keys(key, serial, &fetched, after(2));
     assert_eq!(world.sent(key), [ReasonCode::ContinueAuthentication]);
-    let answer = answer(&world.pop);
+    let answer = answer_by(&world.pop);
     assert_eq!(
         world.auth(key, ReasonCode::ContinueAuthentication, &answer, after(2)),
         [ReasonCode::Success]
