@@ -38,29 +38,63 @@ pub struct ChallengeResponse<'a> {
 #[error("malformed authentication data")]
 pub struct Malformed;
 
+/// Length of the token length, bytes.
+const LENGTH_BYTES: usize = 2;
+/// Length of either nonce, bytes.
+const NONCE_LENGTH: usize = 8;
+/// The most an MQTT Binary Data holds, bytes (MQTT 5.0 §1.5.6).
+const MAX_LENGTH: usize = 65_535;
+
 impl<'a> ConnectData<'a> {
     /// Takes the property's value apart.
     pub fn parse(data: Option<&'a [u8]>) -> Result<Self, Malformed> {
-        let _ = data;
-        todo!()
+        let Some(data) = data.filter(|data| !data.is_empty()) else {
+            return Ok(Self::NoToken);
+        };
+        let (length, rest) = data.split_first_chunk::<LENGTH_BYTES>().ok_or(Malformed)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (token, proof) = rest.split_at_checked(length).ok_or(Malformed)?;
+        match (token, proof) {
+            ([], []) => Ok(Self::NoToken),
+            ([], [..]) => Err(Malformed),
+            (token, []) => Ok(Self::Token(token)),
+            (token, proof) => Ok(Self::TokenAndProof { token, proof }),
+        }
     }
 
-    /// The property's value. Fails where it would pass 65,535 bytes.
+    /// The property's value; empty where there is no token, then the property is best left out. Fails where it would pass 65,535 bytes, and
+    /// for an empty token or proof, which would be read as something else.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
-        todo!()
+        let (token, proof): (&[u8], &[u8]) = match self {
+            Self::NoToken => return Ok(Vec::new()),
+            Self::Token(token) => (token, &[]),
+            Self::TokenAndProof { proof: [], .. } => return Err(Malformed),
+            Self::TokenAndProof { token, proof } => (token, proof),
+        };
+        let total = LENGTH_BYTES + token.len() + proof.len();
+        if token.is_empty() || total > MAX_LENGTH {
+            return Err(Malformed);
+        }
+        let length = u16::try_from(token.len()).map_err(|_| Malformed)?;
+        Ok([&length.to_be_bytes(), token, proof].concat())
     }
 }
 
 impl<'a> ChallengeResponse<'a> {
     /// Takes the property's value apart; the proof must not be empty.
     pub fn parse(data: &'a [u8]) -> Result<Self, Malformed> {
-        let _ = data;
-        todo!()
+        match data.split_first_chunk::<NONCE_LENGTH>() {
+            None | Some((_, [])) => Err(Malformed),
+            Some((nonce, proof)) => Ok(Self {
+                client_nonce: ClientNonce(*nonce),
+                proof,
+            }),
+        }
     }
 
     /// The property's value.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        [&self.client_nonce.0, self.proof].concat()
     }
 }
 

@@ -1,22 +1,97 @@
 //! The `cnf` claim and parameter (RFC 7800 §3, RFC 9201 §3).
 
-use crate::{Jwk, PopError, PopKey, jwe::ContentKeys};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de, de::IgnoredAny, ser::SerializeMap,
+};
+
+use crate::{
+    Jwk, PopError, PopKey, base64url,
+    json_object::{Object, present},
+    jwe::ContentKeys,
+};
 
 /// How a token names its proof-of-possession key: exactly one way.
+///
+/// Stricter than RFC 7800 §3.1: `kid` beside `jwk` or `jwe` is refused too, so that there is never a question which of two keys is meant.
+/// `jku` is refused, since nothing is ever fetched from where a token points (RFC 8725 §3.10). Unknown members are ignored.
 #[derive(Clone, Debug)]
 pub enum Confirmation {
     /// `jwk`: the key itself; symmetric only where the whole is confidential.
     Key(Box<Jwk>),
     /// `jwe`: a symmetric key under the key of AS and RS, in compact form.
     Encrypted(String),
-    /// `kid`: a key the receiver knows, bytes (text in JSON is base64url of them).
+    /// `kid`: a key the receiver knows, bytes. Text in JSON is base64url of them; text that is not base64url stands for its UTF-8 bytes.
     KeyIdentifier(Vec<u8>),
 }
 
+/// Not an object with exactly one of `jwk`, `jwe` and `kid`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("cnf is not exactly one of jwk, jwe and kid")]
+pub struct MalformedConfirmation;
+
 impl Confirmation {
-    /// The key, decrypted with `keys` where it must be. A `kid` alone is not resolved here.
+    /// The key, decrypted with `keys` where it must be. A `kid` alone, or a symmetric JWK with
+    /// nothing but one, is not resolved here: [`PopError::KeyIdentifierOnly`].
     pub fn resolve(&self, keys: &ContentKeys) -> Result<PopKey, PopError> {
-        let _ = keys;
-        todo!()
+        match self {
+            Self::Key(jwk) if jwk.is_symmetric() && !jwk.is_secret() => {
+                Err(PopError::KeyIdentifierOnly)
+            }
+            Self::Key(jwk) => PopKey::from_jwk(jwk),
+            Self::Encrypted(jwe) => match PopKey::from_jwk(&keys.decrypt(jwe)?)? {
+                key @ PopKey::Hs256(_) => Ok(key),
+                // RFC 7800 §3.3: what is encrypted is a symmetric key.
+                PopKey::Ed25519(_) | PopKey::Es256(_) => Err(PopError::UnsupportedKey),
+            },
+            Self::KeyIdentifier(_) => Err(PopError::KeyIdentifierOnly),
+        }
+    }
+
+    /// From the value of `cnf` or `req_cnf`.
+    pub fn parse(value: &serde_json::Value) -> Result<Self, MalformedConfirmation> {
+        Self::deserialize(value).map_err(|_| MalformedConfirmation)
+    }
+
+    /// As the value of `cnf` or `req_cnf`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default, deserialize_with = "present")]
+    jwk: Option<Box<Jwk>>,
+    #[serde(default, deserialize_with = "present")]
+    jwe: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    kid: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    jku: Option<IgnoredAny>,
+}
+
+impl<'de> Deserialize<'de> for Confirmation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Object(wire) = Object::<Wire>::deserialize(deserializer)?;
+        match (wire.jwk, wire.jwe, wire.kid, wire.jku) {
+            (Some(jwk), None, None, None) => Ok(Self::Key(jwk)),
+            (None, Some(jwe), None, None) => Ok(Self::Encrypted(jwe)),
+            (None, None, Some(kid), None) => Ok(Self::KeyIdentifier(
+                base64url::decode(&kid).unwrap_or_else(|| kid.into_bytes()),
+            )),
+            _ => Err(de::Error::custom(MalformedConfirmation)),
+        }
+    }
+}
+
+impl Serialize for Confirmation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Key(jwk) => map.serialize_entry("jwk", jwk)?,
+            Self::Encrypted(jwe) => map.serialize_entry("jwe", jwe)?,
+            Self::KeyIdentifier(kid) => map.serialize_entry("kid", &base64url::encode(kid))?,
+        }
+        map.end()
     }
 }

@@ -1,27 +1,23 @@
 //! Tokens as JWTs (RFC 7519, RFC 8725), signed with EdDSA or ES256, and the key sets that verify them (RFC 7517).
 
-use crate::{Claims, Jwk, ScopeError, UnixTime};
+mod key_set;
+mod signing_key;
 
-/// The algorithms an authorization server signs with.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum SigningAlgorithm {
-    /// Ed25519.
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-}
+pub use key_set::KeySet;
+pub use signing_key::{SigningAlgorithm, SigningKey};
 
-/// A private signing key of an authorization server.
-#[derive(Debug)]
-pub struct SigningKey {
-    kid: String,
-}
+use crate::{
+    Claims, Confirmation, ScopeError, UnixTime,
+    claims::Expected,
+    json_object::{Members, Text},
+    jws::{Compact, Malformed},
+};
 
-/// Public keys of an authorization server, found by `kid`; each for one algorithm.
-#[derive(Clone, Debug, Default)]
-pub struct KeySet {
-    keys: Vec<Jwk>,
-}
+/// The longest token accepted, bytes: what MQTT Binary Data can hold.
+pub const MAX_TOKEN_LENGTH: usize = 65_535;
+
+/// What `typ` may be where it is present: ours, and the general one that other servers write.
+const ACCEPTED_TYPES: [&str; 2] = ["at+jwt", "JWT"];
 
 /// What a token must fit.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +47,9 @@ pub enum TokenError {
     /// A critical header parameter that we do not know (RFC 7515 §4.1.11).
     #[error("token has an unknown critical header")]
     UnknownCriticalHeader,
+    /// `typ` is that of something else than a token (RFC 8725 §3.11).
+    #[error("token is of another type")]
+    WrongType,
     /// No key has this `kid`, or the token names none and there is not exactly one key.
     #[error("token is signed with an unknown key")]
     UnknownKey,
@@ -72,73 +71,62 @@ pub enum TokenError {
     /// A claim is absent or of the wrong type; which one.
     #[error("token claim {0} is missing or malformed")]
     BadClaim(&'static str),
+    /// Not a JWK Set: an object with a list `keys` (RFC 7517 §5), of at most [`KeySet::MAX_KEYS`].
+    #[error("not a JWK Set")]
+    NotAKeySet,
     /// The scope is malformed.
     #[error(transparent)]
     Scope(#[from] ScopeError),
 }
 
-impl SigningKey {
-    /// Makes a key; its `kid` is its JWK Thumbprint.
-    pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, crate::PopError> {
-        let _ = algorithm;
-        todo!()
-    }
-
-    /// From a private JWK with `d`.
-    pub fn from_jwk(jwk: &Jwk) -> Result<Self, crate::PopError> {
-        let _ = jwk;
-        todo!()
-    }
-
-    /// As a private JWK, for its file.
-    pub fn to_jwk(&self) -> Jwk {
-        todo!()
-    }
-
-    /// As a public JWK with `kid`, `alg` and `use`, for the JWKS.
-    pub fn to_public_jwk(&self) -> Jwk {
-        todo!()
-    }
-
-    /// The key identifier.
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// Signs the claims, `typ` `at+jwt`.
-    pub fn sign(&self, claims: &Claims) -> Result<String, crate::PopError> {
-        let _ = claims;
-        todo!()
-    }
-}
-
-impl KeySet {
-    /// From a JWK Set. Keys that we cannot use are left out (RFC 7517 §5); fails if it is no JWK Set.
-    pub fn from_json(json: &[u8]) -> Result<Self, TokenError> {
-        let _ = json;
-        todo!()
-    }
-
-    /// From public keys.
-    pub fn from_keys(keys: Vec<Jwk>) -> Self {
-        Self { keys }
-    }
-
-    /// As a JWK Set.
-    pub fn to_json(&self) -> String {
-        let _ = &self.keys;
-        todo!()
-    }
-}
-
 /// Verifies a JWT and takes its claims. [`TokenError::UnknownKey`] is the caller's cue to fetch the key set anew.
+///
+/// A key that stands in `cnf` is public here: the token is signed, not encrypted, so a symmetric one has to be in a JWE (RFC 7800 §3.3,
+/// RFC 9431 §2.1).
 pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenError> {
-    let _ = (token, validation);
-    todo!()
+    let jws = Compact::parse(token, MAX_TOKEN_LENGTH)?;
+    let header = jws.header()?;
+    if header.critical {
+        return Err(TokenError::UnknownCriticalHeader);
+    }
+    let algorithm = header
+        .signature_algorithm()
+        .ok_or(TokenError::AlgorithmNotAllowed)?;
+    if header.typ.is_some() && !header.typ_is_one_of(&ACCEPTED_TYPES) {
+        return Err(TokenError::WrongType);
+    }
+    let kid = header.kid.as_ref().map(Text::as_str);
+    let key = validation.keys.find(algorithm, kid)?;
+    if !key.verifies(jws.signing_input.as_bytes(), &jws.signature) {
+        return Err(TokenError::BadSignature);
+    }
+    let expected = Expected {
+        issuer: validation.issuer,
+        audience: validation.audience,
+        now: validation.now,
+        leeway_secs: validation.leeway_secs,
+    };
+    let claims = Claims::verify_json(&jws.payload, &expected)?;
+    match &claims.confirmation {
+        Confirmation::Key(jwk) if jwk.is_secret() => Err(TokenError::BadClaim("cnf")),
+        Confirmation::Key(_) | Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_) => {
+            Ok(claims)
+        }
+    }
 }
 
 /// Header and claims as they stand, nothing verified: for showing a token to a person, never for a decision.
 pub fn take_apart(token: &str) -> Result<(serde_json::Value, serde_json::Value), TokenError> {
-    let _ = token;
-    todo!()
+    let jws = Compact::parse(token, MAX_TOKEN_LENGTH)?;
+    let object = |json| {
+        Members::parse(json).map_err(|_| TokenError::NotAToken)?;
+        serde_json::from_slice(json).map_err(|_| TokenError::NotAToken)
+    };
+    Ok((object(jws.header_json())?, object(&jws.payload)?))
+}
+
+impl From<Malformed> for TokenError {
+    fn from(_: Malformed) -> Self {
+        Self::NotAToken
+    }
 }

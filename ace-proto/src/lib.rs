@@ -16,12 +16,15 @@
 //! | [`hint`] | AS Request Creation Hints |
 
 pub mod authentication_data;
+mod base64url;
 pub mod claims;
 pub mod client_assertion;
 pub mod confirmation;
 pub mod dpop;
 pub mod hint;
+mod json_object;
 pub mod jwe;
+mod jws;
 pub mod jwt;
 pub mod key;
 pub mod scope;

@@ -4,20 +4,31 @@
 //! |---|---|
 //! | [`Config`], [`AuthServer`] | start it, stop it |
 //! | [`store`] | clients, resource servers, policies in SQLite |
-//! | `core/` | decides: authenticate, policy, grant |
+//! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
+//! | `listener`, `tls` | connections |
+//! | `issuer` | the URLs of the endpoints |
 
-use std::{future::Future, net::SocketAddr, path::PathBuf};
-use symbolon_ace_proto::SigningKey;
+use crate::core::authenticate::{AssertionRules, Decoys};
+use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
+use symbolon_ace_proto::{PopAlgorithm, PopSigner, SigningKey};
+use tokio::net::TcpListener;
 
+mod core;
+mod http;
+mod issuer;
+mod listener;
 pub mod store;
+mod tls;
+
+pub use issuer::IssuerError;
 
 /// Everything the authorization server is told at its start.
 #[derive(Debug)]
 pub struct Config {
     /// Where HTTPS listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The issuer identifier, an `https` URL without query and fragment (RFC 8414 §2).
+    /// The issuer identifier, an `https` URL without query and fragment (RFC 8414 §2). The endpoints are below it: `/token`, `/jwks.json`.
     pub issuer: String,
     /// The certificate chain, PEM, leaf first.
     pub certificate_chain_pem: String,
@@ -27,7 +38,7 @@ pub struct Config {
     pub database: PathBuf,
     /// The key that signs tokens.
     pub signing_key: SigningKey,
-    /// The longest life of a token, seconds; policies and clients may shorten it.
+    /// The longest life of a token, seconds, at least 1; policies may shorten it.
     pub token_lifetime_secs: u64,
 }
 
@@ -46,6 +57,15 @@ pub enum StartError {
     /// Certificate or key are refused.
     #[error("certificate or key refused: {0}")]
     Certificate(String),
+    /// The issuer identifier is refused.
+    #[error("issuer {0:?} refused: {1}")]
+    Issuer(String, IssuerError),
+    /// The token lifetime is 0 seconds.
+    #[error("a token lifetime of 0 seconds makes tokens that are never valid")]
+    TokenLifetime,
+    /// The system's source of random numbers failed.
+    #[error("cannot make a key: {0}")]
+    Random(symbolon_ace_proto::PopError),
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] store::StoreError),
@@ -53,23 +73,72 @@ pub enum StartError {
 
 /// A bound authorization server.
 #[derive(Debug)]
-pub struct AuthServer {}
+pub struct AuthServer {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    tls: Arc<rustls::ServerConfig>,
+    store: store::Store,
+    endpoint: http::TokenEndpoint,
+}
 
 impl AuthServer {
     /// Opens the database, binds the address, loads the certificate. Connections wait until [`AuthServer::serve`].
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let _ = config;
-        todo!()
+        let issuer = issuer::Issuer::parse(&config.issuer)
+            .map_err(|error| StartError::Issuer(config.issuer.clone(), error))?;
+        if config.token_lifetime_secs == 0 {
+            return Err(StartError::TokenLifetime);
+        }
+        let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
+            .map_err(StartError::Certificate)?;
+        let store = store::Store::open(&config.database).await?;
+        let refused = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
+        let local_addr = listener.local_addr().map_err(refused)?;
+        let rules = AssertionRules {
+            audiences: [issuer.as_str().to_owned(), issuer.token_endpoint()],
+            decoys: decoys().map_err(StartError::Random)?,
+        };
+        let endpoint = http::TokenEndpoint::new(
+            store.clone(),
+            issuer,
+            config.signing_key,
+            config.token_lifetime_secs,
+            rules,
+        );
+        Ok(Self {
+            listener,
+            local_addr,
+            tls,
+            store,
+            endpoint,
+        })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.local_addr
     }
 
-    /// Serves until `shutdown` is done, then lets running requests finish within a limit.
+    /// Serves until `shutdown` is done, then lets running requests finish for 10 seconds.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let _ = shutdown;
-        todo!()
+        let router = http::router(self.endpoint);
+        let limits = listener::Limits::SERVER;
+        listener::serve(self.listener, self.tls, router, limits, shutdown).await;
+        self.store.close().await;
     }
+}
+
+fn decoys() -> Result<Decoys, symbolon_ace_proto::PopError> {
+    let public_key = |algorithm| Ok(PopSigner::generate(algorithm)?.verifying_key());
+    Ok(Decoys {
+        keys: [
+            public_key(PopAlgorithm::EdDsa)?,
+            public_key(PopAlgorithm::Es256)?,
+        ],
+        choice: RandomState::new(),
+    })
 }

@@ -1,10 +1,39 @@
-//! What decides: no socket, file, task, clock or random source here.
+//! What the broker decides, without IO: values and a clock reading in, values out.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `admission.rs` | who may come in: CONNECT, token, proof of possession |
+//! | `grant.rs` | what a token allows |
+//! | `shard.rs` | sessions: admitted, taken over, ended; timers |
+//! | `inbound.rs` | what each packet of a connected client does |
+//! | `publishing.rs`, `forwarding.rs` | the path of a PUBLISH, in and out |
+//! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
+//! | `router.rs`, `subscriptions.rs` | topic → subscribers |
+//! | `retaining.rs`, `retained.rs` | retained messages |
+//! | `reauthentication.rs` | a new token in a living session |
+//! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
+pub(crate) mod admission;
+mod forwarding;
 pub mod grant;
 pub mod hash_seed;
+mod inbound;
+mod interest;
 mod level_tree;
+mod message;
+mod outbox;
+mod publishing;
+pub(crate) mod reauthentication;
 pub mod retained;
+mod retaining;
+mod router;
+pub(crate) mod session;
+pub(crate) mod shard;
 mod short_text;
 mod split_index;
+mod subscribing;
 pub mod subscriptions;
 pub mod wheel;
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,165 @@
-//! The program `symbolon`.
-fn main() {}
+//! The program `symbolon`: an authorization server, an MQTT broker and their clients, for RFC 9431.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`init`], [`certificates`] | `symbolon init` |
+//! | [`serve`] | `symbolon up`, `as`, `broker` |
+//! | [`client`], [`policy`] | who may do what |
+//! | [`token`] | `symbolon token` |
+//! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
+//! | [`demo`] | `symbolon demo` |
+//! | [`config`] | `symbolon.toml`, environment and command line |
+//! | [`exit`] | exit codes |
+
+mod allow;
+mod broker_address;
+mod certificates;
+mod client;
+mod clock;
+mod config;
+mod demo;
+mod exit;
+mod init;
+mod logging;
+mod mqtt;
+mod output;
+mod policy;
+mod private_file;
+mod profile_file;
+mod publish;
+mod registry;
+mod runtime;
+mod serve;
+mod subscribe;
+mod token;
+
+use clap::Parser as _;
+use logging::LogArgs;
+use std::process::ExitCode;
+
+/// Authorization server, MQTT broker and clients for RFC 9431: a token says what a device may do, and a key proves that it is its own.
+#[derive(clap::Parser)]
+#[command(name = "symbolon", version, about, propagate_version = false)]
+struct CommandLine {
+    #[command(flatten)]
+    logs: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make certificates, keys, configuration and database in a directory
+    Init(init::InitArgs),
+    /// Run authorization server and broker
+    Up(serve::ServeArgs),
+    /// Run the authorization server alone
+    As(serve::ServeArgs),
+    /// Run the broker alone
+    Broker(serve::ServeArgs),
+    /// Register devices and write their profiles
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// What devices may do
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Ask for a token, or take one apart
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Publish, with the flags of `mosquitto_pub`
+    Pub(Box<publish::PublishArgs>),
+    /// Subscribe and print, with the flags of `mosquitto_sub`
+    Sub(Box<subscribe::SubscribeArgs>),
+    /// See it all work, in some seconds and without leaving a trace
+    Demo(demo::DemoArgs),
+    /// Check a configuration
+    #[command(subcommand)]
+    Config(config::check::ConfigCommand),
+}
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let quiet = command_line.is_quiet();
+    match command_line.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !quiet {
+                eprintln!("symbolon: {}", exit::one_line(&error));
+            }
+            ExitCode::from(exit::Exit::of(&error) as u8)
+        }
+    }
+}
+
+impl CommandLine {
+    fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Up(arguments) => arguments.run(serve::Which::Both, &self.logs),
+            Command::As(arguments) => arguments.run(serve::Which::AuthorizationServer, &self.logs),
+            Command::Broker(arguments) => arguments.run(serve::Which::Broker, &self.logs),
+            other @ (Command::Init(_)
+            | Command::Client(_)
+            | Command::Policy(_)
+            | Command::Token(_)
+            | Command::Pub(_)
+            | Command::Sub(_)
+            | Command::Demo(_)
+            | Command::Config(_)) => {
+                let level = self.logs.log_level.as_deref();
+                let level = level.unwrap_or(if other.is_debug() { "debug" } else { "warn" });
+                logging::start(level, self.logs.log_format.unwrap_or_default())?;
+                other.run_once()
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        match &self.command {
+            Command::Pub(arguments) => arguments.connect.quiet,
+            Command::Sub(arguments) => arguments.connect.quiet,
+            Command::Init(_)
+            | Command::Up(_)
+            | Command::As(_)
+            | Command::Broker(_)
+            | Command::Client(_)
+            | Command::Policy(_)
+            | Command::Token(_)
+            | Command::Demo(_)
+            | Command::Config(_) => false,
+        }
+    }
+}
+
+impl Command {
+    /// All but the servers, which start logging in their own way.
+    fn run_once(self) -> anyhow::Result<()> {
+        match self {
+            Self::Init(arguments) => arguments.run(),
+            Self::Client(command) => command.run(),
+            Self::Policy(command) => command.run(),
+            Self::Token(command) => command.run(),
+            Self::Pub(arguments) => arguments.run(),
+            Self::Sub(arguments) => arguments.run(),
+            Self::Demo(arguments) => arguments.run(),
+            Self::Config(command) => command.run(),
+            Self::Up(_) | Self::As(_) | Self::Broker(_) => Ok(()),
+        }
+    }
+
+    fn is_debug(&self) -> bool {
+        match self {
+            Self::Pub(arguments) => arguments.connect.debug,
+            Self::Sub(arguments) => arguments.connect.debug,
+            Self::Init(_)
+            | Self::Up(_)
+            | Self::As(_)
+            | Self::Broker(_)
+            | Self::Client(_)
+            | Self::Policy(_)
+            | Self::Token(_)
+            | Self::Demo(_)
+            | Self::Config(_) => false,
+        }
+    }
+}

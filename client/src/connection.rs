@@ -1,146 +1,35 @@
 //! An MQTT connection that proves possession and renews its token in time.
 
-use crate::{Profile, token::Token, token::TokenRequestError};
-use std::time::Duration;
-use symbolon_mqtt_proto::{ProtocolVersion, Qos, ReasonCode, SubAck, Subscription, Will};
+mod driver;
+mod error;
+mod open;
+mod options;
 
-/// How to prove possession (RFC 9431 §2.2.4.2).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Proof {
-    /// Over the TLS exporter value, in CONNECT.
-    #[default]
-    Exporter,
-    /// By the broker's challenge, in AUTH.
-    Challenge,
-}
+pub use crate::core::{
+    event::{Event, Message},
+    session::Session,
+};
+pub use error::ConnectError;
+pub use options::{ConnectOptions, Credentials, Proof};
 
-/// What a connection is opened with.
-#[derive(Clone, Debug)]
-pub struct ConnectOptions<'a> {
-    /// Host and port.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// CA in PEM; absent is bare TCP.
-    pub ca_pem: Option<String>,
-    /// 5.0 or 3.1.1.
-    pub version: ProtocolVersion,
-    /// MQTT Client Identifier; empty asks the broker to assign one.
-    pub client_identifier: String,
-    /// Clean Start.
-    pub clean_start: bool,
-    /// Keep Alive, seconds; the connection pings by itself.
-    pub keep_alive_secs: u16,
-    /// Session Expiry Interval, seconds.
-    pub session_expiry_interval_secs: Option<u32>,
-    /// User Name.
-    pub user_name: Option<String>,
-    /// Password.
-    pub password: Option<Vec<u8>>,
-    /// The Will.
-    pub will: Option<Will<'a>>,
-    /// How long connecting may take in all.
-    pub timeout: Duration,
-}
-
-/// A token for [`Connection::connect`], and what renewing it takes.
-#[derive(Debug)]
-pub struct Credentials {
-    /// Where new tokens come from; without it the token is never renewed.
-    pub profile: Option<Profile>,
-    /// The first token.
-    pub token: Token,
-    /// How to prove possession at CONNECT; renewing always uses a challenge (RFC 9431 §4).
-    pub proof: Proof,
-}
+use crate::clock;
+use driver::Driver;
+use std::fmt;
+use symbolon_ace_proto::AsHint;
+use symbolon_mqtt_proto::{
+    PublishProperties, Qos, ReasonCode, ShareName, Subscription, TopicFilter,
+};
 
 /// A live connection.
-#[derive(Debug)]
-pub struct Connection {}
-
-/// What a connection has to tell.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A message came; it is acknowledged when the next event is asked for.
-    Message(Message),
-    /// A QoS 1 or 2 message of ours is done; which, and how it went.
-    Published {
-        /// What [`Connection::publish`] gave.
-        identifier: u64,
-        /// The broker's word.
-        reason_code: ReasonCode,
-        /// Why, where it said.
-        reason_string: Option<String>,
-    },
-    /// The token was renewed in session.
-    Renewed,
+///
+/// Whatever must happen in the background (pings, renewing the token, acknowledgements) happens while one of the methods is awaited: an
+/// application that has nothing to do awaits [`Connection::next`].
+pub struct Connection {
+    driver: Driver,
 }
 
-/// A message received.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// The Topic Name.
-    pub topic: String,
-    /// The payload.
-    pub payload: Vec<u8>,
-    /// QoS it was delivered at.
-    pub qos: Qos,
-    /// RETAIN.
-    pub retain: bool,
-    /// DUP.
-    pub duplicate: bool,
-    /// Packet Identifier, above QoS 0.
-    pub packet_identifier: Option<u16>,
-    /// Response Topic.
-    pub response_topic: Option<String>,
-    /// Correlation Data.
-    pub correlation_data: Option<Vec<u8>>,
-    /// Content Type.
-    pub content_type: Option<String>,
-    /// User Properties.
-    pub user_properties: Vec<(String, String)>,
-}
-
-/// Why there is no connection, or none any more. One line each, for people.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The host has no address or does not answer.
-    #[error("cannot reach {0}: {1}")]
-    Unreachable(String, String),
-    /// TLS failed.
-    #[error("TLS: {0}")]
-    Tls(String),
-    /// The broker's certificate is not the one the token is for (`rs_cnf`).
-    #[error("the broker's certificate is not the one that the authorization server vouches for")]
-    WrongBroker,
-    /// The broker refuses; its code, its words, and where to ask for a token if it said.
-    #[error("the broker refuses: {reason_code:?}{}", reason_string.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
-    Refused {
-        /// CONNACK or DISCONNECT.
-        reason_code: ReasonCode,
-        /// Its Reason String.
-        reason_string: Option<String>,
-        /// `ace_as_hint`.
-        hint: Option<Box<symbolon_ace_proto::AsHint>>,
-    },
-    /// The broker ended the connection without a word, or it broke.
-    #[error("connection lost: {0}")]
-    Lost(String),
-    /// The broker breaks the protocol; how.
-    #[error("the broker broke the protocol: {0}")]
-    Protocol(String),
-    /// It took too long.
-    #[error("timed out")]
-    Timeout,
-    /// Renewing the token failed.
-    #[error("token not renewed: {0}")]
-    NotRenewed(TokenRequestError),
-}
-
-/// A message to publish.
-#[derive(Clone, Copy, Debug)]
+/// A message to publish. `Debug` shows no payload.
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// Topic Name.
     pub topic: &'a str,
@@ -150,50 +39,130 @@ pub struct Outgoing<'a> {
     pub qos: Qos,
     /// RETAIN.
     pub retain: bool,
-    /// Properties, 5.0 only.
-    pub properties: symbolon_mqtt_proto::PublishProperties<'a>,
+    /// Properties, 5.0 only. A Topic Alias and Subscription Identifiers are not sent.
+    pub properties: PublishProperties<'a>,
 }
 
-#[expect(clippy::unused_async, reason = "bodies follow")]
+/// What SUBACK or UNSUBACK says (MQTT 5.0 §3.9, §3.11).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Acknowledgement {
+    /// One for each Topic Filter, in order; none for UNSUBACK in 3.1.1.
+    pub reason_codes: Vec<ReasonCode>,
+    /// Why, where the broker said.
+    pub reason_string: Option<String>,
+}
+
 impl Connection {
     /// Opens the channel, sends CONNECT, proves possession, waits for CONNACK.
     pub async fn connect(
         options: ConnectOptions<'_>,
         credentials: Option<Credentials>,
     ) -> Result<Self, ConnectError> {
-        let _ = (options, credentials);
-        todo!()
+        let session = Session::new(options.version);
+        Self::resume(options, credentials, session).await
+    }
+
+    /// Like [`Connection::connect`], and goes on with the session of an earlier connection: if the broker has kept it, what was in flight
+    /// is sent again; if not, an [`Event::Forgotten`] tells of each message that may be lost. Ask for it with `clean_start` off.
+    pub async fn resume(
+        options: ConnectOptions<'_>,
+        credentials: Option<Credentials>,
+        session: Session,
+    ) -> Result<Self, ConnectError> {
+        let driver = open::open(&options, credentials, session).await?;
+        Ok(Self { driver })
+    }
+
+    /// Asks the broker, without a token, where to ask for one (RFC 9431 §2.4.1); `None` if it does not say. 5.0 only.
+    pub async fn discover(options: ConnectOptions<'_>) -> Result<Option<AsHint>, ConnectError> {
+        open::discover(&options).await
     }
 
     /// Whether the broker went on with a session it had.
     pub fn session_present(&self) -> bool {
-        todo!()
+        self.driver.agreed().session_present
+    }
+
+    /// The Client Identifier, ours or the one the broker assigned.
+    pub fn client_identifier(&self) -> &str {
+        &self.driver.agreed().client_identifier
     }
 
     /// Sends a message; above QoS 0 an [`Event::Published`] with this identifier follows. Waits while the broker's Receive Maximum is
-    /// reached.
+    /// reached (in 3.1.1, which has none, while 20 are in flight), and until the message is handed to the operating system. Events that come meanwhile are kept for [`Connection::next`].
+    ///
+    /// Cancel safe up to the moment the message is taken; cancelled after that, it is sent with the next call.
     pub async fn publish(&mut self, message: Outgoing<'_>) -> Result<u64, ConnectError> {
-        let _ = message;
-        todo!()
+        self.driver.publish(&message).await
     }
 
     /// Subscribes and waits for the answer; messages that come meanwhile are kept for [`Connection::next`].
     pub async fn subscribe(
         &mut self,
         subscriptions: Vec<Subscription>,
-    ) -> Result<SubAck<'static>, ConnectError> {
-        let _ = subscriptions;
-        todo!()
+    ) -> Result<Acknowledgement, ConnectError> {
+        let now = clock::now();
+        self.driver.machine.handle_subscribe(subscriptions, now)?;
+        self.driver.answer().await
     }
 
-    /// The next event; pings and renews meanwhile. Cancel safe.
+    /// Unsubscribes and waits for the answer; messages that come meanwhile are kept for [`Connection::next`].
+    pub async fn unsubscribe(
+        &mut self,
+        filters: Vec<(Option<ShareName>, TopicFilter)>,
+    ) -> Result<Acknowledgement, ConnectError> {
+        let now = clock::now();
+        self.driver.machine.handle_unsubscribe(filters, now)?;
+        self.driver.answer().await
+    }
+
+    /// The next event; pings and renews meanwhile. Cancel safe. After a failure the connection is over.
     pub async fn next(&mut self) -> Result<Event, ConnectError> {
-        todo!()
+        self.driver.next().await
     }
 
-    /// Says goodbye and closes; with [`ReasonCode::DisconnectWithWillMessage`] the Will is published.
+    /// Acknowledges the message that [`Connection::next`] gave last, without asking for another.
+    pub async fn acknowledge(&mut self) -> Result<(), ConnectError> {
+        self.driver.machine.acknowledge(clock::now());
+        self.driver.flush().await
+    }
+
+    /// Says goodbye and closes; with [`ReasonCode::DisconnectWithWillMessage`] the Will is published. A message that was not
+    /// acknowledged stays so.
     pub async fn disconnect(self, reason_code: ReasonCode) -> Result<(), ConnectError> {
-        let _ = reason_code;
-        todo!()
+        self.driver.disconnect(reason_code).await
+    }
+
+    /// Closes without goodbye, and keeps what [`Connection::resume`] needs.
+    pub fn into_session(self) -> Session {
+        self.driver.machine.into_session()
+    }
+}
+
+impl Acknowledgement {
+    pub(crate) fn new(reason_codes: Vec<ReasonCode>, reason_string: Option<&str>) -> Self {
+        Self {
+            reason_codes,
+            reason_string: reason_string.map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("agreed", self.driver.agreed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("topic", &self.topic)
+            .field("payload_bytes", &self.payload.len())
+            .field("qos", &self.qos)
+            .field("retain", &self.retain)
+            .finish_non_exhaustive()
     }
 }

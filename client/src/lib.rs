@@ -4,9 +4,13 @@
 //! |---|---|
 //! | [`Profile`] | what a device knows, one JSON object (`docs/profile.md`) |
 //! | [`token`] | asks the AS for a token |
-//! | [`connection`] | an MQTT 5.0 connection that proves possession and renews its token in time |
+//! | [`connection`] | an MQTT connection that proves possession and renews its token in time |
+//! | `clock` | where the clocks are read |
+//! | `core` | what `connection` decides, without IO |
 
+mod clock;
 pub mod connection;
+mod core;
 pub mod profile;
 pub mod token;
 

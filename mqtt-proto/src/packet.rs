@@ -134,7 +134,16 @@ impl Decoder {
     }
 
     /// The type that the first byte tells, if its flags are right (§2.1.3) and this end sends it.
+    #[inline]
     fn packet_type(self, first_byte: u8) -> Result<PacketType, DecodeError> {
+        // Most are, and all flags and both senders are right there.
+        if first_byte >> TYPE_SHIFT == PacketType::Publish as u8 {
+            return Ok(PacketType::Publish);
+        }
+        self.other_packet_type(first_byte)
+    }
+
+    fn other_packet_type(self, first_byte: u8) -> Result<PacketType, DecodeError> {
         let packet_type = PacketType::from_bits(first_byte >> TYPE_SHIFT)
             .filter(|packet_type| {
                 *packet_type != PacketType::Auth || self.version == ProtocolVersion::V5
@@ -154,6 +163,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn decode_body(
         self,
         packet_type: PacketType,

@@ -186,6 +186,7 @@ impl Body for Publish<'_> {
 
 impl<'a> Publish<'a> {
     /// `flags` are the lower four bits of the first byte.
+    #[inline]
     pub(crate) fn decode(
         flags: u8,
         body: &'a [u8],
@@ -221,7 +222,15 @@ impl<'a> Publish<'a> {
 }
 
 impl<'a> PublishProperties<'a> {
+    #[inline]
     fn decode(reader: &mut Reader<'a>, sender: Sender) -> Result<Self, DecodeError> {
+        if reader.skip_zero() {
+            return Ok(Self::default());
+        }
+        Self::decode_section(reader, sender)
+    }
+
+    fn decode_section(reader: &mut Reader<'a>, sender: Sender) -> Result<Self, DecodeError> {
         let mut section = Section::read(reader)?;
         let mut properties = Self::default();
         while let Some(id) = section.next_identifier()? {

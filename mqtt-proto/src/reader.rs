@@ -44,22 +44,26 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.bytes.split_at_checked(length).ok_or(ENDS_EARLY)?;
         self.bytes = tail;
         Ok(head)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (head, tail) = self.bytes.split_first_chunk::<N>().ok_or(ENDS_EARLY)?;
         self.bytes = tail;
         Ok(*head)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(u8::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
@@ -74,7 +78,20 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
+    /// Takes the next byte if it is 0, as a Property Length mostly is.
+    #[inline]
+    pub(crate) fn skip_zero(&mut self) -> bool {
+        match self.bytes.split_first() {
+            Some((0, rest)) => {
+                self.bytes = rest;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// Binary Data (§1.5.6).
+    #[inline]
     pub(crate) fn binary(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.u16()?;
         self.bytes(length.into())
@@ -90,6 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A Topic Name; `None` where the text is empty.
+    #[inline]
     pub(crate) fn topic_name(&mut self) -> Result<Option<TopicName<'a>>, DecodeError> {
         let text = utf8(self.binary()?)?;
         match TopicName::parse(text) {
@@ -106,6 +124,7 @@ impl<'a> Reader<'a> {
             .ok_or(DecodeError::Protocol("Topic Name is empty"))
     }
 
+    #[inline]
     pub(crate) fn packet_identifier(&mut self) -> Result<PacketIdentifier, DecodeError> {
         PacketIdentifier::new(self.u16()?).ok_or(DecodeError::Protocol("Packet Identifier is 0"))
     }
@@ -120,7 +139,16 @@ fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
 /// A Variable Byte Integer at the front of `bytes`, with the number of bytes it takes; `None` while it is not whole.
 ///
 /// Stricter than 3.1.1 §2.2.3, which does not say that the shortest form is the only one (5.0 §1.5.5 does): no Client is known to pad.
+#[inline]
 pub(crate) fn variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
+    match bytes.first() {
+        // Nearly always.
+        Some(byte) if *byte < 0x80 => Ok(Some(((*byte).into(), 1))),
+        Some(_) | None => long_variable_byte_integer(bytes),
+    }
+}
+
+fn long_variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     let mut value = 0;
     let mut shift = 0;
     for (index, byte) in bytes.iter().take(MAXIMUM_INTEGER_BYTES).enumerate() {

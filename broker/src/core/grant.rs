@@ -128,6 +128,11 @@ impl PublicTopics {
             subscribe: filters.into(),
         }
     }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.subscribe.is_empty()
+    }
 }
 
 #[cfg(test)]

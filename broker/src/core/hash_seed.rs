@@ -14,6 +14,11 @@ impl HashSeed {
         Self(ahash::RandomState::with_seeds(a, b, c, d))
     }
 
+    /// For a map whose keys strangers choose.
+    pub(super) fn state(&self) -> ahash::RandomState {
+        self.0.clone()
+    }
+
     /// The hash of a whole text.
     #[inline]
     pub fn hash(&self, text: &[u8]) -> u64 {

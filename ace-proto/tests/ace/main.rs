@@ -1,0 +1,17 @@
+//! The public face of ace-proto against vectors, refusals and properties.
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
+
+mod authentication_data;
+mod client_assertion;
+mod confirmation;
+mod dpop;
+mod hint;
+mod jwe;
+mod jwt;
+mod key;
+mod key_set;
+mod never_panics;
+mod scope;
+mod token_request;
+mod token_response;
+mod vectors;

@@ -1,0 +1,15 @@
+//! What the authorization server decides: values and a clock reading in, values out. Nothing here reads a socket, a file or a clock.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`authenticate`] | who the client is |
+//! | [`replay`] | whether an assertion or a proof was seen before |
+//! | [`policy`] | which resource server, and what the client may do there |
+//! | [`possession`] | which proof-of-possession key the token gets |
+//! | [`grant`] | what the token says |
+
+pub(crate) mod authenticate;
+pub(crate) mod grant;
+pub(crate) mod policy;
+pub(crate) mod possession;
+pub(crate) mod replay;

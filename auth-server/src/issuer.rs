@@ -1,0 +1,128 @@
+//! The issuer identifier and the URLs that follow from it (RFC 8414 §2 and §3).
+
+use axum::http::Uri;
+
+/// The issuer identifier, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Issuer {
+    identifier: String,
+    /// Without a slash at its end; empty for most.
+    path: String,
+}
+
+/// Why an issuer identifier is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssuerError {
+    /// Not a URL at all, or one with a path that has other than letters, digits and `-._~/`.
+    #[error("it is not a plain URL")]
+    NotAUrl,
+    /// Another scheme.
+    #[error("it does not begin with https://")]
+    NotHttps,
+    /// A query, a fragment, or a user.
+    #[error("it has a query, a fragment or a user name")]
+    Extra,
+}
+
+impl Issuer {
+    pub(crate) fn parse(text: &str) -> Result<Self, IssuerError> {
+        // A fragment is not part of a URI as the parser below sees it: it drops it silently.
+        if text.contains(['?', '#', '@']) {
+            return Err(IssuerError::Extra);
+        }
+        let uri: Uri = text.parse().map_err(|_| IssuerError::NotAUrl)?;
+        if uri.scheme_str() != Some("https") || !text.starts_with("https://") {
+            return Err(IssuerError::NotHttps);
+        }
+        let path = uri.path().trim_end_matches('/');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+        if !path.bytes().all(plain) || path.contains("//") {
+            return Err(IssuerError::NotAUrl);
+        }
+        Ok(Self {
+            identifier: text.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// As it was given: receivers compare it byte by byte (RFC 8414 §3.3).
+    pub(crate) fn as_str(&self) -> &str {
+        &self.identifier
+    }
+
+    pub(crate) fn token_endpoint(&self) -> String {
+        format!("{}/token", self.base())
+    }
+
+    pub(crate) fn token_path(&self) -> String {
+        format!("{}/token", self.path)
+    }
+
+    pub(crate) fn jwks_uri(&self) -> String {
+        format!("{}/jwks.json", self.base())
+    }
+
+    pub(crate) fn jwks_path(&self) -> String {
+        format!("{}/jwks.json", self.path)
+    }
+
+    /// RFC 8414 §3.1: the well-known part stands between host and path.
+    pub(crate) fn metadata_path(&self) -> String {
+        format!("/.well-known/oauth-authorization-server{}", self.path)
+    }
+
+    fn base(&self) -> &str {
+        self.identifier.trim_end_matches('/')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_follow_from_the_issuer() {
+        let issuer = Issuer::parse("https://as.example.com:8443").unwrap();
+        assert_eq!(issuer.token_endpoint(), "https://as.example.com:8443/token");
+        assert_eq!(issuer.token_path(), "/token");
+        assert_eq!(issuer.jwks_path(), "/jwks.json");
+        assert_eq!(
+            issuer.metadata_path(),
+            "/.well-known/oauth-authorization-server"
+        );
+    }
+
+    // RFC 8414 §3.1
+    #[test]
+    fn the_well_known_part_stands_between_host_and_path() {
+        let issuer = Issuer::parse("https://example.com/issuer1/").unwrap();
+        assert_eq!(
+            issuer.metadata_path(),
+            "/.well-known/oauth-authorization-server/issuer1"
+        );
+        assert_eq!(issuer.token_endpoint(), "https://example.com/issuer1/token");
+        assert_eq!(issuer.token_path(), "/issuer1/token");
+        assert_eq!(issuer.jwks_uri(), "https://example.com/issuer1/jwks.json");
+        assert_eq!(issuer.as_str(), "https://example.com/issuer1/");
+    }
+
+    // RFC 8414 §2
+    #[test]
+    fn an_issuer_is_an_https_url_without_query_and_fragment() {
+        for (text, error) in [
+            ("http://as.example.com", IssuerError::NotHttps),
+            ("/token", IssuerError::NotHttps),
+            ("as.example.com", IssuerError::NotHttps),
+            ("https://as.example.com?a=b", IssuerError::Extra),
+            ("https://as.example.com/#a", IssuerError::Extra),
+            ("https://user@as.example.com", IssuerError::Extra),
+            ("https://", IssuerError::NotAUrl),
+            ("", IssuerError::NotAUrl),
+            ("https://as.example.com/{a}", IssuerError::NotAUrl),
+            ("https://as.example.com/a//b", IssuerError::NotAUrl),
+        ] {
+            assert_eq!(Issuer::parse(text).unwrap_err(), error, "{text:?}");
+        }
+    }
+}

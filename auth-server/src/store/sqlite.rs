@@ -1,0 +1,386 @@
+//! Every statement that SQLite sees.
+
+use super::{
+    Allowed, Client, ClientAuthentication, Policy, ResourceServer, Store, StoreError, schema,
+};
+use crate::core::policy::{ClientId, filter_of};
+use sqlx::{
+    ConnectOptions, Connection, Sqlite as Engine, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{fs, io, path::Path, time::Duration};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, ScopeEntry, SymmetricKey, jwe::ContentKey};
+
+/// Readers beside the one writer that SQLite allows.
+const MAX_CONNECTIONS: u32 = 4;
+/// How long a call waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A pool of connections to one file.
+#[derive(Clone)]
+pub(super) struct Sqlite(SqlitePool);
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sqlite(..)")
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+type ClientRow = (String, Option<Vec<u8>>, Option<String>, String);
+type ResourceServerRow = (String, String, Vec<u8>, Option<String>);
+type PolicyRow = (i64, String, String, String, bool, bool, Option<i64>);
+type AllowedRow = (String, bool, bool, Option<i64>);
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        prepare_file(path)
+            .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What the command line reported as done must survive a power loss; writes are rare.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        schema::migrate(&mut connection).await?;
+        connection.close().await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self(pool))
+    }
+
+    pub(super) async fn close(self) {
+        self.0.close().await;
+    }
+
+    /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
+    async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        Ok(self.0.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    pub(super) async fn add_client(
+        &self,
+        client: &Client,
+        policies: &[Policy],
+    ) -> Result<(), StoreError> {
+        let (sha256, public_key) = match &client.authentication {
+            ClientAuthentication::Secret { sha256 } => (Some(sha256.to_vec()), None),
+            ClientAuthentication::Key(jwk) => (None, Some(to_json(jwk)?)),
+        };
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "INSERT INTO client (client_id, secret_sha256, public_key, pop_algorithm)
+             VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(&client.client_id)
+        .bind(sha256)
+        .bind(public_key)
+        .bind(client.pop_algorithm.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| exists_or(error, "client", &client.client_id))?;
+        for policy in policies {
+            insert_policy(&mut transaction, policy).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        let row: Option<ClientRow> = sqlx::query_as(
+            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+             WHERE client_id = ?1",
+        )
+        .bind(client_id)
+        .fetch_optional(&self.0)
+        .await?;
+        row.map(client_from).transpose()
+    }
+
+    pub(super) async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+        let rows: Vec<ClientRow> = sqlx::query_as(
+            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+             ORDER BY client_id",
+        )
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(client_from).collect()
+    }
+
+    pub(super) async fn remove_client(&self, client_id: &str) -> Result<(), StoreError> {
+        // Its policies go with it: ON DELETE CASCADE.
+        let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
+            .bind(client_id)
+            .execute(&self.0)
+            .await?;
+        found(done.rows_affected(), "client", client_id)
+    }
+
+    pub(super) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
+        let mut transaction = self.write().await?;
+        let id = insert_policy(&mut transaction, policy).await?;
+        transaction.commit().await?;
+        Ok(id)
+    }
+
+    pub(super) async fn policies(
+        &self,
+        client_id: Option<&str>,
+    ) -> Result<Vec<Policy>, StoreError> {
+        let rows: Vec<PolicyRow> = sqlx::query_as(
+            "SELECT id, client_id, audience, filter, publish, subscribe, token_lifetime_secs
+             FROM policy WHERE ?1 IS NULL OR client_id = ?1 ORDER BY id",
+        )
+        .bind(client_id)
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(policy_from).collect()
+    }
+
+    pub(super) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM policy WHERE id = ?1")
+            .bind(id)
+            .execute(&self.0)
+            .await?;
+        found(done.rows_affected(), "policy", &id.to_string())
+    }
+
+    pub(super) async fn put_resource_server(
+        &self,
+        server: &ResourceServer,
+    ) -> Result<(), StoreError> {
+        // An update in place, not REPLACE, which would delete the row that policies refer to.
+        sqlx::query(
+            "INSERT INTO resource_server (audience, content_key_kid, content_key, rs_cnf)
+             VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (audience) DO UPDATE SET content_key_kid = excluded.content_key_kid,
+                 content_key = excluded.content_key, rs_cnf = excluded.rs_cnf",
+        )
+        .bind(&server.audience)
+        .bind(&server.content_key.kid)
+        .bind(server.content_key.key.as_bytes())
+        .bind(server.rs_cnf.as_ref().map(ToString::to_string))
+        .execute(&self.0)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn resource_servers(
+        &self,
+        limit: i64,
+    ) -> Result<Vec<ResourceServer>, StoreError> {
+        let rows: Vec<ResourceServerRow> = sqlx::query_as(
+            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
+             ORDER BY audience LIMIT ?1",
+        )
+        .bind(limit)
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(resource_server_from).collect()
+    }
+
+    pub(super) async fn resource_server(
+        &self,
+        audience: &str,
+    ) -> Result<Vec<ResourceServer>, StoreError> {
+        let rows: Vec<ResourceServerRow> = sqlx::query_as(
+            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
+             WHERE audience = ?1",
+        )
+        .bind(audience)
+        .fetch_all(&self.0)
+        .await?;
+        rows.into_iter().map(resource_server_from).collect()
+    }
+
+    pub(super) async fn allowed(
+        &self,
+        client_id: &str,
+        audience: &str,
+    ) -> Result<Vec<Allowed>, StoreError> {
+        let rows: Vec<AllowedRow> = sqlx::query_as(
+            "SELECT filter, publish, subscribe, token_lifetime_secs FROM policy
+             WHERE client_id = ?1 AND audience = ?2 ORDER BY id",
+        )
+        .bind(client_id)
+        .bind(audience)
+        .fetch_all(&self.0)
+        .await?;
+        let client_id = ClientId::parse(client_id).map_err(|_| corrupt("client"))?;
+        rows.into_iter()
+            .map(|row| allowed_from(&row, client_id))
+            .collect()
+    }
+}
+
+/// Makes the file where there is none. SQLite gives its `-wal` and `-shm` files the mode of the database file.
+fn prepare_file(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let created = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = fs::metadata(path)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                tracing::warn!(path = %path.display(), "others on this machine may read the database");
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn insert_policy(
+    transaction: &mut Transaction<'static, Engine>,
+    policy: &Policy,
+) -> Result<i64, StoreError> {
+    let client: Option<i64> = sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = ?1")
+        .bind(&policy.client_id)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    if client.is_none() {
+        return Err(StoreError::NotFound("client", policy.client_id.clone()));
+    }
+    let server: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
+            .bind(&policy.audience)
+            .fetch_optional(&mut **transaction)
+            .await?;
+    if server.is_none() {
+        let audience = policy.audience.clone();
+        return Err(StoreError::NotFound("resource server", audience));
+    }
+    let policies: i64 = sqlx::query_scalar("SELECT count(*) FROM policy WHERE client_id = ?1")
+        .bind(&policy.client_id)
+        .fetch_one(&mut **transaction)
+        .await?;
+    if usize::try_from(policies).is_ok_and(|count| count >= Store::MAX_POLICIES_PER_CLIENT) {
+        return Err(StoreError::TooManyPolicies(policy.client_id.clone()));
+    }
+    let lifetime = policy.token_lifetime_secs.map(i64::try_from).transpose();
+    let done = sqlx::query(
+        "INSERT INTO policy (client_id, audience, filter, publish, subscribe, token_lifetime_secs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(&policy.client_id)
+    .bind(&policy.audience)
+    .bind(&policy.filter)
+    .bind(policy.publish)
+    .bind(policy.subscribe)
+    .bind(lifetime.map_err(|error| StoreError::Database(error.to_string()))?)
+    .execute(&mut **transaction)
+    .await
+    .map_err(|error| exists_or(error, "policy", &policy.filter))?;
+    Ok(done.last_insert_rowid())
+}
+
+fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
+    let unique = error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+    if unique {
+        StoreError::Exists(what, which.to_owned())
+    } else {
+        error.into()
+    }
+}
+
+fn found(rows: u64, what: &'static str, which: &str) -> Result<(), StoreError> {
+    match rows {
+        0 => Err(StoreError::NotFound(what, which.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Database(format!("a stored {what} is corrupt"))
+}
+
+fn to_json(value: &Jwk) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| corrupt("key"))
+}
+
+fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {
+    match name {
+        "HS256" => Ok(PopAlgorithm::Hs256),
+        "EdDSA" => Ok(PopAlgorithm::EdDsa),
+        "ES256" => Ok(PopAlgorithm::Es256),
+        _ => Err(corrupt("client")),
+    }
+}
+
+fn client_from((client_id, secret, key, algorithm): ClientRow) -> Result<Client, StoreError> {
+    let authentication = match (secret, key) {
+        (Some(secret), None) => ClientAuthentication::Secret {
+            sha256: secret.try_into().map_err(|_| corrupt("client"))?,
+        },
+        (None, Some(key)) => {
+            ClientAuthentication::Key(serde_json::from_str(&key).map_err(|_| corrupt("client"))?)
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(corrupt("client")),
+    };
+    Ok(Client {
+        client_id,
+        authentication,
+        pop_algorithm: algorithm_from(&algorithm)?,
+    })
+}
+
+fn resource_server_from(row: ResourceServerRow) -> Result<ResourceServer, StoreError> {
+    let (audience, kid, key, rs_cnf) = row;
+    let rs_cnf = rs_cnf.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(ResourceServer {
+        audience,
+        content_key: ContentKey {
+            kid,
+            key: SymmetricKey::from_bytes(&key),
+        },
+        rs_cnf: rs_cnf.map_err(|_| corrupt("resource server"))?,
+    })
+}
+
+fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
+    let (id, client_id, audience, filter, publish, subscribe, lifetime) = row;
+    Ok(Policy {
+        id,
+        client_id,
+        audience,
+        filter,
+        publish,
+        subscribe,
+        token_lifetime_secs: lifetime_from(lifetime)?,
+    })
+}
+
+fn allowed_from(row: &AllowedRow, client_id: ClientId<'_>) -> Result<Allowed, StoreError> {
+    let (filter, publish, subscribe, lifetime) = row;
+    Ok(Allowed {
+        entry: ScopeEntry {
+            filter: filter_of(filter, client_id).map_err(|_| corrupt("policy"))?,
+            publish: *publish,
+            subscribe: *subscribe,
+        },
+        token_lifetime_secs: lifetime_from(*lifetime)?,
+    })
+}
+
+fn lifetime_from(secs: Option<i64>) -> Result<Option<u64>, StoreError> {
+    let secs = secs.map(u64::try_from).transpose();
+    secs.map_err(|_| corrupt("policy"))
+}

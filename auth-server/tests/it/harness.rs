@@ -1,0 +1,334 @@
+//! A running authorization server, and a client that may send anything.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use symbolon_ace_proto::{
+    Claims, KeySet, PopAlgorithm, PopSigner, Scope, SigningKey, SymmetricKey, UnixTime, Validation,
+    client_assertion::{self, ASSERTION_TYPE},
+    dpop,
+    jwe::ContentKey,
+    jwt::{self, SigningAlgorithm},
+};
+use symbolon_auth_server::{
+    AuthServer, Config,
+    store::{Client, ClientAuthentication, Policy, ResourceServer, Store},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+pub(crate) const ISSUER: &str = "https://as.example.com";
+pub(crate) const TOKEN_ENDPOINT: &str = "https://as.example.com/token";
+pub(crate) const AUDIENCE: &str = "broker";
+pub(crate) const SECRET: &str = "8Yv1u4ZqYh0cZ6d3wJmM2w2kq9m5b7tQ0rXJ1nA4dEc";
+pub(crate) const CONTENT_KEY: [u8; 32] = [7; 32];
+pub(crate) const LIFETIME: u64 = 3600;
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const ACE_JSON: &str = "application/ace+json";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Longer than any limit of the server that a test reaches.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server with one resource server, [`AUDIENCE`], and no clients.
+pub(crate) struct Server {
+    pub(crate) store: Store,
+    pub(crate) database: PathBuf,
+    pub(crate) address: SocketAddr,
+    connector: TlsConnector,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+/// An HTTP answer.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_as(ISSUER).await
+    }
+
+    pub(crate) async fn start_as(issuer: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("as.sqlite");
+        let store = Store::open(&database).await.unwrap();
+        store
+            .put_resource_server(&resource_server(AUDIENCE))
+            .await
+            .unwrap();
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let server = AuthServer::bind(Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            issuer: issuer.to_owned(),
+            certificate_chain_pem: certified.cert.pem(),
+            private_key_pem: certified.signing_key.serialize_pem(),
+            database: database.clone(),
+            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(),
+            token_lifetime_secs: LIFETIME,
+        })
+        .await
+        .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certified.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (stop, stopped) = oneshot::channel::<()>();
+        Self {
+            store,
+            database,
+            address: server.local_addr(),
+            connector: TlsConnector::from(Arc::new(config)),
+            stop: Some(stop),
+            task: tokio::spawn(server.serve(async {
+                drop(stopped.await);
+            })),
+            _directory: directory,
+        }
+    }
+
+    /// Stops it, and fails if it had stopped before.
+    pub(crate) async fn stop(mut self) {
+        assert!(!self.task.is_finished(), "the server stopped by itself");
+        drop(self.stop.take());
+        self.task.await.unwrap();
+    }
+
+    pub(crate) async fn add(&self, client_id: &str, how: Registration<'_>) {
+        let policy = |filter: &str, publish, subscribe| Policy {
+            id: 0,
+            client_id: client_id.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            filter: filter.to_owned(),
+            publish,
+            subscribe,
+            token_lifetime_secs: None,
+        };
+        let client = Client {
+            client_id: client_id.to_owned(),
+            authentication: match how.key {
+                None => ClientAuthentication::from_secret(SECRET),
+                Some(key) => ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
+            },
+            pop_algorithm: how.pop_algorithm,
+        };
+        let policies = [
+            policy("devices/${client_id}/#", true, true),
+            policy("news/+", false, true),
+        ];
+        self.store.add_client(&client, &policies).await.unwrap();
+    }
+
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        self.connector.connect(name, stream).await.unwrap()
+    }
+
+    /// Sends bytes as they are and reads until the server closes; `None` where it closes without an answer.
+    pub(crate) async fn send_raw(&self, request: &[u8]) -> Option<Answer> {
+        let mut stream = self.connect().await;
+        // The server may refuse and close before all is sent.
+        let sent = stream.write_all(request).await;
+        if sent.is_ok() {
+            drop(stream.flush().await);
+        }
+        read_answer(&mut stream).await
+    }
+
+    pub(crate) async fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let lines = [("connection", "close"), ("host", "localhost")];
+        let lines = lines.iter().chain(headers);
+        let lines: Vec<String> = lines
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        let request = format!(
+            "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
+            lines.join("\r\n"),
+            body.len()
+        );
+        self.send_raw(&[request.as_bytes(), body].concat())
+            .await
+            .expect("an answer")
+    }
+
+    /// A token request in JSON.
+    pub(crate) async fn ask(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let headers = [&[("content-type", JSON)], headers].concat();
+        self.send("POST /token", &headers, body.to_string().as_bytes())
+            .await
+    }
+
+    pub(crate) async fn key_set(&self) -> KeySet {
+        let answer = self.send("GET /jwks.json", &[], b"").await;
+        assert_eq!(answer.status, 200);
+        KeySet::from_json(answer.body.as_bytes()).unwrap()
+    }
+
+    /// Verifies the token in an answer, as a broker does.
+    pub(crate) async fn verify(&self, answer: &Answer) -> Claims {
+        let keys = self.key_set().await;
+        let json = answer.granted();
+        let validation = Validation {
+            keys: &keys,
+            issuer: ISSUER,
+            audience: AUDIENCE,
+            now: now(),
+            leeway_secs: 0,
+        };
+        jwt::verify(json["access_token"].as_str().unwrap(), &validation).unwrap()
+    }
+}
+
+/// How a test client is registered: with this key, or with [`SECRET`].
+#[derive(Clone, Copy)]
+pub(crate) struct Registration<'a> {
+    pub(crate) key: Option<&'a PopSigner>,
+    pub(crate) pop_algorithm: PopAlgorithm,
+}
+
+pub(crate) fn with_secret(pop_algorithm: PopAlgorithm) -> Registration<'static> {
+    Registration {
+        key: None,
+        pop_algorithm,
+    }
+}
+
+pub(crate) fn with_key(key: &PopSigner) -> Registration<'_> {
+    Registration {
+        key: Some(key),
+        pop_algorithm: key.algorithm(),
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.iter().filter(|(known, _)| known == name);
+        all.next().map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+
+    /// The body of a granted request.
+    #[track_caller]
+    pub(crate) fn granted(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.json()
+    }
+
+    /// Asserts a refusal of RFC 6749 §5.2, in the form §5.2 gives it.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        let json = self.json();
+        assert_eq!(json["error"], code, "{}", self.body);
+        let description = json["error_description"].as_str().unwrap_or_default();
+        let plain = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        assert!(description.bytes().all(plain), "{description:?}");
+        description.to_owned()
+    }
+}
+
+async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    // A reset after the answer is as good an end as a clean one.
+    let read = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    drop(read.expect("the server closes in time"));
+    parse_answer(&bytes)
+}
+
+pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Answer> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+    let headers = lines.map(|line| {
+        let (name, value) = line.split_once(": ").unwrap();
+        (name.to_ascii_lowercase(), value.to_owned())
+    });
+    Some(Answer {
+        status: status.parse().unwrap(),
+        headers: headers.filter(|(name, _)| name != "date").collect(),
+        body: body.to_owned(),
+    })
+}
+
+pub(crate) fn resource_server(audience: &str) -> ResourceServer {
+    ResourceServer {
+        audience: audience.to_owned(),
+        content_key: ContentKey {
+            kid: "content-1".to_owned(),
+            key: SymmetricKey::from_bytes(&CONTENT_KEY),
+        },
+        rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),
+    }
+}
+
+pub(crate) fn basic(client_id: &str, secret: &str) -> String {
+    let joined = format!("{client_id}:{secret}");
+    format!("Basic {}", STANDARD.encode(joined))
+}
+
+pub(crate) fn assertion(client_id: &str, key: &PopSigner) -> String {
+    client_assertion::make(client_id, ISSUER, key, now()).unwrap()
+}
+
+/// The body of a request by `private_key_jwt`.
+pub(crate) fn by_assertion(assertion: &str) -> Value {
+    json!({ "client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion })
+}
+
+pub(crate) fn proof(key: &PopSigner) -> String {
+    dpop::make("POST", TOKEN_ENDPOINT, key, now()).unwrap()
+}
+
+pub(crate) fn req_cnf(key: &PopSigner) -> Value {
+    json!({ "jwk": key.verifying_key().to_jwk() })
+}
+
+pub(crate) fn key(algorithm: PopAlgorithm) -> PopSigner {
+    PopSigner::generate(algorithm).unwrap()
+}
+
+pub(crate) fn scope(json: &str) -> Scope {
+    Scope::from_json(json).unwrap()
+}
+
+/// `body` with one more member.
+pub(crate) fn and(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
+    body[name] = value.into();
+    body
+}
+
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    UnixTime(since.as_secs())
+}

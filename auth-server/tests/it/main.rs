@@ -1,0 +1,12 @@
+//! The authorization server from outside: over real TLS sockets, and its database as another process sees it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod harness;
+mod malformed;
+mod metadata;
+mod store;
+mod token;

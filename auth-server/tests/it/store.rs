@@ -1,0 +1,362 @@
+//! The store on real files.
+
+use crate::harness::{AUDIENCE, SECRET, key, resource_server, scope};
+use std::os::unix::fs::PermissionsExt;
+use symbolon_ace_proto::{PopAlgorithm, PopKey, PopSigner};
+use symbolon_auth_server::store::{Client, ClientAuthentication, Policy, Store, StoreError};
+use tempfile::TempDir;
+
+async fn open() -> (TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("as.sqlite"))
+        .await
+        .unwrap();
+    store
+        .put_resource_server(&resource_server(AUDIENCE))
+        .await
+        .unwrap();
+    (directory, store)
+}
+
+fn client(client_id: &str) -> Client {
+    Client {
+        client_id: client_id.to_owned(),
+        authentication: ClientAuthentication::from_secret(SECRET),
+        pop_algorithm: PopAlgorithm::Hs256,
+    }
+}
+
+fn policy(client_id: &str, filter: &str) -> Policy {
+    Policy {
+        id: 0,
+        client_id: client_id.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        filter: filter.to_owned(),
+        publish: true,
+        subscribe: false,
+        token_lifetime_secs: None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_is_there_after_reopening() {
+    let (directory, store) = open().await;
+    let own = key(PopAlgorithm::Es256);
+    let with_key = Client {
+        client_id: "b".to_owned(),
+        authentication: ClientAuthentication::Key(Box::new(own.verifying_key().to_jwk())),
+        pop_algorithm: PopAlgorithm::EdDsa,
+    };
+    let limited = Policy {
+        token_lifetime_secs: Some(60),
+        subscribe: true,
+        ..policy("b", "x/${client_id}")
+    };
+    store
+        .add_client(&with_key, std::slice::from_ref(&limited))
+        .await
+        .unwrap();
+    store.add_client(&client("a"), &[]).await.unwrap();
+    store.close().await;
+
+    let store = Store::open(&directory.path().join("as.sqlite"))
+        .await
+        .unwrap();
+    let clients = store.clients().await.unwrap();
+    let names: Vec<_> = clients.iter().map(|client| &*client.client_id).collect();
+    assert_eq!(names, ["a", "b"]);
+    let ClientAuthentication::Secret { sha256 } = clients[0].authentication else {
+        panic!("not a secret")
+    };
+    let ClientAuthentication::Secret { sha256: expected } =
+        ClientAuthentication::from_secret(SECRET)
+    else {
+        panic!("not a secret")
+    };
+    assert_eq!(sha256, expected);
+    let ClientAuthentication::Key(jwk) = &clients[1].authentication else {
+        panic!("not a key")
+    };
+    let stored = PopKey::from_jwk(jwk).unwrap();
+    assert_eq!(stored.thumbprint(), own.verifying_key().thumbprint());
+    assert_eq!(clients[1].pop_algorithm, PopAlgorithm::EdDsa);
+    let policies = store.policies(None).await.unwrap();
+    assert_eq!(
+        policies,
+        [Policy {
+            id: policies[0].id,
+            ..limited
+        }]
+    );
+    let servers = store.resource_servers().await.unwrap();
+    assert_eq!(servers.len(), 1);
+    let expected = resource_server(AUDIENCE);
+    assert_eq!(servers[0].audience, expected.audience);
+    assert_eq!(servers[0].rs_cnf, expected.rs_cnf);
+    assert_eq!(servers[0].content_key.kid, expected.content_key.kid);
+    assert_eq!(
+        servers[0].content_key.key.as_bytes(),
+        expected.content_key.key.as_bytes()
+    );
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    let (directory, store) = open().await;
+    store.add_client(&client("a"), &[]).await.unwrap();
+    let mut files = 0;
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+        files += 1;
+    }
+    // The database, its log and the log's index.
+    assert_eq!(files, 3);
+}
+
+#[tokio::test]
+async fn a_client_and_its_policies_are_added_all_or_nothing() {
+    let (_directory, store) = open().await;
+    let unknown = Policy {
+        audience: "nowhere".to_owned(),
+        ..policy("a", "y")
+    };
+    let added = store
+        .add_client(&client("a"), &[policy("a", "x"), unknown])
+        .await;
+    assert!(
+        matches!(added, Err(StoreError::NotFound("resource server", which)) if which == "nowhere")
+    );
+    assert!(store.client("a").await.unwrap().is_none());
+    assert_eq!(store.policies(None).await.unwrap(), []);
+    store
+        .add_client(&client("a"), &[policy("a", "x")])
+        .await
+        .unwrap();
+    let again = store.add_client(&client("a"), &[]).await;
+    assert!(matches!(again, Err(StoreError::Exists("client", which)) if which == "a"));
+    let foreign = store.add_client(&client("b"), &[policy("a", "z")]).await;
+    assert!(matches!(foreign, Err(StoreError::Invalid("policy", ..))));
+}
+
+#[tokio::test]
+async fn a_removed_client_takes_its_policies_along() {
+    let (_directory, store) = open().await;
+    for name in ["a", "b"] {
+        store
+            .add_client(&client(name), &[policy(name, "x")])
+            .await
+            .unwrap();
+    }
+    store.remove_client("a").await.unwrap();
+    let left = store.policies(None).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].client_id, "b");
+    assert_eq!(store.policies(Some("a")).await.unwrap(), []);
+    let again = store.remove_client("a").await;
+    assert!(matches!(again, Err(StoreError::NotFound("client", _))));
+}
+
+#[tokio::test]
+async fn policies_come_and_go_by_their_identifiers() {
+    let (_directory, store) = open().await;
+    let orphan = store.add_policy(&policy("a", "x")).await;
+    assert!(matches!(orphan, Err(StoreError::NotFound("client", _))));
+    store.add_client(&client("a"), &[]).await.unwrap();
+    let first = store.add_policy(&policy("a", "x")).await.unwrap();
+    let twice = store.add_policy(&policy("a", "x")).await;
+    assert!(matches!(twice, Err(StoreError::Exists("policy", _))));
+    store.remove_policy(first).await.unwrap();
+    let second = store.add_policy(&policy("a", "x")).await.unwrap();
+    assert_ne!(first, second);
+    let again = store.remove_policy(first).await;
+    assert!(matches!(again, Err(StoreError::NotFound("policy", _))));
+}
+
+#[tokio::test]
+async fn what_must_not_be_stored_is_refused() {
+    let (_directory, store) = open().await;
+    store.add_client(&client("a"), &[]).await.unwrap();
+    for client_id in ["", "a/b", "+", "#", "$a", "a b", "\u{e4}", "a\n"] {
+        let added = store.add_client(&client(client_id), &[]).await;
+        assert!(
+            matches!(added, Err(StoreError::Invalid(..))),
+            "{client_id:?}"
+        );
+    }
+    let symmetric = Client {
+        authentication: ClientAuthentication::Key(Box::new(
+            PopSigner::generate(PopAlgorithm::Hs256).unwrap().to_jwk(),
+        )),
+        ..client("b")
+    };
+    let added = store.add_client(&symmetric, &[]).await;
+    assert!(matches!(added, Err(StoreError::Invalid(..))));
+    for wrong in [
+        policy("a", ""),
+        policy("a", "x/#/y"),
+        policy("a", "x+"),
+        policy("a", "${client}"),
+        policy("a", "$share/g/x"),
+        Policy {
+            publish: false,
+            ..policy("a", "x")
+        },
+        Policy {
+            token_lifetime_secs: Some(0),
+            ..policy("a", "x")
+        },
+        Policy {
+            token_lifetime_secs: Some(u64::MAX),
+            ..policy("a", "x")
+        },
+    ] {
+        let added = store.add_policy(&wrong).await;
+        assert!(
+            matches!(added, Err(StoreError::Invalid("policy", ..))),
+            "{wrong:?}"
+        );
+    }
+    let mut server = resource_server("");
+    assert!(store.put_resource_server(&server).await.is_err());
+    server.audience = "b".to_owned();
+    server.rs_cnf = Some("text".into());
+    assert!(store.put_resource_server(&server).await.is_err());
+    assert_eq!(store.policies(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_private_key_given_by_mistake_is_not_stored() {
+    let (directory, store) = open().await;
+    let own = key(PopAlgorithm::EdDsa);
+    let private = own.to_jwk();
+    let mistaken = Client {
+        authentication: ClientAuthentication::Key(Box::new(private.clone())),
+        ..client("a")
+    };
+    // Refused or stripped: either way the file never sees it.
+    drop(store.add_client(&mistaken, &[]).await);
+    store.close().await;
+    let json = serde_json::to_value(&private).unwrap();
+    let secret = json["d"].as_str().unwrap();
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let mut windows = bytes.windows(secret.len());
+        assert!(!windows.any(|window| window == secret.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_resource_server_put_again_is_replaced_and_keeps_its_policies() {
+    let (_directory, store) = open().await;
+    store
+        .add_client(&client("a"), &[policy("a", "x")])
+        .await
+        .unwrap();
+    let mut server = resource_server(AUDIENCE);
+    server.rs_cnf = None;
+    server.content_key.kid = "content-2".to_owned();
+    store.put_resource_server(&server).await.unwrap();
+    let servers = store.resource_servers().await.unwrap();
+    assert_eq!(servers.len(), 1);
+    assert_eq!(servers[0].content_key.kid, "content-2");
+    assert_eq!(servers[0].rs_cnf, None);
+    assert_eq!(store.policies(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_scope_of_a_client_has_its_identifier_filled_in() {
+    let (_directory, store) = open().await;
+    let subscribe = Policy {
+        publish: false,
+        subscribe: true,
+        ..policy("a", "d/${client_id}/#")
+    };
+    let policies = [
+        policy("a", "d/${client_id}/#"),
+        subscribe,
+        policy("a", "$SYS/x"),
+    ];
+    store.add_client(&client("a"), &policies).await.unwrap();
+    assert_eq!(
+        store.scope_of("a", AUDIENCE).await.unwrap(),
+        scope(r#"[["d/a/#",["pub","sub"]],["$SYS/x",["pub"]]]"#)
+    );
+    for (client_id, audience) in [("b", AUDIENCE), ("a", "nowhere")] {
+        let nothing = store.scope_of(client_id, audience).await.unwrap();
+        assert_eq!(nothing.entries(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_client_cannot_have_more_policies_than_a_scope_has_entries() {
+    let (_directory, store) = open().await;
+    let policies: Vec<Policy> = (0..Store::MAX_POLICIES_PER_CLIENT)
+        .map(|number| policy("a", &format!("x/{number}")))
+        .collect();
+    store.add_client(&client("a"), &policies).await.unwrap();
+    let one_more = store.add_policy(&policy("a", "y")).await;
+    assert!(matches!(one_more, Err(StoreError::TooManyPolicies(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_processes_may_open_and_write_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("as.sqlite");
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let path = path.clone();
+        writers.spawn(async move {
+            // Each its own pool, as another process has, and all on a file that is not there yet.
+            let store = Store::open(&path).await.unwrap();
+            store
+                .put_resource_server(&resource_server(AUDIENCE))
+                .await
+                .unwrap();
+            for number in 0..10 {
+                let name = format!("c-{writer}-{number}");
+                store
+                    .add_client(&client(&name), &[policy(&name, "x")])
+                    .await
+                    .unwrap();
+                assert!(store.client(&name).await.unwrap().is_some());
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.clients().await.unwrap().len(), 80);
+    assert_eq!(store.policies(None).await.unwrap().len(), 80);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_or_of_another_program_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let newer = directory.path().join("newer.sqlite");
+    Store::open(&newer).await.unwrap().close().await;
+    // `user_version` stands at byte 60, big-endian; `application_id` at 68 (SQLite file format §1.3).
+    let mut bytes = std::fs::read(&newer).unwrap();
+    bytes[60..64].copy_from_slice(&1000_u32.to_be_bytes());
+    std::fs::write(&newer, &bytes).unwrap();
+    assert!(matches!(Store::open(&newer).await, Err(StoreError::Newer)));
+
+    bytes[68..72].copy_from_slice(&1_u32.to_be_bytes());
+    let foreign = directory.path().join("foreign.sqlite");
+    std::fs::write(&foreign, &bytes).unwrap();
+    let opened = Store::open(&foreign).await;
+    assert!(matches!(opened, Err(StoreError::Database(_))));
+
+    let text = directory.path().join("text");
+    let content = "This is no database, and should stay what it is.\n".repeat(100);
+    std::fs::write(&text, &content).unwrap();
+    let opened = Store::open(&text).await;
+    assert!(matches!(opened, Err(StoreError::Database(_))));
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), content);
+
+    let nowhere = directory.path().join("none").join("as.sqlite");
+    let opened = Store::open(&nowhere).await;
+    assert!(matches!(opened, Err(StoreError::Database(_))));
+}

@@ -1,0 +1,113 @@
+//! What the broker is told at its start, with defaults.
+
+use std::{net::SocketAddr, time::Duration};
+use symbolon_ace_proto::{Scope, jwe::ContentKey};
+use symbolon_mqtt_proto::TopicFilter;
+
+/// Everything the broker is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens, at least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// How many shards, each a thread; 0 takes one for each core.
+    pub shards: usize,
+    /// The authorization server whose tokens count; without one only public topics are served.
+    pub authorization: Option<AuthorizationConfig>,
+    /// Topic Filters that anyone may publish and subscribe to, without a token (RFC 9431 §2.2.1).
+    pub public_topics: Vec<TopicFilter>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How bytes travel.
+    pub transport: Transport,
+}
+
+/// How bytes travel.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// TLS with an X.509 certificate.
+    Tls {
+        /// PEM, leaf first.
+        certificate_chain_pem: String,
+        /// PEM.
+        private_key_pem: String,
+    },
+    /// Bare TCP. Refused outside loopback unless `insecure`.
+    Tcp {
+        /// The operator says it is meant.
+        insecure: bool,
+    },
+}
+
+/// Whose tokens count, and for whom.
+#[derive(Clone, Debug)]
+pub struct AuthorizationConfig {
+    /// The only issuer accepted.
+    pub issuer: String,
+    /// Where its keys are, an `https` URL.
+    pub jwks_uri: String,
+    /// PEM of the CAs that the AS's certificate is checked against.
+    pub ca_pem: String,
+    /// This broker's audience.
+    pub audience: String,
+    /// The content keys shared with the AS.
+    pub content_keys: Vec<ContentKey>,
+    /// The token endpoint, told to clients without a token.
+    pub token_endpoint: String,
+    /// The scope told to them, if any.
+    pub hint_scope: Option<Scope>,
+}
+
+/// Bounds, each with a default.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once, over all shards.
+    pub connections: usize,
+    /// TLS handshakes at once, over all shards.
+    pub handshakes: usize,
+    /// From accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From the end of the TLS handshake to an admitted CONNECT.
+    pub connect_timeout: Duration,
+    /// The largest packet a client may send, bytes.
+    pub packet_size: u32,
+    /// Levels in a Topic Name or Topic Filter.
+    pub topic_levels: usize,
+    /// Subscriptions of one client.
+    pub subscriptions_per_client: usize,
+    /// Messages that wait for one client because its window is full.
+    pub queued_messages: usize,
+    /// Bytes that wait for one client's socket.
+    pub outbox_bytes: usize,
+    /// Retained messages, over all shards.
+    pub retained_messages: usize,
+    /// Receive Maximum told to clients: their QoS 1 and 2 messages in flight to us.
+    pub receive_maximum: u16,
+    /// The longest Keep Alive a client may have, seconds; 0 for any.
+    pub keep_alive_secs: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            handshakes: 1_024,
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            packet_size: 1024 * 1024,
+            topic_levels: 128,
+            subscriptions_per_client: 10_000,
+            queued_messages: 1_000,
+            outbox_bytes: 1024 * 1024,
+            retained_messages: 100_000,
+            receive_maximum: 1_024,
+            keep_alive_secs: 0,
+        }
+    }
+}

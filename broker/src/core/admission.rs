@@ -1,0 +1,402 @@
+//! From CONNECT to a grant: who may come in, and what is asked of them first (RFC 9431 §2.2).
+
+use super::{
+    grant::{Grant, PublicTopics},
+    message::Message,
+};
+use std::{
+    borrow::Cow,
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
+use symbolon_ace_proto::{
+    AUTHENTICATION_METHOD, ChallengeResponse, ConnectData, KeySet, PopKey, RsNonce, TokenError,
+    UnixTime, Validation, authentication_data::challenge_message, jwe::ContentKeys, jwt,
+};
+use symbolon_mqtt_proto::{
+    Auth, Connect, ProtocolVersion, Publish, PublishProperties, Qos, ReasonCode, Will,
+    publish::Delivery,
+};
+
+/// Whose tokens count, and what a client without one is told.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) content_keys: ContentKeys,
+    /// The value of `ace_as_hint` (RFC 9431 §2.4.1).
+    pub(crate) hint: String,
+}
+
+/// What every admission is judged by.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) authority: Option<Authority>,
+    pub(crate) public_topics: Arc<PublicTopics>,
+}
+
+/// How far our clock and the AS's may differ for `nbf`, seconds.
+const LEEWAY_SECS: u64 = 5;
+
+/// What one CONNECT is judged with.
+#[derive(Clone, Copy)]
+pub(crate) struct Circumstances<'a> {
+    /// The AS's keys as known now.
+    pub(crate) keys: &'a KeySet,
+    /// The connection's exporter value; absent on bare TCP.
+    pub(crate) exporter: Option<&'a [u8; 32]>,
+    /// A fresh nonce, in case a challenge is due; `None` where the system has no random numbers.
+    pub(crate) rs_nonce: Option<RsNonce>,
+    pub(crate) now: UnixTime,
+    /// Milliseconds on the broker's clock.
+    pub(crate) now_ms: u64,
+}
+
+/// What follows from a CONNECT.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Admit(Box<Admitted>),
+    /// Send the nonce in AUTH 0x18 and wait for the answer.
+    Challenge(Box<AwaitProof>),
+}
+
+/// A client that may come in.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) introduction: Introduction,
+    pub(crate) grant: Grant,
+    /// It authenticated by the method `ace`.
+    pub(crate) extended_authentication: bool,
+}
+
+/// What a CONNECT says, owned.
+#[derive(Debug)]
+pub(crate) struct Introduction {
+    pub(crate) version: ProtocolVersion,
+    /// Empty asks for one.
+    pub(crate) client_identifier: Box<str>,
+    pub(crate) keep_alive_secs: u16,
+    pub(crate) session_expiry_asked: bool,
+    pub(crate) receive_maximum: u16,
+    pub(crate) maximum_packet_size: u32,
+    pub(crate) problem_information: bool,
+    /// The Will, as the PUBLISH it will become.
+    pub(crate) will: Option<Arc<Message>>,
+}
+
+/// Waiting for the answer to a challenge (RFC 9431 §2.2.4.2.2).
+#[derive(Debug)]
+pub(crate) struct AwaitProof {
+    introduction: Introduction,
+    challenge: Challenge,
+}
+
+/// A valid token whose possession is not proved yet.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    grant: Grant,
+    key: PopKey,
+}
+
+/// A candidate with the nonce it was challenged with.
+#[derive(Debug)]
+pub(crate) struct Challenge {
+    candidate: Candidate,
+    pub(crate) rs_nonce: RsNonce,
+}
+
+/// Why a client is refused. What it is told never says which of its secrets was wrong.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("a token is required")]
+    NoToken,
+    #[error("this broker accepts tokens, not passwords")]
+    Password,
+    #[error("user name and password must be absent with the authentication method ace")]
+    PasswordWithAce,
+    #[error("the authentication method is not supported")]
+    Method,
+    #[error("malformed authentication data")]
+    Malformed,
+    #[error("{0}")]
+    Token(TokenError),
+    #[error("the token's proof-of-possession key cannot be used")]
+    Key,
+    #[error("proof of possession failed")]
+    Proof,
+    #[error("proof over the TLS exporter needs TLS")]
+    NoExporter,
+    #[error("the will topic is not covered by the token")]
+    Will,
+    #[error("an AUTH packet that answers the challenge was expected")]
+    UnexpectedPacket,
+    #[error("the broker has no random numbers for a challenge")]
+    NoRandom,
+    #[error("re-authentication must be for the same subject")]
+    OtherSubject,
+}
+
+impl Refusal {
+    /// What CONNACK or DISCONNECT says (RFC 9431 §2.4.1).
+    pub(crate) fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Method => ReasonCode::BadAuthenticationMethod,
+            Self::Password => ReasonCode::BadUserNameOrPassword,
+            Self::UnexpectedPacket => ReasonCode::ProtocolError,
+            Self::NoRandom => ReasonCode::ServerUnavailable,
+            Self::NoToken
+            | Self::PasswordWithAce
+            | Self::Malformed
+            | Self::Token(_)
+            | Self::Key
+            | Self::Proof
+            | Self::NoExporter
+            | Self::Will
+            | Self::OtherSubject => ReasonCode::NotAuthorized,
+        }
+    }
+
+    /// The Reason String.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        self.to_string().into()
+    }
+
+    /// Whether another token would help, so that the client should be told where to get one.
+    pub(crate) fn wants_hint(&self) -> bool {
+        match self {
+            Self::NoToken
+            | Self::Password
+            | Self::Token(_)
+            | Self::Key
+            | Self::Proof
+            | Self::Method => true,
+            Self::PasswordWithAce
+            | Self::Malformed
+            | Self::NoExporter
+            | Self::Will
+            | Self::UnexpectedPacket
+            | Self::NoRandom
+            | Self::OtherSubject => false,
+        }
+    }
+}
+
+impl Admission {
+    /// Judges a CONNECT. [`TokenError::UnknownKey`] may be due to old keys: fetch them and ask again.
+    pub(crate) fn handle_connect(
+        &self,
+        connect: &Connect<'_>,
+        at: Circumstances<'_>,
+    ) -> Result<Step, Refusal> {
+        match connect.properties.authentication_method {
+            None => self.admit_anonymous(connect, at),
+            Some(AUTHENTICATION_METHOD) => self.admit_by_token(connect, at),
+            Some(_) => Err(Refusal::Method),
+        }
+    }
+
+    /// TLS:Anon, MQTT:None: public topics alone (RFC 9431 §2.2.1).
+    fn admit_anonymous(
+        &self,
+        connect: &Connect<'_>,
+        at: Circumstances<'_>,
+    ) -> Result<Step, Refusal> {
+        if connect.user_name.is_some() || connect.password.is_some() {
+            return Err(Refusal::Password);
+        }
+        if self.public_topics.is_empty() {
+            return Err(Refusal::NoToken);
+        }
+        let grant = Grant::anonymous(Arc::clone(&self.public_topics));
+        Ok(Step::Admit(Box::new(
+            Introduction::new(connect, at.now_ms, &grant)?.admit(grant, false),
+        )))
+    }
+
+    /// TLS:Anon, MQTT:ace: token in CONNECT (RFC 9431 §2.2.4).
+    fn admit_by_token(
+        &self,
+        connect: &Connect<'_>,
+        at: Circumstances<'_>,
+    ) -> Result<Step, Refusal> {
+        // RFC 9431 §2.2.4.1: both flags must be 0.
+        if connect.user_name.is_some() || connect.password.is_some() {
+            return Err(Refusal::PasswordWithAce);
+        }
+        let data = ConnectData::parse(connect.properties.authentication_data)
+            .map_err(|_| Refusal::Malformed)?;
+        match data {
+            ConnectData::NoToken => Err(Refusal::NoToken),
+            ConnectData::Token(token) => {
+                let rs_nonce = at.rs_nonce.ok_or(Refusal::NoRandom)?;
+                let challenge = self.judge(token, at.keys, at.now)?.challenge(rs_nonce);
+                let introduction =
+                    Introduction::new(connect, at.now_ms, &challenge.candidate.grant)?;
+                Ok(Step::Challenge(Box::new(AwaitProof {
+                    introduction,
+                    challenge,
+                })))
+            }
+            ConnectData::TokenAndProof { token, proof } => {
+                let exporter = at.exporter.ok_or(Refusal::NoExporter)?;
+                let grant = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
+                Ok(Step::Admit(Box::new(
+                    Introduction::new(connect, at.now_ms, &grant)?.admit(grant, true),
+                )))
+            }
+        }
+    }
+
+    /// Validates a token (RFC 9431 §2.2.5). Done before the challenge and not after it, as the figure in §2.2.4.2.2 has it: the
+    /// answer's code is the same, and a stranger with a bad token costs no state.
+    pub(crate) fn judge(
+        &self,
+        token: &[u8],
+        keys: &KeySet,
+        now: UnixTime,
+    ) -> Result<Candidate, Refusal> {
+        let authority = self.authority.as_ref().ok_or(Refusal::Method)?;
+        let token = str::from_utf8(token).map_err(|_| Refusal::Token(TokenError::NotAToken))?;
+        let validation = Validation {
+            keys,
+            issuer: &authority.issuer,
+            audience: &authority.audience,
+            now,
+            leeway_secs: LEEWAY_SECS,
+        };
+        let claims = jwt::verify(token, &validation).map_err(Refusal::Token)?;
+        let key = claims
+            .confirmation
+            .resolve(&authority.content_keys)
+            .map_err(|_| Refusal::Key)?;
+        let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics));
+        Ok(Candidate { grant, key })
+    }
+}
+
+impl Candidate {
+    /// Checks a proof over `message`.
+    fn prove(self, message: &[u8], proof: &[u8]) -> Result<Grant, Refusal> {
+        self.key
+            .verify(message, proof)
+            .map_err(|_| Refusal::Proof)?;
+        Ok(self.grant)
+    }
+
+    pub(crate) fn challenge(self, rs_nonce: RsNonce) -> Challenge {
+        Challenge {
+            candidate: self,
+            rs_nonce,
+        }
+    }
+}
+
+impl Challenge {
+    /// What the token would allow, once proved.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.candidate.grant
+    }
+
+    /// Checks the answer. Right or wrong, one challenge gets one answer.
+    pub(crate) fn handle_response(
+        self,
+        data: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Result<Grant, Refusal> {
+        let response =
+            ChallengeResponse::parse(data.unwrap_or_default()).map_err(|_| Refusal::Malformed)?;
+        let message = challenge_message(self.rs_nonce, response.client_nonce);
+        let grant = self.candidate.prove(&message, response.proof)?;
+        // The token may have run out while the answer was on its way.
+        if grant.is_expired(now) {
+            return Err(Refusal::Token(TokenError::Expired));
+        }
+        Ok(grant)
+    }
+}
+
+impl AwaitProof {
+    pub(crate) fn rs_nonce(&self) -> RsNonce {
+        self.challenge.rs_nonce
+    }
+
+    pub(crate) fn version(&self) -> ProtocolVersion {
+        self.introduction.version
+    }
+
+    /// Checks the client's AUTH (RFC 9431 §2.2.4.2.2).
+    pub(crate) fn handle_auth(
+        self,
+        auth: &Auth<'_>,
+        now: UnixTime,
+    ) -> Result<Box<Admitted>, Refusal> {
+        if auth.reason_code != ReasonCode::ContinueAuthentication {
+            return Err(Refusal::UnexpectedPacket);
+        }
+        // MQTT 5.0 §4.12: the method of every AUTH is that of the CONNECT.
+        if auth.authentication_method != Some(AUTHENTICATION_METHOD) {
+            return Err(Refusal::Method);
+        }
+        let grant = self
+            .challenge
+            .handle_response(auth.authentication_data, now)?;
+        Ok(Box::new(self.introduction.admit(grant, true)))
+    }
+}
+
+impl Introduction {
+    /// Takes what a CONNECT says. The Will must be within the grant (RFC 9431 §2.2.4.1).
+    fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
+        let will = match &connect.will {
+            None => None,
+            Some(will) if !grant.permits_publish(will.topic) => return Err(Refusal::Will),
+            Some(will) => Some(will_message(will, now_ms, grant)),
+        };
+        let properties = &connect.properties;
+        Ok(Self {
+            version: connect.version,
+            client_identifier: connect.client_identifier.into(),
+            keep_alive_secs: connect.keep_alive_secs,
+            session_expiry_asked: match connect.version {
+                ProtocolVersion::V5 => properties
+                    .session_expiry_interval_secs
+                    .is_some_and(|secs| secs > 0),
+                ProtocolVersion::V311 => !connect.clean_start,
+            },
+            receive_maximum: properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+            maximum_packet_size: properties
+                .maximum_packet_size
+                .map_or(u32::MAX, NonZeroU32::get),
+            problem_information: properties.request_problem_information.unwrap_or(true),
+            will,
+        })
+    }
+
+    fn admit(self, grant: Grant, extended_authentication: bool) -> Admitted {
+        Admitted {
+            introduction: self,
+            grant,
+            extended_authentication,
+        }
+    }
+}
+
+fn will_message(will: &Will<'_>, now_ms: u64, grant: &Grant) -> Arc<Message> {
+    let identifier = NonZeroU16::MIN;
+    let publish = Publish {
+        duplicate: false,
+        delivery: match will.qos {
+            Qos::AtMostOnce => Delivery::AtMostOnce,
+            Qos::AtLeastOnce => Delivery::AtLeastOnce(identifier),
+            Qos::ExactlyOnce => Delivery::ExactlyOnce(identifier),
+        },
+        retain: will.retain,
+        topic: Some(will.topic),
+        properties: PublishProperties {
+            topic_alias: None,
+            ..will.properties
+        },
+        payload: will.payload,
+    };
+    Message::new(&publish, now_ms, grant.expires_at())
+}

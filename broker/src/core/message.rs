@@ -1,0 +1,107 @@
+//! An Application Message that outlives the buffer it came in: queued, retained, or on its way to another shard.
+
+use super::shard::Now;
+use bytes::Bytes;
+use std::sync::Arc;
+use symbolon_ace_proto::UnixTime;
+use symbolon_mqtt_proto::{
+    Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Sender, TopicName,
+};
+
+/// A message with what the broker must know about its publisher. Cheap to share.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// The PUBLISH as MQTT 5.0 would carry it, with its Topic Name; the Packet Identifier in it means nothing.
+    frame: Bytes,
+    /// When it came, milliseconds on the broker's clock: its Message Expiry Interval counts from here.
+    received_ms: u64,
+    /// When the token that allowed it ends: a retained message lives no longer (RFC 9431 §5).
+    pub(crate) token_expires_at: Option<UnixTime>,
+}
+
+const ANY_IDENTIFIER: PacketIdentifier = PacketIdentifier::MIN;
+
+impl Message {
+    /// Copies `publish`, whose topic must be resolved.
+    pub(crate) fn new(
+        publish: &Publish<'_>,
+        received_ms: u64,
+        token_expires_at: Option<UnixTime>,
+    ) -> Arc<Self> {
+        let mut owned = *publish;
+        owned.delivery = with_identifier(publish.delivery, ANY_IDENTIFIER);
+        owned.duplicate = false;
+        owned.properties.topic_alias = None;
+        let mut frame = Vec::with_capacity(publish.payload.len() + 64);
+        owned
+            .encode(ProtocolVersion::V5, &mut frame)
+            .expect("it came out of a packet of at least this size");
+        Arc::new(Self {
+            frame: frame.into(),
+            received_ms,
+            token_expires_at,
+        })
+    }
+
+    /// The message as a PUBLISH.
+    pub(crate) fn publish(&self) -> Publish<'_> {
+        let decoder = Decoder {
+            version: ProtocolVersion::V5,
+            sender: Sender::Server,
+            maximum_packet_size: u32::MAX,
+        };
+        match decoder.decode(&self.frame) {
+            Ok(Some((Packet::Publish(publish), _))) => publish,
+            _ => unreachable!("the frame was encoded by Message::new"),
+        }
+    }
+
+    /// Its Topic Name.
+    pub(crate) fn topic(&self) -> TopicName<'_> {
+        self.publish()
+            .topic
+            .expect("a message is made with its topic resolved")
+    }
+
+    /// Seconds of its Message Expiry Interval that are left at `now_ms`: `Ok(None)` where it has none, `Err` where it has expired
+    /// (MQTT 5.0 §3.3.2.3.3).
+    pub(crate) fn remaining_secs(
+        &self,
+        publish: &Publish<'_>,
+        now_ms: u64,
+    ) -> Result<Option<u32>, Expired> {
+        let Some(interval_secs) = publish.properties.message_expiry_interval_secs else {
+            return Ok(None);
+        };
+        let waited_secs = now_ms.saturating_sub(self.received_ms) / 1000;
+        match u64::from(interval_secs).checked_sub(waited_secs) {
+            None | Some(0) => Err(Expired),
+            Some(left_secs) => Ok(u32::try_from(left_secs).ok()),
+        }
+    }
+
+    /// Whether it may still be given to new subscribers: neither its Message Expiry Interval nor its publisher's token is over.
+    pub(crate) fn may_be_retained(&self, now: Now) -> bool {
+        self.token_expires_at
+            .is_none_or(|expires_at| now.unix < expires_at)
+            && self.remaining_secs(&self.publish(), now.ms).is_ok()
+    }
+
+    /// The payload, shared with the message.
+    pub(crate) fn payload(&self, publish: &Publish<'_>) -> Bytes {
+        self.frame.slice(self.frame.len() - publish.payload.len()..)
+    }
+}
+
+/// The message's time is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Expired;
+
+/// The same QoS with another Packet Identifier.
+pub(crate) fn with_identifier(delivery: Delivery, identifier: PacketIdentifier) -> Delivery {
+    match delivery {
+        Delivery::AtMostOnce => Delivery::AtMostOnce,
+        Delivery::AtLeastOnce(_) => Delivery::AtLeastOnce(identifier),
+        Delivery::ExactlyOnce(_) => Delivery::ExactlyOnce(identifier),
+    }
+}

@@ -1,0 +1,274 @@
+//! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
+
+use super::{
+    forwarding::Forwarding,
+    message::Message,
+    retaining::Stamp,
+    router::{Route, ShardIndex},
+    session::{LastPublish, SessionKey},
+    shard::{Close, Now, Shard, ShardMessage},
+};
+use std::{rc::Rc, sync::Arc};
+use symbolon_mqtt_proto::{
+    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName,
+};
+
+/// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
+pub(super) const AUTHZ_INFO: &str = "authz-info";
+/// The broker's own topics: clients read them, never write.
+const SYS_PREFIX: &str = "$SYS/";
+
+/// Why a PUBLISH goes nowhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct NotPublished {
+    reason_code: ReasonCode,
+    text: &'static str,
+}
+
+impl Shard {
+    pub(super) fn handle_publish(
+        &mut self,
+        key: SessionKey,
+        publish: Publish<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
+        let session = &mut self.sessions[key as usize];
+        if session.grant.is_expired(now.unix) {
+            return Err(Close::token_expired());
+        }
+        // The alias is resolved before anything is judged: a scope speaks of Topic Names.
+        let alias_text;
+        let topic = match (publish.topic, publish.properties.topic_alias) {
+            (Some(topic), None) => topic,
+            (Some(topic), Some(alias)) => {
+                if !session.link.set_alias(alias, topic.as_str()) {
+                    return Err(Close::new(
+                        ReasonCode::TopicAliasInvalid,
+                        "topic alias above the maximum",
+                    ));
+                }
+                topic
+            }
+            (None, Some(alias)) => {
+                alias_text = session.link.resolve_alias(alias).ok_or(Close::new(
+                    ReasonCode::ProtocolError,
+                    "topic alias was never given a topic",
+                ))?;
+                TopicName::parse(&alias_text)
+                    .map_err(|_| Close::new(ReasonCode::TopicNameInvalid, "topic alias"))?
+            }
+            (None, None) => {
+                return Err(Close::new(
+                    ReasonCode::ProtocolError,
+                    "neither topic name nor topic alias",
+                ));
+            }
+        };
+        if let Delivery::ExactlyOnce(identifier) = publish.delivery
+            && !self.is_first(key, identifier)?
+        {
+            self.acknowledge(key, publish.delivery, ReasonCode::Success, None);
+            return Ok(());
+        }
+        let token_expires_at = self.session(key).grant.expires_at();
+        let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
+        match self
+            .permit_and_route(key, topic)
+            .and_then(|route| self.publish(&forwarding, &route, now))
+        {
+            Ok(reason_code) => {
+                self.acknowledge(key, publish.delivery, reason_code, None);
+                Ok(())
+            }
+            Err(refused) => self.refuse_publish(key, publish.delivery, refused),
+        }
+    }
+
+    /// A QoS 2 message is passed on once, however often it comes before its PUBREL (MQTT-4.3.3-10).
+    fn is_first(&mut self, key: SessionKey, identifier: PacketIdentifier) -> Result<bool, Close> {
+        let limit = usize::from(self.limits.receive_maximum);
+        let incoming = &mut self.sessions[key as usize].incoming;
+        let first = incoming.handle_publish(identifier);
+        // MQTT-3.3.4-9.
+        if first && incoming.len() > limit {
+            return Err(Close::new(
+                ReasonCode::ReceiveMaximumExceeded,
+                "more messages in flight than Receive Maximum",
+            ));
+        }
+        Ok(first)
+    }
+
+    /// Whether the client may publish to `topic`, and where that goes. Both are remembered for its last topic.
+    fn permit_and_route(
+        &mut self,
+        key: SessionKey,
+        topic: TopicName<'_>,
+    ) -> Result<Rc<Route>, NotPublished> {
+        let session = &mut self.sessions[key as usize];
+        if let Some(last) = &session.last_publish
+            && *last.topic == *topic.as_str()
+            && self.router.is_current(&last.route)
+        {
+            return Ok(Rc::clone(&last.route));
+        }
+        let text = topic.as_str();
+        if text == AUTHZ_INFO
+            || text.starts_with(SYS_PREFIX)
+            || !session.grant.permits_publish(topic)
+        {
+            return Err(NotPublished {
+                reason_code: ReasonCode::NotAuthorized,
+                text: "the token does not allow publishing to this topic",
+            });
+        }
+        if levels_exceed(text, self.limits.topic_levels) {
+            return Err(NotPublished {
+                reason_code: ReasonCode::TopicNameInvalid,
+                text: "the topic has too many levels",
+            });
+        }
+        let route = self.router.route(topic);
+        session.last_publish = Some(LastPublish {
+            topic: text.into(),
+            route: Rc::clone(&route),
+        });
+        Ok(route)
+    }
+
+    fn publish(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        route: &Route,
+        now: Now,
+    ) -> Result<ReasonCode, NotPublished> {
+        let stamp = if forwarding.publish.retain {
+            Some(self.retain(forwarding, now)?)
+        } else {
+            None
+        };
+        self.forward(forwarding, &route.locals, now);
+        self.hand_to_shards(forwarding, &route.shards, stamp);
+        let nobody = route.locals.is_empty() && route.shards.is_empty();
+        Ok(if nobody {
+            ReasonCode::NoMatchingSubscribers
+        } else {
+            ReasonCode::Success
+        })
+    }
+
+    fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
+        let deletes = forwarding.publish.payload.is_empty();
+        let stamp = self
+            .retaining
+            .stamp(forwarding.topic, deletes)
+            .map_err(|_| NotPublished {
+                reason_code: ReasonCode::QuotaExceeded,
+                text: "the broker retains no more messages",
+            })?;
+        self.retaining.apply(forwarding.message(), stamp, now);
+        Ok(stamp)
+    }
+
+    /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
+    fn hand_to_shards(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        interested: &[ShardIndex],
+        stamp: Option<Stamp>,
+    ) {
+        let own = usize::from(self.index);
+        let all = stamp
+            .is_some()
+            .then_some(0..self.outbound.len())
+            .into_iter()
+            .flatten()
+            .filter(|shard| *shard != own);
+        let some = interested
+            .iter()
+            .copied()
+            .map(usize::from)
+            .filter(|_| stamp.is_none());
+        for shard in all.chain(some) {
+            let message = Arc::clone(forwarding.message());
+            self.outbound[shard].push(ShardMessage::Publish { message, stamp });
+        }
+    }
+
+    /// A message that a client of another shard published.
+    pub(super) fn handle_remote_publish(
+        &mut self,
+        message: &Arc<Message>,
+        stamp: Option<Stamp>,
+        now: Now,
+    ) {
+        if let Some(stamp) = stamp {
+            self.retaining.apply(message, stamp, now);
+        }
+        let route = self.router.route(message.topic());
+        self.forward(&Forwarding::of(message, now), &route.locals, now);
+    }
+
+    /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
+    pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
+        let route = self.router.route(message.topic());
+        if let Err(NotPublished { text, .. }) =
+            self.publish(&Forwarding::of(message, now), &route, now)
+        {
+            tracing::warn!(reason = text, "a will is not published");
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        key: SessionKey,
+        delivery: Delivery,
+        reason_code: ReasonCode,
+        text: Option<&str>,
+    ) {
+        let ack = |packet_identifier| Ack {
+            reason_string: text,
+            ..Ack::new(packet_identifier, reason_code)
+        };
+        match delivery {
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(identifier) => self.send(key, &Packet::PubAck(ack(identifier))),
+            Delivery::ExactlyOnce(identifier) => self.send(key, &Packet::PubRec(ack(identifier))),
+        }
+    }
+
+    /// RFC 9431 §3.1: above QoS 0 the acknowledgement says so and the connection stays; at QoS 0 and in 3.1.1 it is closed.
+    fn refuse_publish(
+        &mut self,
+        key: SessionKey,
+        delivery: Delivery,
+        refused: NotPublished,
+    ) -> Result<(), Close> {
+        let NotPublished { reason_code, text } = refused;
+        let link = &self.session(key).link;
+        match (link.version, delivery) {
+            (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
+                Err(Close::new(reason_code, text))
+            }
+            (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
+                let text = link.problem_information.then_some(text);
+                if let Delivery::ExactlyOnce(identifier) = delivery {
+                    // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again.
+                    self.session_mut(key).incoming.handle_pubrel(identifier);
+                }
+                self.acknowledge(key, delivery, reason_code, text);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a topic has more than `limit` levels.
+pub(super) fn levels_exceed(topic: &str, limit: usize) -> bool {
+    topic
+        .bytes()
+        .filter(|byte| *byte == b'/')
+        .take(limit)
+        .count()
+        >= limit
+}

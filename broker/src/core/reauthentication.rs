@@ -1,0 +1,149 @@
+//! A new token in a living session (RFC 9431 §4): AUTH 0x19 with the token, a challenge, its answer. Until it succeeds the old rights hold.
+
+use super::{
+    admission::{Challenge, Refusal},
+    session::SessionKey,
+    shard::{Close, Now, Shard},
+};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, KeySet, RsNonce, TokenError};
+use symbolon_mqtt_proto::{Auth, Packet, ReasonCode, UserProperties};
+
+/// How far a re-authentication is.
+#[derive(Debug, Default)]
+pub(crate) enum Reauthentication {
+    #[default]
+    Idle,
+    /// The token names a key that we do not know: the AS's keys are being fetched.
+    AwaitKeys { token: Vec<u8>, rs_nonce: RsNonce },
+    /// The challenge is out.
+    AwaitProof(Box<Challenge>),
+}
+
+/// What an AUTH is judged with.
+#[derive(Clone, Copy)]
+pub(crate) struct AuthCircumstances<'a> {
+    pub(crate) keys: &'a KeySet,
+    /// Gives a fresh nonce each time; `None` where the system has no random numbers.
+    pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
+}
+
+impl Shard {
+    pub(super) fn handle_auth(
+        &mut self,
+        key: SessionKey,
+        auth: &Auth<'_>,
+        with: AuthCircumstances<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
+        // MQTT 5.0 §4.12: who came in without a method has none to re-authenticate by. RFC 9431 §4: an earlier token must have been proved.
+        if !self.session(key).link.extended_authentication {
+            return Err(Close::new(
+                ReasonCode::ProtocolError,
+                "AUTH without an authentication method in CONNECT",
+            ));
+        }
+        if auth.authentication_method != Some(AUTHENTICATION_METHOD) {
+            return Err(Refusal::Method.into());
+        }
+        let state = std::mem::take(&mut self.session_mut(key).reauthentication);
+        match (auth.reason_code, state) {
+            (ReasonCode::ReAuthenticate, Reauthentication::Idle) => {
+                match ConnectData::parse(auth.authentication_data)
+                    .map_err(|_| Refusal::Malformed)?
+                {
+                    ConnectData::Token(token) => self.judge_new_token(key, token, with, now),
+                    ConnectData::NoToken => Err(Refusal::NoToken.into()),
+                    // RFC 9431 §2.2.4.2.1: not by the exporter value, which is the same as at CONNECT.
+                    ConnectData::TokenAndProof { .. } => Err(Refusal::Malformed.into()),
+                }
+            }
+            (ReasonCode::ContinueAuthentication, Reauthentication::AwaitProof(challenge)) => {
+                let grant = challenge.handle_response(auth.authentication_data, now.unix)?;
+                let expires_at = grant.expires_at();
+                let session = self.session_mut(key);
+                session.grant = grant;
+                session.last_publish = None;
+                let ended = self.end_subscriptions_beyond_grant(key);
+                self.arm_expiry(key, expires_at, now);
+                let notice = (ended > 0)
+                    .then_some("subscriptions that the new token does not allow were ended");
+                self.send_auth(key, ReasonCode::Success, None, notice);
+                Ok(())
+            }
+            _ => Err(Refusal::UnexpectedPacket.into()),
+        }
+    }
+
+    /// The AS's keys were fetched for a session that asked; whether or not they are new, the token is judged now.
+    pub(crate) fn handle_keys(&mut self, key: SessionKey, serial: u64, keys: &KeySet, now: Now) {
+        let Some(session) = self.sessions.get_mut(key as usize) else {
+            return;
+        };
+        if session.serial != serial {
+            return;
+        }
+        if let Reauthentication::AwaitKeys { token, rs_nonce } =
+            std::mem::take(&mut session.reauthentication)
+        {
+            let judged = self.admission.judge(&token, keys, now.unix);
+            let outcome = judged
+                .map_err(Close::from)
+                .and_then(|candidate| self.challenge(key, candidate.challenge(rs_nonce)));
+            if let Err(close) = outcome {
+                self.close(key, &close, now);
+            }
+        }
+    }
+
+    fn judge_new_token(
+        &mut self,
+        key: SessionKey,
+        token: &[u8],
+        with: AuthCircumstances<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
+        let rs_nonce = (with.fresh_nonce)().ok_or(Refusal::NoRandom)?;
+        match self.admission.judge(token, with.keys, now.unix) {
+            Ok(candidate) => self.challenge(key, candidate.challenge(rs_nonce)),
+            Err(Refusal::Token(TokenError::UnknownKey)) => {
+                self.session_mut(key).reauthentication = Reauthentication::AwaitKeys {
+                    token: token.to_vec(),
+                    rs_nonce,
+                };
+                self.key_requests.push_back(key);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn challenge(&mut self, key: SessionKey, challenge: Challenge) -> Result<(), Close> {
+        match (self.session(key).grant.holder(), challenge.grant().holder()) {
+            (Some(holder), Some(other)) if holder.may_be_renewed_by(other) => {}
+            (Some(_) | None, Some(_) | None) => return Err(Refusal::OtherSubject.into()),
+        }
+        let RsNonce(nonce) = challenge.rs_nonce;
+        self.session_mut(key).reauthentication = Reauthentication::AwaitProof(Box::new(challenge));
+        self.send_auth(key, ReasonCode::ContinueAuthentication, Some(&nonce), None);
+        Ok(())
+    }
+
+    fn send_auth(
+        &mut self,
+        key: SessionKey,
+        reason_code: ReasonCode,
+        data: Option<&[u8]>,
+        text: Option<&str>,
+    ) {
+        self.send(
+            key,
+            &Packet::Auth(Auth {
+                reason_code,
+                authentication_method: Some(AUTHENTICATION_METHOD),
+                authentication_data: data,
+                reason_string: text,
+                user_properties: UserProperties::default(),
+            }),
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! Topic → who gets it: subscribers of this shard, and other shards that are interested. Remembered for one epoch of subscriptions.
+
+use super::{hash_seed::HashSeed, session::SessionKey, subscriptions::Subscriptions};
+use std::{collections::HashMap, rc::Rc};
+use symbolon_mqtt_proto::{Qos, TopicFilter, TopicName};
+
+/// A shard's place among the shards.
+pub(crate) type ShardIndex = u16;
+
+/// Who holds a subscription: a client of this shard, or another shard for clients of its own.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Target {
+    Session(SessionKey),
+    Shard(ShardIndex),
+}
+
+/// The options of a subscription (MQTT 5.0 §3.8.3.1); of a shard's interest they mean nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SubscriptionOptions {
+    pub(crate) maximum_qos: Qos,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    pub(crate) subscription_identifier: Option<u32>,
+}
+
+impl SubscriptionOptions {
+    /// What stands beside another shard's interest.
+    pub(crate) const INTEREST: Self = Self {
+        maximum_qos: Qos::ExactlyOnce,
+        no_local: false,
+        retain_as_published: true,
+        subscription_identifier: None,
+    };
+}
+
+/// Where messages of one topic go.
+#[derive(Debug)]
+pub(crate) struct Route {
+    epoch: u64,
+    pub(crate) locals: Vec<LocalSubscriber>,
+    pub(crate) shards: Vec<ShardIndex>,
+}
+
+/// A client of this shard and how it wants the message. Overlapping subscriptions are one delivery (MQTT 5.0 §3.3.4): at the highest
+/// QoS among them, with all their Subscription Identifiers.
+#[derive(Debug)]
+pub(crate) struct LocalSubscriber {
+    pub(crate) session: SessionKey,
+    pub(crate) maximum_qos: Qos,
+    /// All of its matching subscriptions say No Local.
+    pub(crate) no_local: bool,
+    /// One of them says Retain As Published.
+    pub(crate) retain_as_published: bool,
+    pub(crate) subscription_identifiers: Rc<[u32]>,
+}
+
+/// The most topics remembered; at the bound all are forgotten and found anew.
+const REMEMBERED_ROUTES: usize = 65_536;
+
+/// Subscriptions and the routes that follow from them.
+#[derive(Debug)]
+pub(crate) struct Router {
+    subscriptions: Subscriptions<Target, SubscriptionOptions>,
+    routes: HashMap<Box<str>, Rc<Route>, ahash::RandomState>,
+    epoch: u64,
+    matches: Vec<(Target, SubscriptionOptions)>,
+}
+
+impl Router {
+    /// The hash is keyed: topics are chosen by strangers, who must not be able to make them collide.
+    pub(crate) fn new(seed: &HashSeed) -> Self {
+        Self {
+            subscriptions: Subscriptions::new(seed.clone()),
+            routes: HashMap::with_hasher(seed.state()),
+            epoch: 0,
+            matches: Vec::new(),
+        }
+    }
+
+    /// Adds or replaces; whether it is new.
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &TopicFilter,
+        target: Target,
+        options: SubscriptionOptions,
+    ) -> bool {
+        self.epoch += 1;
+        self.subscriptions.insert(filter, target, options).is_none()
+    }
+
+    /// Removes; whether there was one.
+    pub(crate) fn unsubscribe(&mut self, filter: &TopicFilter, target: Target) -> bool {
+        self.epoch += 1;
+        self.subscriptions.remove(filter, target).is_some()
+    }
+
+    /// Whether `route` still says the truth.
+    pub(crate) fn is_current(&self, route: &Route) -> bool {
+        route.epoch == self.epoch
+    }
+
+    /// Where messages of `topic` go.
+    pub(crate) fn route(&mut self, topic: TopicName<'_>) -> Rc<Route> {
+        if let Some(route) = self.routes.get(topic.as_str())
+            && route.epoch == self.epoch
+        {
+            return Rc::clone(route);
+        }
+        let route = Rc::new(self.find(topic));
+        if self.routes.len() >= REMEMBERED_ROUTES {
+            self.routes.clear();
+        }
+        self.routes.insert(topic.as_str().into(), Rc::clone(&route));
+        route
+    }
+
+    fn find(&mut self, topic: TopicName<'_>) -> Route {
+        let matches = &mut self.matches;
+        matches.clear();
+        self.subscriptions
+            .for_each_match(topic, |target, options| matches.push((target, *options)));
+        // One target's subscriptions beside one another, so that they can be merged.
+        matches
+            .sort_unstable_by_key(|(target, options)| (*target, options.subscription_identifier));
+        let mut route = Route {
+            epoch: self.epoch,
+            locals: Vec::new(),
+            shards: Vec::new(),
+        };
+        for group in matches.chunk_by(|(one, _), (other, _)| one == other) {
+            match group[0].0 {
+                Target::Session(session) => {
+                    route.locals.push(LocalSubscriber::merge(session, group));
+                }
+                Target::Shard(shard) => route.shards.push(shard),
+            }
+        }
+        route
+    }
+}
+
+impl LocalSubscriber {
+    fn merge(session: SessionKey, group: &[(Target, SubscriptionOptions)]) -> Self {
+        let options = || group.iter().map(|(_, options)| options);
+        Self {
+            session,
+            maximum_qos: options()
+                .map(|options| options.maximum_qos)
+                .max()
+                .unwrap_or(Qos::AtMostOnce),
+            no_local: options().all(|options| options.no_local),
+            retain_as_published: options().any(|options| options.retain_as_published),
+            subscription_identifiers: options()
+                .filter_map(|options| options.subscription_identifier)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router() -> Router {
+        Router::new(&HashSeed::from_words([1, 2, 3, 4]))
+    }
+
+    fn filter(text: &str) -> TopicFilter {
+        TopicFilter::parse(text).unwrap()
+    }
+
+    fn options(maximum_qos: Qos, subscription_identifier: Option<u32>) -> SubscriptionOptions {
+        SubscriptionOptions {
+            maximum_qos,
+            no_local: false,
+            retain_as_published: false,
+            subscription_identifier,
+        }
+    }
+
+    // MQTT 5.0 §3.3.4: one copy, the highest QoS, all Subscription Identifiers.
+    #[test]
+    fn overlapping_subscriptions_of_one_client_become_one_delivery() {
+        let mut router = router();
+        router.subscribe(
+            &filter("a/#"),
+            Target::Session(7),
+            options(Qos::AtMostOnce, Some(3)),
+        );
+        router.subscribe(
+            &filter("a/+"),
+            Target::Session(7),
+            options(Qos::AtLeastOnce, Some(2)),
+        );
+        router.subscribe(
+            &filter("a/b"),
+            Target::Session(8),
+            options(Qos::ExactlyOnce, None),
+        );
+        let route = router.route(TopicName::parse("a/b").unwrap());
+        assert_eq!(route.locals.len(), 2);
+        assert_eq!(
+            (route.locals[0].session, route.locals[0].maximum_qos),
+            (7, Qos::AtLeastOnce)
+        );
+        assert_eq!(*route.locals[0].subscription_identifiers, [2, 3]);
+        assert_eq!(
+            (route.locals[1].session, route.locals[1].maximum_qos),
+            (8, Qos::ExactlyOnce)
+        );
+    }
+
+    #[test]
+    fn a_remembered_route_is_found_anew_after_a_change() {
+        let mut router = router();
+        let topic = TopicName::parse("a").unwrap();
+        let before = router.route(topic);
+        assert!(before.locals.is_empty() && router.is_current(&before));
+        router.subscribe(
+            &filter("a"),
+            Target::Shard(1),
+            SubscriptionOptions::INTEREST,
+        );
+        assert!(!router.is_current(&before));
+        assert_eq!(router.route(topic).shards, [1]);
+        router.unsubscribe(&filter("a"), Target::Shard(1));
+        assert!(router.route(topic).shards.is_empty());
+    }
+
+    #[test]
+    fn remembered_routes_are_bounded() {
+        let mut router = router();
+        for number in 0..=REMEMBERED_ROUTES {
+            router.route(TopicName::parse(&number.to_string()).unwrap());
+        }
+        assert!(router.routes.len() <= REMEMBERED_ROUTES);
+    }
+}

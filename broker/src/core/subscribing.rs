@@ -1,0 +1,241 @@
+//! SUBSCRIBE and UNSUBSCRIBE: each Topic Filter is judged by the grant (RFC 9431 §3.3); SUBACK leaves once every shard knows.
+
+use super::{
+    interest::Waiting,
+    message::Message,
+    publishing::{AUTHZ_INFO, levels_exceed},
+    router::{SubscriptionOptions, Target},
+    session::{SessionKey, State},
+    shard::{Close, Now, Shard, ShardMessage},
+};
+use std::{collections::BTreeSet, sync::Arc};
+use symbolon_mqtt_proto::{
+    Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, TopicFilter,
+    UnsubAck, Unsubscribe, UserProperties,
+};
+
+/// A retained message for one of the subscriptions just made.
+#[derive(Debug)]
+pub(crate) struct RetainedDelivery {
+    pub(crate) message: Arc<Message>,
+    maximum_qos: Qos,
+    subscription_identifier: Option<u32>,
+}
+
+impl Shard {
+    pub(super) fn handle_subscribe(
+        &mut self,
+        key: SessionKey,
+        subscribe: &Subscribe<'_>,
+        now: Now,
+    ) -> Result<(), Close> {
+        if self.session(key).grant.is_expired(now.unix) {
+            return Err(Close::token_expired());
+        }
+        let mut waiting = Waiting::new(key, self.session(key).serial, subscribe.packet_identifier);
+        waiting.subscription_identifier = subscribe.subscription_identifier;
+        let mut told = 0;
+        for subscription in &subscribe.subscriptions {
+            let reason_code = match self.judge_subscription(key, subscription) {
+                Err(refused) => refused,
+                Ok(granted) => {
+                    told += usize::from(self.subscribe(key, subscription, &mut waiting, now));
+                    granted
+                }
+            };
+            waiting.reason_codes.push(reason_code);
+        }
+        if told == 0 {
+            self.answer_subscribe(&waiting, now);
+        } else {
+            self.interest.wait(waiting, told);
+        }
+        Ok(())
+    }
+
+    /// The QoS granted, or why not.
+    fn judge_subscription(
+        &self,
+        key: SessionKey,
+        subscription: &Subscription,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let session = self.session(key);
+        let filter = &subscription.filter;
+        if subscription.share_name.is_some() {
+            return Err(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
+            return Err(ReasonCode::NotAuthorized);
+        }
+        if levels_exceed(filter.as_str(), self.limits.topic_levels) {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        if session.subscriptions.len() >= self.limits.subscriptions_per_client
+            && !session.subscriptions.contains(filter)
+        {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        Ok(match subscription.maximum_qos {
+            Qos::AtMostOnce => ReasonCode::Success,
+            Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+            Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+        })
+    }
+
+    /// Makes or replaces the subscription (MQTT-3.8.4-3); whether other shards were told of a new interest.
+    fn subscribe(
+        &mut self,
+        key: SessionKey,
+        subscription: &Subscription,
+        waiting: &mut Waiting,
+        now: Now,
+    ) -> bool {
+        let filter = &subscription.filter;
+        let maximum_qos = subscription.maximum_qos;
+        let subscription_identifier = waiting.subscription_identifier;
+        let options = SubscriptionOptions {
+            maximum_qos,
+            no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
+            subscription_identifier,
+        };
+        let is_new = self.router.subscribe(filter, Target::Session(key), options);
+        let send_retained = match subscription.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if send_retained {
+            let matching = self.retaining.matching(filter, now).into_iter();
+            waiting
+                .retained
+                .extend(matching.map(|message| RetainedDelivery {
+                    message,
+                    maximum_qos,
+                    subscription_identifier,
+                }));
+        }
+        if !is_new {
+            return false;
+        }
+        self.session_mut(key).subscriptions.insert(filter.clone());
+        let tell = self.interest.add(filter);
+        if tell {
+            let request = self.interest.next_request();
+            self.tell_others(|| ShardMessage::Interested {
+                filter: filter.clone(),
+                request,
+            });
+        }
+        tell
+    }
+
+    /// Another shard knows now.
+    pub(super) fn handle_interest_acknowledged(&mut self, request: u64, now: Now) {
+        if let Some(waiting) = self.interest.acknowledge(request) {
+            self.answer_subscribe(&waiting, now);
+        }
+    }
+
+    fn answer_subscribe(&mut self, waiting: &Waiting, now: Now) {
+        let key = waiting.session;
+        // The client may be gone, and another one in its place.
+        let Some(session) = self.sessions.get(key as usize) else {
+            return;
+        };
+        if session.state == State::Ended || session.serial != waiting.serial {
+            return;
+        }
+        let refused = waiting.reason_codes.iter().any(|code| code.is_failure());
+        let reason_string = (refused && session.link.problem_information)
+            .then_some("some filters are not allowed by the token or the broker's limits");
+        self.send(
+            key,
+            &Packet::SubAck(SubAck {
+                packet_identifier: waiting.packet_identifier,
+                reason_string,
+                user_properties: UserProperties::default(),
+                reason_codes: waiting.reason_codes.clone(),
+            }),
+        );
+        for retained in &waiting.retained {
+            let topic = retained.message.publish().topic;
+            // One that was replaced meanwhile has reached the client as a live message.
+            if topic.is_some_and(|topic| self.retaining.is_current(topic, &retained.message)) {
+                self.send_retained(
+                    key,
+                    &retained.message,
+                    retained.maximum_qos,
+                    retained.subscription_identifier,
+                );
+            }
+        }
+        self.handle_room(key, now);
+    }
+
+    pub(super) fn handle_unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe<'_>) {
+        let reason_codes = unsubscribe.filters.iter().map(|(share_name, filter)| {
+            let held = share_name.is_none() && self.forget_subscription(key, filter);
+            if held {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            }
+        });
+        let reason_codes = reason_codes.collect();
+        let packet_identifier = unsubscribe.packet_identifier;
+        let user_properties = UserProperties::default();
+        self.send(
+            key,
+            &Packet::UnsubAck(UnsubAck {
+                packet_identifier,
+                reason_string: None,
+                user_properties,
+                reason_codes,
+            }),
+        );
+    }
+
+    fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter) -> bool {
+        let held = self.session_mut(key).subscriptions.remove(filter);
+        if held {
+            self.drop_subscription(key, filter);
+        }
+        held
+    }
+
+    /// Takes a subscription out of the routes, and the interest in it from the other shards if it was the last.
+    pub(super) fn drop_subscription(&mut self, key: SessionKey, filter: &TopicFilter) {
+        self.router.unsubscribe(filter, Target::Session(key));
+        if self.interest.remove(filter) {
+            self.tell_others(|| ShardMessage::Uninterested {
+                filter: filter.clone(),
+            });
+        }
+    }
+
+    /// A new grant holds: subscriptions that it does not cover end. How many did.
+    pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey) -> usize {
+        let session = self.session_mut(key);
+        let (kept, ended) = std::mem::take(&mut session.subscriptions)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(|filter| session.grant.permits_subscribe(filter));
+        session.subscriptions = kept;
+        for filter in &ended {
+            self.drop_subscription(key, filter);
+        }
+        ended.len()
+    }
+
+    fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
+        let own = usize::from(self.index);
+        for (_, outbound) in self
+            .outbound
+            .iter_mut()
+            .enumerate()
+            .filter(|(shard, _)| *shard != own)
+        {
+            outbound.push(message());
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The drivers: sockets, threads, tasks, clocks and random numbers. They move bytes and decide nothing.
+//!
+//! | file | drives |
+//! |---|---|
+//! | `listener.rs` | sockets that listen, one for each shard |
+//! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
+//! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
+//! | `connection.rs` | an admitted connection |
+
+pub(crate) mod arrival;
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod shard;

@@ -1,0 +1,389 @@
+//! A connection until it is admitted: TLS, CONNECT, proof. Then it moves to the shard where its client is at home.
+
+use super::{
+    connection::{fresh_nonce, linger},
+    shard::{ShardHandle, unix_time},
+};
+use crate::core::admission::{Admitted, AwaitProof, Circumstances, Refusal, Step};
+use std::{
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, TokenError, hint::USER_PROPERTY};
+use symbolon_mqtt_proto::{
+    Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
+    UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
+};
+use symbolon_tls::{Acceptor, Channel, DetachedChannel};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::spawn_local,
+    time::{sleep, timeout},
+};
+
+/// The largest CONNECT or AUTH taken from a client that is not admitted, bytes: a token, a Will and their properties.
+const UNADMITTED_PACKET_BYTES: u32 = 256 * 1024;
+/// After a failing accept, as when file descriptors run out, the next try comes this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An admitted client on its way to its home shard.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) channel: DetachedChannel,
+    pub(crate) admitted: Box<Admitted>,
+    /// We gave it its Client Identifier.
+    pub(crate) assigned: bool,
+    /// Bytes that came behind its last packet.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) place: Place,
+}
+
+/// One of the connections that the limit counts.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(connections: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let place = Self(Arc::clone(connections));
+        (connections.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts connections for ever. At most `limits.handshakes` are on their way to admission at once; the kernel keeps the others.
+pub(crate) fn accept(
+    shard: Rc<ShardHandle>,
+    socket: std::net::TcpListener,
+    acceptor: Option<Acceptor>,
+) -> io::Result<impl Future<Output = ()>> {
+    let listener = TcpListener::from_std(socket)?;
+    let handshakes = Arc::new(Semaphore::new(shard.limits().handshakes));
+    Ok(async move {
+        loop {
+            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+                return;
+            };
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(place) = Place::take(&shard.common.connections, shard.limits().connections)
+            else {
+                tracing::debug!("connection refused: the limit of connections is reached");
+                continue;
+            };
+            let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
+            spawn_local(async move {
+                if let Err(error) = arrive(&shard, stream, acceptor.as_ref(), place).await {
+                    tracing::debug!(%error, "no client came of a connection");
+                }
+                drop(permit);
+            });
+        }
+    })
+}
+
+/// Why no client came of a connection.
+#[derive(Debug, thiserror::Error)]
+enum ArrivalError {
+    #[error(transparent)]
+    Handshake(#[from] symbolon_tls::HandshakeError),
+    #[error("connection lost: {0}")]
+    Io(#[from] io::Error),
+    #[error("no admitted CONNECT within the limit")]
+    Timeout,
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    #[error("{0}")]
+    Malformed(DecodeError),
+    #[error("something else than CONNECT came first")]
+    NotConnect,
+    #[error("closed")]
+    Closed,
+    #[error("the client's shard takes no more connections")]
+    Busy,
+}
+
+async fn arrive(
+    shard: &Rc<ShardHandle>,
+    stream: TcpStream,
+    acceptor: Option<&Acceptor>,
+    place: Place,
+) -> Result<(), ArrivalError> {
+    let channel = if let Some(acceptor) = acceptor {
+        acceptor.accept(stream).await?
+    } else {
+        stream.set_nodelay(true)?;
+        Channel::plain(stream)
+    };
+    let mut doorstep = Doorstep {
+        shard,
+        channel,
+        buffer: Vec::new(),
+        version: ProtocolVersion::V5,
+    };
+    let outcome = timeout(shard.limits().connect_timeout, doorstep.admit())
+        .await
+        .unwrap_or(Err(ArrivalError::Timeout));
+    match outcome {
+        Ok(mut admitted) => {
+            let assigned = admitted.introduction.client_identifier.is_empty();
+            if assigned {
+                admitted.introduction.client_identifier = assigned_identifier()?;
+            }
+            let home = home_shard(shard, &admitted.introduction.client_identifier);
+            let unread = std::mem::take(&mut doorstep.buffer);
+            let channel = doorstep.channel.detach()?;
+            let arrival = Arrival {
+                channel,
+                admitted,
+                assigned,
+                unread,
+                place,
+            };
+            shard.common.arrivals[home]
+                .try_send(arrival)
+                .map_err(|_| ArrivalError::Busy)
+        }
+        Err(error) => {
+            if matches!(error, ArrivalError::Refused(_) | ArrivalError::Malformed(_)) {
+                linger(doorstep.channel).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A client that is not admitted yet.
+struct Doorstep<'a> {
+    shard: &'a Rc<ShardHandle>,
+    channel: Channel,
+    buffer: Vec<u8>,
+    version: ProtocolVersion,
+}
+
+impl Doorstep<'_> {
+    /// CONNECT to admission, with every refusal told to the client.
+    async fn admit(&mut self) -> Result<Box<Admitted>, ArrivalError> {
+        match self.admit_or_refuse().await {
+            Err(ArrivalError::Refused(refusal)) => {
+                self.refuse(&refusal).await?;
+                Err(ArrivalError::Refused(refusal))
+            }
+            Err(ArrivalError::Malformed(error)) => {
+                self.send_connack(
+                    error.reason_code(),
+                    &error.to_string(),
+                    UserProperties::default(),
+                )
+                .await?;
+                Err(ArrivalError::Malformed(error))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn admit_or_refuse(&mut self) -> Result<Box<Admitted>, ArrivalError> {
+        let size = self.read_packet().await?;
+        let exporter = self.channel.exporter();
+        let mut keys_are_fresh = false;
+        let step = loop {
+            let decoded = self
+                .decoder()
+                .decode(&self.buffer[..size])
+                .map_err(ArrivalError::Malformed)?;
+            let Some((Packet::Connect(connect), _)) = decoded else {
+                return Err(ArrivalError::NotConnect);
+            };
+            self.version = connect.version;
+            match self.judge(&connect, exporter.as_ref().map(|value| &value.0)) {
+                Err(Refusal::Token(TokenError::UnknownKey)) if !keys_are_fresh => {
+                    self.shard.common.keys.refresh().await;
+                    keys_are_fresh = true;
+                }
+                judged => break judged.map_err(ArrivalError::Refused)?,
+            }
+        };
+        self.buffer.drain(..size);
+        match step {
+            Step::Admit(admitted) => Ok(admitted),
+            Step::Challenge(await_proof) => self.challenge(*await_proof).await,
+        }
+    }
+
+    fn judge(&self, connect: &Connect<'_>, exporter: Option<&[u8; 32]>) -> Result<Step, Refusal> {
+        let keys = self.shard.keys();
+        let at = Circumstances {
+            keys: &keys,
+            exporter,
+            rs_nonce: fresh_nonce(),
+            now: unix_time(),
+            now_ms: self.shard.now().ms,
+        };
+        self.shard.common.admission.handle_connect(connect, at)
+    }
+
+    /// RFC 9431 §2.2.4.2.2: our nonce out, its proof in, and nothing else between.
+    async fn challenge(&mut self, await_proof: AwaitProof) -> Result<Box<Admitted>, ArrivalError> {
+        let mut out = Vec::new();
+        let nonce = await_proof.rs_nonce();
+        let auth = Auth {
+            reason_code: ReasonCode::ContinueAuthentication,
+            authentication_method: Some(AUTHENTICATION_METHOD),
+            authentication_data: Some(&nonce.0),
+            reason_string: None,
+            user_properties: UserProperties::default(),
+        };
+        Packet::Auth(auth)
+            .encode(await_proof.version(), &mut out)
+            .map_err(|_| ArrivalError::Refused(Refusal::Method))?;
+        self.send(&out).await?;
+        let size = self.read_packet().await?;
+        let decoded = self
+            .decoder()
+            .decode(&self.buffer[..size])
+            .map_err(ArrivalError::Malformed)?;
+        let judged = match decoded {
+            Some((Packet::Auth(auth), _)) => await_proof.handle_auth(&auth, unix_time()),
+            Some((Packet::Disconnect(_), _)) => return Err(ArrivalError::Closed),
+            Some(_) | None => Err(Refusal::UnexpectedPacket),
+        };
+        self.buffer.drain(..size);
+        judged.map_err(ArrivalError::Refused)
+    }
+
+    fn decoder(&self) -> Decoder {
+        let maximum_packet_size = self.shard.limits().packet_size.min(UNADMITTED_PACKET_BYTES);
+        Decoder {
+            version: self.version,
+            sender: Sender::Client,
+            maximum_packet_size,
+        }
+    }
+
+    /// Reads until a whole packet stands in the buffer; its size in bytes.
+    async fn read_packet(&mut self) -> Result<usize, ArrivalError> {
+        loop {
+            if !self.buffer.is_empty() {
+                if let Some(version) = announced_version(&self.buffer) {
+                    self.version = version;
+                }
+                if let Some((_, size)) = self
+                    .decoder()
+                    .decode(&self.buffer)
+                    .map_err(ArrivalError::Malformed)?
+                {
+                    return Ok(size);
+                }
+            }
+            if self.channel.read_buf(&mut self.buffer).await? == 0 {
+                return Err(ArrivalError::Closed);
+            }
+        }
+    }
+
+    async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ArrivalError> {
+        let mut properties = PropertyBuffer::default();
+        if let (true, Some(authority)) =
+            (refusal.wants_hint(), &self.shard.common.admission.authority)
+        {
+            // RFC 9431 §2.4.1. A hint that does not fit is left out: the refusal stands without it.
+            if properties
+                .push_user_property(USER_PROPERTY, &authority.hint)
+                .is_err()
+            {
+                tracing::warn!("the AS hint is too long for a user property");
+            }
+        }
+        self.send_connack(
+            refusal.reason_code(),
+            &refusal.text(),
+            properties.user_properties(),
+        )
+        .await
+    }
+
+    async fn send_connack(
+        &mut self,
+        reason_code: ReasonCode,
+        text: &str,
+        user_properties: UserProperties<'_>,
+    ) -> Result<(), ArrivalError> {
+        let properties = match self.version {
+            ProtocolVersion::V5 => ConnAckProperties {
+                reason_string: Some(text),
+                user_properties,
+                ..ConnAckProperties::default()
+            },
+            ProtocolVersion::V311 => ConnAckProperties::default(),
+        };
+        let connack = ConnAck {
+            session_present: false,
+            reason_code,
+            properties,
+        };
+        let mut out = Vec::new();
+        if Packet::ConnAck(Box::new(connack))
+            .encode(self.version, &mut out)
+            .is_ok()
+        {
+            self.send(&out).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), ArrivalError> {
+        self.channel.write_all(bytes).await?;
+        Ok(self.channel.flush().await?)
+    }
+}
+
+/// The version that the beginning of a CONNECT announces, so that even a malformed one is answered in its own. Levels above 5 are
+/// answered as 5.0 would be.
+fn announced_version(bytes: &[u8]) -> Option<ProtocolVersion> {
+    const NAME: &[u8] = b"\0\x04MQTT";
+    let length_bytes = bytes.get(1..5).map_or(1, |length| {
+        1 + length.iter().take_while(|byte| **byte & 0x80 != 0).count()
+    });
+    let rest = bytes.get(1 + length_bytes..)?.strip_prefix(NAME)?;
+    let level = *rest.first()?;
+    Some(if level < 5 {
+        ProtocolVersion::V311
+    } else {
+        ProtocolVersion::V5
+    })
+}
+
+/// MQTT 5.0 §3.1.3.1: a client without an identifier gets one.
+fn assigned_identifier() -> io::Result<Box<str>> {
+    use std::fmt::Write;
+    let mut random = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+    let mut identifier = String::from("auto-");
+    for byte in random {
+        write!(identifier, "{byte:02x}").map_err(io::Error::other)?;
+    }
+    Ok(identifier.into())
+}
+
+fn home_shard(shard: &ShardHandle, client_identifier: &str) -> usize {
+    let shards = shard.common.arrivals.len() as u64;
+    usize::try_from(shard.common.home.hash(client_identifier.as_bytes()) % shards)
+        .expect("it is below the number of shards")
+}

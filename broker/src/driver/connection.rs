@@ -1,0 +1,232 @@
+//! An admitted connection: read, hand over, write. One task, one poll: packets are decoded where they were read.
+
+use super::shard::ShardHandle;
+use crate::core::{
+    reauthentication::AuthCircumstances,
+    session::{SessionKey, State},
+};
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use symbolon_ace_proto::RsNonce;
+use symbolon_mqtt_proto::{Decoder, ProtocolVersion, Sender};
+use symbolon_tls::Channel;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+
+/// Reads of one connection in one turn: then the others have theirs.
+const READS_PER_TURN: usize = 4;
+/// How long a closing connection is read from, so that our last packet is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much is read and thrown away meanwhile, bytes.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// See the module.
+pub(crate) struct Connection {
+    shard: Rc<ShardHandle>,
+    key: SessionKey,
+    channel: Channel,
+    decoder: Decoder,
+    /// The beginning of a packet whose end is still to come. Empty most of the time, and then it owns no memory.
+    partial: Vec<u8>,
+    needs_flush: bool,
+}
+
+impl Connection {
+    /// `unread` came behind the packets of the admission.
+    pub(crate) fn new(
+        shard: Rc<ShardHandle>,
+        key: SessionKey,
+        channel: Channel,
+        version: ProtocolVersion,
+        unread: Vec<u8>,
+    ) -> Self {
+        let decoder = Decoder {
+            version,
+            sender: Sender::Client,
+            maximum_packet_size: shard.limits().packet_size,
+        };
+        Self {
+            shard,
+            key,
+            channel,
+            decoder,
+            partial: unread,
+            needs_flush: false,
+        }
+    }
+
+    /// Serves the client until it or we end it.
+    pub(crate) async fn run(mut self) {
+        let unread = std::mem::take(&mut self.partial);
+        self.handle_bytes(&unread);
+        let outcome = std::future::poll_fn(|context| self.poll_serve(context)).await;
+        if let Err(error) = &outcome {
+            tracing::debug!(%error, "connection lost");
+        }
+        let shard = Rc::clone(&self.shard);
+        shard.with_core(|core, now| core.handle_closed(self.key, now));
+        shard.forget_waker(self.key);
+        if outcome.is_ok() {
+            linger(self.channel).await;
+        }
+    }
+
+    /// Ready once everything that was to be written is, and the session is over.
+    fn poll_serve(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shard.keep_waker(self.key, context.waker());
+        for _ in 0..READS_PER_TURN {
+            let written = self.poll_write(context)?;
+            let (ended, may_read, waits_for_others) = {
+                let core = self.shard.core();
+                let ended = core.session(self.key).state == State::Ended;
+                (ended, core.may_read(self.key), core.is_congested())
+            };
+            if ended {
+                // Nothing is read any more: what could not be written yet still must be.
+                return written.map(Ok);
+            }
+            if waits_for_others {
+                self.shard.wait_for_room(self.key);
+                return Poll::Pending;
+            }
+            if !may_read {
+                return Poll::Pending;
+            }
+            match self.poll_read(context)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    // What the timers or other clients put into the outbox meanwhile wakes us again.
+                    return Poll::Pending;
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        let _more_than_a_turn = self.poll_write(context)?;
+        Poll::Pending
+    }
+
+    /// Reads once, into the shard's buffer, and hands over what is whole. How many bytes came; 0 is the end.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        let shard = Rc::clone(&self.shard);
+        let mut scratch = shard.scratch();
+        let kept = std::mem::take(&mut self.partial);
+        // The unfinished packet goes in front, so that packets are always contiguous.
+        scratch.reserve_for(kept.len());
+        let buffer = scratch.bytes();
+        buffer[..kept.len()].copy_from_slice(&kept);
+        let mut target = ReadBuf::new(&mut buffer[kept.len()..]);
+        let polled = Pin::new(&mut self.channel).poll_read(context, &mut target);
+        let count = target.filled().len();
+        match polled {
+            Poll::Pending => {
+                self.partial = kept;
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) => {
+                if count > 0 {
+                    self.handle_bytes(&scratch.bytes()[..kept.len() + count]);
+                }
+                Ok(Poll::Ready(count))
+            }
+        }
+    }
+
+    fn handle_bytes(&mut self, mut bytes: &[u8]) {
+        let (key, decoder) = (self.key, self.decoder);
+        let keys = self.shard.keys();
+        self.shard.with_core(|core, now| {
+            while core.session(key).state == State::Live {
+                match decoder.decode(bytes) {
+                    Ok(Some((packet, size))) => {
+                        let with = AuthCircumstances {
+                            keys: &keys,
+                            fresh_nonce: &fresh_nonce,
+                        };
+                        core.handle_packet(key, &packet, with, now);
+                        bytes = &bytes[size..];
+                    }
+                    Ok(None) => break,
+                    Err(error) => core.handle_malformed(key, error, now),
+                }
+            }
+        });
+        self.partial = bytes.to_vec();
+    }
+
+    /// Writes what waits, as far as the socket takes it. Ready when nothing waits any more.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let mut core = self.shard.core_mut();
+        let session = core.session_mut(self.key);
+        session.link.dirty = false;
+        let has_queue = !session.queue.is_empty();
+        loop {
+            let outbox = &mut core.session_mut(self.key).link.outbox;
+            if outbox.is_empty() {
+                if has_queue {
+                    let now = self.shard.now();
+                    core.handle_room(self.key, now);
+                    if !core.session(self.key).link.outbox.is_empty() {
+                        continue;
+                    }
+                }
+                break;
+            }
+            match Pin::new(&mut self.channel).poll_write(context, outbox.front()) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    outbox.advance(count);
+                    self.needs_flush = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        core.session_mut(self.key).link.dirty = false;
+        if self.needs_flush {
+            match Pin::new(&mut self.channel).poll_flush(context) {
+                Poll::Ready(outcome) => outcome?,
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.needs_flush = false;
+        }
+        Ok(Poll::Ready(()))
+    }
+}
+
+/// Eight random bytes for a challenge (RFC 9431 §2.2.4.2.2). `None` where the system has none to give.
+pub(crate) fn fresh_nonce() -> Option<RsNonce> {
+    let mut nonce = [0; 8];
+    aws_lc_rs::rand::fill(&mut nonce).ok()?;
+    Some(RsNonce(nonce))
+}
+
+/// Closes our side and reads the rest, within limits: closing a socket with unread bytes resets it, and our last packet could be lost.
+pub(crate) async fn linger(mut channel: Channel) {
+    let finish = async {
+        channel.shutdown().await?;
+        let mut rest = [0; 4096];
+        let mut read = 0;
+        while read < LINGER_BYTES {
+            let mut target = ReadBuf::new(&mut rest);
+            std::future::poll_fn(|context| Pin::new(&mut channel).poll_read(context, &mut target))
+                .await?;
+            if target.filled().is_empty() {
+                break;
+            }
+            read += target.filled().len();
+        }
+        io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = timeout(LINGER, finish).await {
+        tracing::trace!(%error, "connection lost while closing");
+    }
+}

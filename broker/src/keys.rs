@@ -1,0 +1,146 @@
+//! The authorization server's keys: fetched at the start, then again and again, and at once when a token names one we do not know.
+
+use crate::config::AuthorizationConfig;
+use arc_swap::{ArcSwap, Guard};
+use std::{sync::Arc, time::Duration};
+use symbolon_ace_proto::{KeySet, TokenError};
+use symbolon_tls::{
+    SetupError,
+    https::{HttpsClient, HttpsError, HttpsRequest, Method},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// Key sets are fetched anew this often, so that retired keys are forgotten.
+const REFETCH_EVERY: Duration = Duration::from_mins(15);
+/// After a failure the next try comes this much later.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// After a failure a waiting client makes us try again this early.
+const RETRY_FOR_CLIENT_AFTER: Duration = Duration::from_millis(250);
+/// Unknown keys make us fetch at most this often: strangers can invent as many as they like.
+const FETCH_AT_MOST_EVERY: Duration = Duration::from_secs(5);
+/// How long a client waits for a fetch.
+const WAIT_AT_MOST: Duration = Duration::from_secs(5);
+/// Clients that wait for a fetch; more are judged by the keys we have.
+const WAITING_AT_MOST: usize = 1_024;
+
+/// The keys as known now, shared by all shards.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    current: ArcSwap<KeySet>,
+    requests: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+/// Fetches for [`Keys`].
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    keys: Arc<Keys>,
+    requests: mpsc::Receiver<oneshot::Sender<()>>,
+    source: Option<(HttpsClient, String)>,
+}
+
+impl Keys {
+    /// No keys yet, and the fetcher that gets them. Without an authorization server there never are any.
+    pub(crate) fn new(
+        authorization: Option<&AuthorizationConfig>,
+    ) -> Result<(Arc<Self>, Fetcher), SetupError> {
+        let (sender, requests) = mpsc::channel(WAITING_AT_MOST);
+        let keys = Arc::new(Self {
+            current: ArcSwap::default(),
+            requests: sender,
+        });
+        let source = match authorization {
+            None => None,
+            Some(config) => Some((HttpsClient::new(&config.ca_pem)?, config.jwks_uri.clone())),
+        };
+        Ok((
+            Arc::clone(&keys),
+            Fetcher {
+                keys,
+                requests,
+                source,
+            },
+        ))
+    }
+
+    pub(crate) fn current(&self) -> Guard<Arc<KeySet>> {
+        self.current.load()
+    }
+
+    /// A token names an unknown key: waits, within a limit, until the keys have been fetched or may not be fetched yet.
+    pub(crate) async fn refresh(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.requests.try_send(done).is_ok() {
+            // Fetched, failed, or too late: the token is judged by what is there then.
+            drop(timeout(WAIT_AT_MOST, wait).await);
+        }
+    }
+}
+
+impl Fetcher {
+    /// Fetches until `shutdown` says so.
+    pub(crate) async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
+        let Some((client, uri)) = self.source.take() else {
+            return;
+        };
+        let mut waiting: Option<oneshot::Sender<()>> = None;
+        loop {
+            let fetched = fetch(&client, &uri).await;
+            let fetched_at = Instant::now();
+            let (next, not_before) = match fetched {
+                Ok(set) => {
+                    self.keys.current.store(Arc::new(set));
+                    tracing::debug!(%uri, "fetched the authorization server's keys");
+                    (fetched_at + REFETCH_EVERY, fetched_at + FETCH_AT_MOST_EVERY)
+                }
+                Err(error) => {
+                    tracing::warn!(%uri, %error, "cannot fetch the authorization server's keys");
+                    (
+                        fetched_at + RETRY_AFTER,
+                        fetched_at + RETRY_FOR_CLIENT_AFTER,
+                    )
+                }
+            };
+            drop(waiting.take());
+            while waiting.is_none() {
+                tokio::select! {
+                    () = sleep_until(next) => break,
+                    request = self.requests.recv() => match request {
+                        None => return,
+                        Some(done) if Instant::now() >= not_before => waiting = Some(done),
+                        // Fetched a moment ago: dropping it tells the client's side that there is nothing newer.
+                        Some(_) => {}
+                    },
+                    _ = shutdown.changed() => return,
+                }
+            }
+        }
+    }
+}
+
+async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
+    let request = HttpsRequest {
+        method: Method::GET,
+        url: uri.to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let response = client.send(request).await?;
+    if response.status != 200 {
+        return Err(FetchError::Status(response.status));
+    }
+    Ok(KeySet::from_json(&response.body)?)
+}
+
+/// Why there are no new keys.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    #[error("the authorization server answers with status {0}")]
+    Status(u16),
+    #[error("the answer is no key set: {0}")]
+    Answer(#[from] TokenError),
+}

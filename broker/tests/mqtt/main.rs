@@ -1,0 +1,10 @@
+//! The broker from outside: real sockets.
+
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod sessions;

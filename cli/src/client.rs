@@ -1,0 +1,440 @@
+//! `symbolon client`: registers devices and writes their profiles.
+
+use crate::{
+    allow::{self, Allowed},
+    broker_address, certificates,
+    config::{self, DirectoryArg, Settings},
+    exit::usage,
+    output::{self, OutputArgs},
+    policy::ShownPolicy,
+    private_file, profile_file, registry,
+};
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::path::{Path, PathBuf};
+use symbolon_ace_proto::{PopAlgorithm, PopSigner};
+use symbolon_auth_server::store::{Client, ClientAuthentication, Store, StoreError};
+use symbolon_client::{
+    Profile,
+    profile::{ClientAuth, Pop},
+};
+
+/// Random bytes in a client secret.
+const SECRET_BYTES: usize = 32;
+/// The longest name of a client, bytes: it stands in every token.
+const MAX_NAME_BYTES: usize = 128;
+
+/// `symbolon client ...`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Register a device and write its profile
+    Add(AddArgs),
+    /// List the registered devices
+    List {
+        #[command(flatten)]
+        directory: DirectoryArg,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show a device and what it may do
+    Show {
+        /// The device's name
+        name: String,
+        #[command(flatten)]
+        directory: DirectoryArg,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Remove a device and its policies; it gets no more tokens, and those it has run out in their time
+    Remove {
+        /// The device's name
+        name: String,
+        #[command(flatten)]
+        directory: DirectoryArg,
+    },
+}
+
+/// `symbolon client add`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AddArgs {
+    /// The device's name: its client identifier, and its MQTT Client Identifier
+    name: String,
+    #[command(flatten)]
+    directory: DirectoryArg,
+    /// What it may do: pub:FILTER, sub:FILTER or pubsub:FILTER; `${client_id}` in FILTER stands for NAME
+    #[arg(long, value_name = "pub:FILTER", required = true)]
+    allow: Vec<Allowed>,
+    /// How it authenticates to the authorization server
+    #[arg(long, value_enum, default_value_t = Authentication::Key)]
+    auth: Authentication,
+    /// The algorithm of its proof-of-possession key
+    #[arg(long, value_enum, default_value_t = PopName::Ed25519)]
+    pop: PopName,
+    /// The longest life of its tokens, seconds (default: the server's)
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    token_lifetime_secs: Option<u64>,
+    /// The broker it is for, if not this configuration's
+    #[arg(long, value_name = "TEXT")]
+    audience: Option<String>,
+    /// That broker's address, as mqtts://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    broker: Option<String>,
+    /// Where the profile goes (default: DIR/clients/NAME.json)
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// Replace a profile file that exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// `--auth`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Authentication {
+    /// A shared secret (`client_secret_basic`)
+    Secret,
+    /// A key pair (`private_key_jwt`)
+    Key,
+}
+
+/// `--pop`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum PopName {
+    /// A symmetric key that comes with each token
+    Hs256,
+    /// A key pair
+    Ed25519,
+    /// A key pair on P-256
+    Es256,
+}
+
+/// A device to register.
+#[derive(Clone, Debug)]
+pub(crate) struct NewClient<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// How it authenticates to the authorization server.
+    pub(crate) authentication: Authentication,
+    /// Its proof-of-possession key.
+    pub(crate) pop: PopName,
+    /// What it may do.
+    pub(crate) allow: &'a [Allowed],
+    /// The longest life of its tokens.
+    pub(crate) token_lifetime_secs: Option<u64>,
+}
+
+/// For which broker, and how a device gets there.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    audience: String,
+    broker: String,
+    issuer: String,
+    ca: String,
+}
+
+#[derive(serde::Serialize)]
+struct ShownClient {
+    client_id: String,
+    client_auth: &'static str,
+    pop: &'static str,
+    policies: Vec<ShownPolicy>,
+}
+
+impl ClientCommand {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        crate::runtime::block_on(async {
+            match self {
+                Self::Add(arguments) => arguments.run().await,
+                Self::List { directory, output } => {
+                    list(&registry::open(&directory.settings()?).await?, output).await
+                }
+                Self::Show {
+                    name,
+                    directory,
+                    output,
+                } => {
+                    show(
+                        &registry::open(&directory.settings()?).await?,
+                        &name,
+                        output,
+                    )
+                    .await
+                }
+                Self::Remove { name, directory } => {
+                    let store = registry::open(&directory.settings()?).await?;
+                    store.remove_client(&name).await?;
+                    println!("removed {name}");
+                    Ok(())
+                }
+            }
+        })?
+    }
+}
+
+impl AddArgs {
+    async fn run(self) -> anyhow::Result<()> {
+        check_name(&self.name)?;
+        let settings = self.directory.settings()?;
+        let destination = Destination::choose(&settings, self.audience, self.broker)?;
+        let file = if let Some(file) = self.profile {
+            file
+        } else {
+            let directory = settings.directory.join("clients");
+            private_file::make_private_directory(&directory)?;
+            directory.join(format!("{}.json", self.name))
+        };
+        if file.exists() && !self.force {
+            return Err(usage(format!(
+                "{} exists; choose another with --profile, or replace it with --force",
+                file.display()
+            )));
+        }
+        let store = registry::open(&settings).await?;
+        let client = NewClient {
+            name: &self.name,
+            authentication: self.auth,
+            pop: self.pop,
+            allow: &self.allow,
+            token_lifetime_secs: self.token_lifetime_secs,
+        };
+        let profile = register(&store, &client, &destination).await?;
+        write_profile(&store, &profile, &file).await?;
+        if self.output.is_json() {
+            return output::print_json(&profile);
+        }
+        println!(
+            "registered {}; its profile is {}",
+            self.name,
+            file.display()
+        );
+        Ok(())
+    }
+}
+
+/// Without its profile a client is of no use: it goes again when the file cannot be written.
+async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
+    let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
+    if written.is_err() {
+        store.remove_client(&profile.client_id).await?;
+    }
+    written
+}
+
+/// Registers a device with fresh keys; what it needs to know.
+pub(crate) async fn register(
+    store: &Store,
+    client: &NewClient<'_>,
+    destination: &Destination,
+) -> anyhow::Result<Profile> {
+    let pop_algorithm = client.pop.algorithm();
+    let pop_key = match client.pop {
+        PopName::Hs256 => None,
+        PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
+    };
+    let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
+    let policies = allow::policies(
+        client.allow,
+        client.name,
+        &destination.audience,
+        client.token_lifetime_secs,
+    );
+    let registered = Client {
+        client_id: client.name.to_owned(),
+        authentication,
+        pop_algorithm,
+    };
+    store.add_client(&registered, &policies).await?;
+    let scope = store.scope_of(client.name, &destination.audience).await?;
+    Ok(Profile {
+        client_id: client.name.to_owned(),
+        issuer: destination.issuer.clone(),
+        token_endpoint: config::token_endpoint(&destination.issuer),
+        broker: destination.broker.clone(),
+        audience: destination.audience.clone(),
+        ca: destination.ca.clone(),
+        client_auth,
+        pop: Pop {
+            alg: jwa_name(pop_algorithm).to_owned(),
+            jwk: pop_key.map(|key| Box::new(key.to_jwk())),
+        },
+        scope: serde_json::from_str(&scope.to_json())?,
+    })
+}
+
+/// What the server keeps and what the device keeps. One key pair may serve for both purposes; HS256 has none, so it gets one.
+fn credentials(
+    authentication: Authentication,
+    pop_key: Option<&PopSigner>,
+) -> anyhow::Result<(ClientAuthentication, ClientAuth)> {
+    match authentication {
+        Authentication::Secret => {
+            let mut random = [0; SECRET_BYTES];
+            aws_lc_rs::rand::fill(&mut random).context("no random numbers")?;
+            let secret = URL_SAFE_NO_PAD.encode(random);
+            let sha256 = certificates::sha256(secret.as_bytes());
+            Ok((
+                ClientAuthentication::Secret { sha256 },
+                ClientAuth::Secret { secret },
+            ))
+        }
+        Authentication::Key => {
+            let own;
+            let key = if let Some(key) = pop_key {
+                key
+            } else {
+                own = PopSigner::generate(PopAlgorithm::EdDsa)?;
+                &own
+            };
+            Ok((
+                ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
+                ClientAuth::Key {
+                    jwk: Box::new(key.to_jwk()),
+                },
+            ))
+        }
+    }
+}
+
+impl Destination {
+    /// What the configuration says, or what is given instead.
+    pub(crate) fn choose(
+        settings: &Settings,
+        audience: Option<String>,
+        broker: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let section = settings.authorization_server.as_ref().ok_or_else(|| {
+            usage(format!(
+                "{}: there is no section [as]",
+                settings.file.display()
+            ))
+        })?;
+        let broker = broker
+            .or_else(|| settings.profile.broker.clone())
+            .ok_or_else(|| usage("profile.broker is not set: say where with --broker"))?;
+        broker_address::parse(&broker).map_err(usage)?;
+        let ca = settings
+            .profile
+            .ca
+            .as_deref()
+            .ok_or_else(|| usage("profile.ca is not set: devices need a CA to trust"))?;
+        Ok(Self {
+            audience: registry::audience(settings, audience)?,
+            broker,
+            issuer: section.issuer.clone(),
+            ca: private_file::read_text(ca)
+                .map_err(|error| usage(format!("{}: {error}", ca.display())))?,
+        })
+    }
+}
+
+async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
+    let mut shown = Vec::new();
+    let policies = store.policies(None).await?;
+    for client in store.clients().await? {
+        let own = policies
+            .iter()
+            .filter(|policy| policy.client_id == client.client_id);
+        shown.push(ShownClient::new(
+            &client,
+            own.map(ShownPolicy::from).collect(),
+        ));
+    }
+    if output.is_json() {
+        return output::print_json(&shown);
+    }
+    let rows: Vec<Vec<String>> = shown
+        .iter()
+        .map(|client| {
+            vec![
+                client.client_id.clone(),
+                client.client_auth.to_owned(),
+                client.pop.to_owned(),
+                client.policies.len().to_string(),
+            ]
+        })
+        .collect();
+    output::print_table(
+        &["CLIENT", "AUTHENTICATION", "PROOF KEY", "POLICIES"],
+        &rows,
+    )
+}
+
+async fn show(store: &Store, name: &str, output: OutputArgs) -> anyhow::Result<()> {
+    let client = store
+        .client(name)
+        .await?
+        .ok_or_else(|| StoreError::NotFound("client", name.to_owned()))?;
+    let policies = store.policies(Some(name)).await?;
+    let shown = ShownClient::new(&client, policies.iter().map(ShownPolicy::from).collect());
+    if output.is_json() {
+        return output::print_json(&shown);
+    }
+    output::print_pairs(&[
+        ("client", shown.client_id.clone()),
+        ("authentication", shown.client_auth.to_owned()),
+        ("proof key", shown.pop.to_owned()),
+    ])?;
+    println!();
+    crate::policy::print_table(&shown.policies)
+}
+
+impl ShownClient {
+    fn new(client: &Client, policies: Vec<ShownPolicy>) -> Self {
+        Self {
+            client_id: client.client_id.clone(),
+            client_auth: match client.authentication {
+                ClientAuthentication::Secret { .. } => "client_secret_basic",
+                ClientAuthentication::Key(_) => "private_key_jwt",
+            },
+            pop: jwa_name(client.pop_algorithm),
+            policies,
+        }
+    }
+}
+
+impl PopName {
+    fn algorithm(self) -> PopAlgorithm {
+        match self {
+            Self::Hs256 => PopAlgorithm::Hs256,
+            Self::Ed25519 => PopAlgorithm::EdDsa,
+            Self::Es256 => PopAlgorithm::Es256,
+        }
+    }
+}
+
+/// The name in JWA (RFC 7518, RFC 8037).
+pub(crate) fn jwa_name(algorithm: PopAlgorithm) -> &'static str {
+    match algorithm {
+        PopAlgorithm::Hs256 => "HS256",
+        PopAlgorithm::EdDsa => "EdDSA",
+        PopAlgorithm::Es256 => "ES256",
+    }
+}
+
+/// A name becomes a file name and stands for `${client_id}` in Topic Filters, so it has neither separators nor wildcards.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte);
+    let good = (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with(['.', '-']);
+    if good {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "the name {name:?} must have 1 to {MAX_NAME_BYTES} letters, digits and any of - _ . : @, and not begin with . or -"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_leave_its_directory_or_widen_a_filter_is_refused() {
+        for name in ["", "../x", "a/b", "+", "#", ".hidden", "-x", "a b"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_name("urn:dev:mac:0024befffe804ff1").is_ok());
+    }
+}

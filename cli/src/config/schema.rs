@@ -1,0 +1,105 @@
+//! The file as it is written: every key optional, so that what is missing can be said in our own words.
+
+use crate::logging::LogFormat;
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(rename = "as")]
+    pub(super) authorization_server: Option<AuthorizationServer>,
+    pub(super) broker: Option<Broker>,
+    pub(super) profile: Option<Profile>,
+    pub(super) log: Option<Log>,
+}
+
+/// `[as]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthorizationServer {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) issuer: Option<String>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) database: Option<PathBuf>,
+    pub(super) signing_key: Option<PathBuf>,
+    pub(super) token_lifetime_secs: Option<u64>,
+}
+
+/// `[broker]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Broker {
+    pub(super) audience: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) jwks_uri: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) content_key: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) public_topics: Option<Vec<String>>,
+    pub(super) shards: Option<usize>,
+    #[serde(default)]
+    pub(super) listener: Vec<Listener>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+}
+
+/// `[[broker.listener]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    pub(super) address: Option<SocketAddr>,
+    #[serde(default)]
+    pub(super) transport: Transport,
+    #[serde(default)]
+    pub(super) insecure: bool,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}
+
+/// `transport` of a listener.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    #[default]
+    Tls,
+    Tcp,
+}
+
+/// `[broker.limits]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) connections: Option<usize>,
+    pub(super) handshakes: Option<usize>,
+    pub(super) handshake_timeout_secs: Option<u64>,
+    pub(super) connect_timeout_secs: Option<u64>,
+    pub(super) packet_size: Option<u32>,
+    pub(super) topic_levels: Option<usize>,
+    pub(super) subscriptions_per_client: Option<usize>,
+    pub(super) queued_messages: Option<usize>,
+    pub(super) outbox_bytes: Option<usize>,
+    pub(super) retained_messages: Option<usize>,
+    pub(super) receive_maximum: Option<u16>,
+    pub(super) keep_alive_secs: Option<u16>,
+}
+
+/// `[profile]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Profile {
+    pub(super) broker: Option<String>,
+    pub(super) ca: Option<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<LogFormat>,
+}

@@ -1,0 +1,379 @@
+//! What the keys mean together: required ones are there, and they do not contradict each other. No other file is read here.
+
+use super::{
+    diagnostic::{ConfigError, Diagnostic},
+    document::Document,
+    schema,
+};
+use crate::logging::{LogFormat, parse_level};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use symbolon_broker::Limits;
+use symbolon_mqtt_proto::TopicFilter;
+
+/// The life of a token where the file says nothing, seconds.
+const TOKEN_LIFETIME_SECS: u64 = 3600;
+
+/// A configuration that makes sense.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The file it came from.
+    pub(crate) file: PathBuf,
+    /// Its directory.
+    pub(crate) directory: PathBuf,
+    /// `[as]`, if there is one.
+    pub(crate) authorization_server: Option<AuthorizationServerSettings>,
+    /// `[broker]`, if there is one.
+    pub(crate) broker: Option<BrokerSettings>,
+    /// `[profile]`.
+    pub(crate) profile: ProfileSettings,
+    /// `log.level`.
+    pub(crate) log_level: Option<String>,
+    /// `log.format`.
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// `[as]`.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthorizationServerSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) issuer: String,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) database: PathBuf,
+    pub(crate) signing_key: PathBuf,
+    pub(crate) token_lifetime_secs: u64,
+}
+
+/// `[broker]`.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerSettings {
+    pub(crate) authorization: Option<AuthorizationSettings>,
+    pub(crate) listeners: Vec<ListenerSettings>,
+    pub(crate) public_topics: Vec<TopicFilter>,
+    pub(crate) shards: usize,
+    pub(crate) limits: Limits,
+}
+
+/// Whose tokens count at the broker.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthorizationSettings {
+    pub(crate) audience: String,
+    pub(crate) issuer: String,
+    pub(crate) jwks_uri: String,
+    pub(crate) token_endpoint: String,
+    pub(crate) ca: PathBuf,
+    pub(crate) content_key: PathBuf,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub(crate) enum ListenerSettings {
+    /// With TLS.
+    Tls {
+        address: SocketAddr,
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Bare TCP.
+    Tcp { address: SocketAddr, insecure: bool },
+}
+
+/// What `client add` writes into device profiles.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProfileSettings {
+    /// `mqtts://host:port`.
+    pub(crate) broker: Option<String>,
+    /// The CA file.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+/// The token endpoint of our authorization server with this issuer.
+pub(crate) fn token_endpoint(issuer: &str) -> String {
+    format!("{}/token", issuer.trim_end_matches('/'))
+}
+
+/// The key set of our authorization server with this issuer.
+pub(crate) fn jwks_uri(issuer: &str) -> String {
+    format!("{}/jwks.json", issuer.trim_end_matches('/'))
+}
+
+impl Settings {
+    /// Checks what stands in the document; all complaints at once.
+    pub(super) fn resolve(document: &Document) -> Result<Self, ConfigError> {
+        let mut checker = Checker {
+            document,
+            diagnostics: Vec::new(),
+        };
+        let content = &document.content;
+        let authorization_server = content
+            .authorization_server
+            .as_ref()
+            .and_then(|section| checker.authorization_server(section));
+        let broker = content
+            .broker
+            .as_ref()
+            .and_then(|section| checker.broker(section));
+        let profile = checker.profile(content.profile.as_ref());
+        let log = content.log.clone().unwrap_or_default();
+        if let Some(Err(message)) = log.level.as_deref().map(parse_level) {
+            checker.complain("log.level", message);
+        }
+        if content.authorization_server.is_none() && content.broker.is_none() {
+            let message = "there is neither [as] nor [broker]";
+            checker.diagnostics.push(Diagnostic::new(message));
+        }
+        if let Some(error) = document.error(checker.diagnostics) {
+            return Err(error);
+        }
+        Ok(Self {
+            file: document.file().to_owned(),
+            directory: document.directory().to_owned(),
+            authorization_server,
+            broker,
+            profile,
+            log_level: log.level,
+            log_format: log.format,
+        })
+    }
+}
+
+/// Collects complaints while it reads.
+struct Checker<'a> {
+    document: &'a Document,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn authorization_server(
+        &mut self,
+        section: &schema::AuthorizationServer,
+    ) -> Option<AuthorizationServerSettings> {
+        let listen = self.required("as.listen", section.listen);
+        let issuer = self.required("as.issuer", section.issuer.clone());
+        let issuer = issuer.filter(|issuer| self.https_url("as.issuer", issuer));
+        let certificate = self.required_path("as.certificate", section.certificate.as_deref());
+        let key = self.required_path("as.key", section.key.as_deref());
+        let database = self.required_path("as.database", section.database.as_deref());
+        let signing_key = self.required_path("as.signing_key", section.signing_key.as_deref());
+        let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS);
+        if token_lifetime_secs == 0 {
+            self.complain(
+                "as.token_lifetime_secs",
+                "a token must live for 1 second or more",
+            );
+        }
+        Some(AuthorizationServerSettings {
+            listen: listen?,
+            issuer: issuer?,
+            certificate: certificate?,
+            key: key?,
+            database: database?,
+            signing_key: signing_key?,
+            token_lifetime_secs,
+        })
+    }
+
+    fn broker(&mut self, section: &schema::Broker) -> Option<BrokerSettings> {
+        let complaints = self.diagnostics.len();
+        let authorization = self.authorization(section);
+        if section.listener.is_empty() {
+            self.complain(
+                "broker",
+                "no listener: write [[broker.listener]] with address = \"127.0.0.1:8883\"",
+            );
+        }
+        let listeners = section
+            .listener
+            .iter()
+            .enumerate()
+            .filter_map(|(index, listener)| self.listener(index, listener, section))
+            .collect();
+        let public_topics = self.public_topics(section.public_topics.as_deref());
+        let limits = self.limits(&section.limits);
+        (self.diagnostics.len() == complaints).then_some(BrokerSettings {
+            authorization,
+            listeners,
+            public_topics,
+            shards: section.shards.unwrap_or(0),
+            limits,
+        })
+    }
+
+    /// None where the section names no authorization server at all: then only public topics are served.
+    fn authorization(&mut self, section: &schema::Broker) -> Option<AuthorizationSettings> {
+        let own_issuer = (self.document.content.authorization_server.as_ref())
+            .and_then(|section| section.issuer.clone());
+        let named = [
+            &section.audience,
+            &section.issuer,
+            &section.jwks_uri,
+            &section.token_endpoint,
+        ];
+        if named.iter().all(|key| key.is_none()) && section.content_key.is_none() {
+            return None;
+        }
+        let audience = self.required("broker.audience", section.audience.clone());
+        let issuer = section.issuer.clone().or(own_issuer);
+        let issuer = self.required("broker.issuer", issuer);
+        let ca = self.required_path("broker.ca", section.ca.as_deref());
+        let content_key = self.required_path("broker.content_key", section.content_key.as_deref());
+        let issuer = issuer.filter(|issuer| self.https_url("broker.issuer", issuer))?;
+        let jwks_uri = section
+            .jwks_uri
+            .clone()
+            .unwrap_or_else(|| jwks_uri(&issuer));
+        let token_endpoint = section
+            .token_endpoint
+            .clone()
+            .unwrap_or_else(|| token_endpoint(&issuer));
+        self.https_url("broker.jwks_uri", &jwks_uri);
+        self.https_url("broker.token_endpoint", &token_endpoint);
+        Some(AuthorizationSettings {
+            audience: audience?,
+            issuer,
+            jwks_uri,
+            token_endpoint,
+            ca: ca?,
+            content_key: content_key?,
+        })
+    }
+
+    fn listener(
+        &mut self,
+        index: usize,
+        listener: &schema::Listener,
+        section: &schema::Broker,
+    ) -> Option<ListenerSettings> {
+        let key_path = |key: &str| format!("broker.listener[{index}].{key}");
+        let address = self.required(&key_path("address"), listener.address)?;
+        match listener.transport {
+            schema::Transport::Tls => {
+                if listener.insecure {
+                    let message = "`insecure` is for transport = \"tcp\" alone";
+                    self.complain(&key_path("insecure"), message);
+                }
+                let certificate = listener.certificate.as_deref();
+                let certificate = certificate.or(section.certificate.as_deref());
+                let certificate = self.required_path(&key_path("certificate"), certificate);
+                let key = listener.key.as_deref().or(section.key.as_deref());
+                let key = self.required_path(&key_path("key"), key);
+                Some(ListenerSettings::Tls {
+                    address,
+                    certificate: certificate?,
+                    key: key?,
+                })
+            }
+            schema::Transport::Tcp => {
+                if !address.ip().is_loopback() && !listener.insecure {
+                    let message = "a plaintext listener outside loopback: tokens and messages could be read on the way; \
+                                   use transport = \"tls\", or write `insecure = true` beside it";
+                    self.complain(&key_path("address"), message);
+                }
+                Some(ListenerSettings::Tcp {
+                    address,
+                    insecure: listener.insecure,
+                })
+            }
+        }
+    }
+
+    fn public_topics(&mut self, topics: Option<&[String]>) -> Vec<TopicFilter> {
+        let mut filters = Vec::new();
+        for (index, topic) in topics.unwrap_or_default().iter().enumerate() {
+            match TopicFilter::parse(topic) {
+                Ok(filter) => filters.push(filter),
+                Err(error) => {
+                    self.complain(&format!("broker.public_topics[{index}]"), error.to_string());
+                }
+            }
+        }
+        filters
+    }
+
+    fn limits(&mut self, section: &schema::Limits) -> Limits {
+        let default = Limits::default();
+        let nonzero = [
+            ("connections", section.connections == Some(0)),
+            ("handshakes", section.handshakes == Some(0)),
+            (
+                "handshake_timeout_secs",
+                section.handshake_timeout_secs == Some(0),
+            ),
+            (
+                "connect_timeout_secs",
+                section.connect_timeout_secs == Some(0),
+            ),
+            ("packet_size", section.packet_size == Some(0)),
+            ("topic_levels", section.topic_levels == Some(0)),
+            ("outbox_bytes", section.outbox_bytes == Some(0)),
+            ("receive_maximum", section.receive_maximum == Some(0)),
+        ];
+        for (key, _) in nonzero.iter().filter(|(_, is_zero)| *is_zero) {
+            self.complain(&format!("broker.limits.{key}"), "must be 1 or more");
+        }
+        let seconds = |value: Option<u64>, default| value.map_or(default, Duration::from_secs);
+        Limits {
+            connections: section.connections.unwrap_or(default.connections),
+            handshakes: section.handshakes.unwrap_or(default.handshakes),
+            handshake_timeout: seconds(section.handshake_timeout_secs, default.handshake_timeout),
+            connect_timeout: seconds(section.connect_timeout_secs, default.connect_timeout),
+            packet_size: section.packet_size.unwrap_or(default.packet_size),
+            topic_levels: section.topic_levels.unwrap_or(default.topic_levels),
+            subscriptions_per_client: section
+                .subscriptions_per_client
+                .unwrap_or(default.subscriptions_per_client),
+            queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
+            outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
+            retained_messages: section
+                .retained_messages
+                .unwrap_or(default.retained_messages),
+            receive_maximum: section.receive_maximum.unwrap_or(default.receive_maximum),
+            keep_alive_secs: section.keep_alive_secs.unwrap_or(default.keep_alive_secs),
+        }
+    }
+
+    fn profile(&mut self, section: Option<&schema::Profile>) -> ProfileSettings {
+        let section = section.cloned().unwrap_or_default();
+        if let Some(broker) = &section.broker
+            && crate::broker_address::parse(broker).is_err()
+        {
+            self.complain("profile.broker", "expected mqtts://HOST:PORT");
+        }
+        ProfileSettings {
+            broker: section.broker,
+            ca: section.ca.map(|ca| self.document.absolute(&ca)),
+        }
+    }
+
+    fn required<T>(&mut self, path: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+            let section = section.split('[').next().unwrap_or(section);
+            self.complain(path, format!("missing key `{key}` in [{section}]"));
+        }
+        value
+    }
+
+    fn required_path(&mut self, path: &str, value: Option<&Path>) -> Option<PathBuf> {
+        self.required(path, value)
+            .map(|value| self.document.absolute(value))
+    }
+
+    fn https_url(&mut self, path: &str, url: &str) -> bool {
+        let rest = url.strip_prefix("https://").unwrap_or_default();
+        let good = !rest.is_empty() && !rest.starts_with('/') && !url.contains(['?', '#', ' ']);
+        if !good {
+            self.complain(path, "expected an https URL without query and fragment");
+        }
+        good
+    }
+
+    fn complain(&mut self, path: &str, message: impl Into<String>) {
+        let diagnostic = self.document.complaint(path, message);
+        self.diagnostics.push(diagnostic);
+    }
+}

@@ -1,0 +1,309 @@
+//! `symbolon init`: everything an authorization server and a broker need, in one directory.
+
+use crate::{
+    broker_address, certificates,
+    config::{self, content_key_to_json},
+    exit::usage,
+    output::{self, OutputArgs},
+    private_file, registry,
+};
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+use symbolon_ace_proto::{SigningKey, jwe::ContentKey, jwt::SigningAlgorithm};
+use symbolon_auth_server::store::ResourceServer;
+
+/// `symbolon init DIR`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// Where everything goes; made if it does not exist, and it must be empty
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The name that devices reach authorization server and broker by
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    host: String,
+    /// The authorization server's port; 0 picks a free one and writes it down
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    as_port: u16,
+    /// The broker's port; 0 picks a free one and writes it down
+    #[arg(long, value_name = "PORT", default_value_t = broker_address::TLS_PORT)]
+    broker_port: u16,
+    /// The address both listen on (default: 127.0.0.1 for the host localhost, else 0.0.0.0)
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+    /// The broker's audience in tokens (default: `mqtts://NAME`)
+    #[arg(long, value_name = "TEXT")]
+    audience: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What `init` made; with `-o json` this is printed.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Made {
+    /// The issuer identifier.
+    pub(crate) issuer: String,
+    /// The token endpoint.
+    pub(crate) token_endpoint: String,
+    /// `mqtts://host:port`.
+    pub(crate) broker: String,
+    /// The broker's audience.
+    pub(crate) audience: String,
+    /// The CA's certificate, a PEM file.
+    pub(crate) ca: PathBuf,
+    /// The configuration file.
+    pub(crate) config: PathBuf,
+    /// The management listener's URL: none yet.
+    pub(crate) management: Option<String>,
+}
+
+/// Where the files are, relative to the directory; `symbolon.toml` says the same.
+mod layout {
+    pub(super) const CA: &str = "certificates/ca.pem";
+    pub(super) const CA_KEY: &str = "certificates/ca.key";
+    pub(super) const SERVER: &str = "certificates/server.pem";
+    pub(super) const SERVER_KEY: &str = "certificates/server.key";
+    pub(super) const SIGNING_KEY: &str = "keys/signing.jwk";
+    pub(super) const CONTENT_KEY: &str = "keys/content.jwk";
+    pub(super) const DATABASE: &str = "symbolon.db";
+    /// What is removed again when `init` fails half way.
+    pub(super) const ALL: [&str; 5] =
+        ["certificates", "keys", "clients", DATABASE, "symbolon.toml"];
+}
+
+impl InitArgs {
+    /// For `host` localhost and free ports, as the demonstration wants it.
+    pub(crate) fn on_free_ports(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            host: "localhost".into(),
+            as_port: 0,
+            broker_port: 0,
+            listen: None,
+            audience: None,
+            output: OutputArgs {
+                format: output::Format::Table,
+            },
+        }
+    }
+
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let made = crate::runtime::block_on(self.make())??;
+        if self.output.is_json() {
+            return output::print_json(&made);
+        }
+        let directory = self.directory.display();
+        println!("made {}", made.config.display());
+        println!();
+        println!("  issuer    {}", made.issuer);
+        println!("  broker    {}", made.broker);
+        println!("  audience  {}", made.audience);
+        println!("  CA        {}", made.ca.display());
+        println!();
+        println!("next:");
+        println!("  symbolon client add sensor --dir {directory} --allow pub:sensors/#");
+        println!("  symbolon up {directory}");
+        println!(
+            "  symbolon pub --profile {directory}/clients/sensor.json -t sensors/1 -m 21.5 -q 1"
+        );
+        Ok(())
+    }
+
+    /// Makes everything, or nothing.
+    pub(crate) async fn make(&self) -> anyhow::Result<Made> {
+        self.check()?;
+        make_or_find_empty(&self.directory)?;
+        let made = self.fill().await;
+        if made.is_err() {
+            for name in layout::ALL {
+                remove(&self.directory.join(name));
+            }
+        }
+        made
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if rustls_pki_types::ServerName::try_from(self.host.as_str()).is_err() {
+            return Err(usage(format!(
+                "--host {:?} is neither a DNS name nor an IP address",
+                self.host
+            )));
+        }
+        if self.audience.as_deref() == Some("") {
+            return Err(usage("--audience must not be empty"));
+        }
+        Ok(())
+    }
+
+    async fn fill(&self) -> anyhow::Result<Made> {
+        let listen = self.listen.unwrap_or(match self.host.as_str() {
+            "localhost" | "127.0.0.1" => Ipv4Addr::LOCALHOST.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        });
+        let (as_port, broker_port) = free_ports(listen, self.as_port, self.broker_port)?;
+        let host = broker_address::bracketed(&self.host);
+        let issuer = format!("https://{host}:{as_port}");
+        let audience = self
+            .audience
+            .clone()
+            .unwrap_or_else(|| format!("mqtts://{host}"));
+        let made = Made {
+            token_endpoint: config::token_endpoint(&issuer),
+            broker: broker_address::format(&self.host, broker_port),
+            ca: self.directory.join(layout::CA),
+            config: self.directory.join(config::FILE_NAME),
+            management: None,
+            issuer,
+            audience,
+        };
+        let certificates = certificates::issue(&self.host, chrono::Utc::now().date_naive())?;
+        let content_key = ContentKey::generate()?;
+        self.write_keys(&certificates, &content_key)?;
+        self.register(&made.audience, content_key, certificates.server_sha256)
+            .await?;
+        let ports = (as_port, broker_port);
+        private_file::write_public(&made.config, &configuration(&made, listen, ports))?;
+        Ok(made)
+    }
+
+    fn write_keys(
+        &self,
+        certificates: &certificates::Certificates,
+        content_key: &ContentKey,
+    ) -> anyhow::Result<()> {
+        let at = |name: &str| self.directory.join(name);
+        fs::create_dir(at("certificates"))?;
+        private_file::make_private_directory(&at("keys"))?;
+        private_file::make_private_directory(&at("clients"))?;
+        private_file::write_public(&at(layout::CA), &certificates.ca)?;
+        private_file::write_secret(&at(layout::CA_KEY), &certificates.ca_key, false)?;
+        private_file::write_public(&at(layout::SERVER), &certificates.server)?;
+        private_file::write_secret(&at(layout::SERVER_KEY), &certificates.server_key, false)?;
+        let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa)?.to_jwk();
+        let signing_key = serde_json::to_string(&signing_key)?;
+        private_file::write_secret(&at(layout::SIGNING_KEY), &signing_key, false)?;
+        let content_key = content_key_to_json(content_key);
+        private_file::write_secret(&at(layout::CONTENT_KEY), &content_key, false)
+    }
+
+    async fn register(
+        &self,
+        audience: &str,
+        content_key: ContentKey,
+        certificate_sha256: [u8; 32],
+    ) -> anyhow::Result<()> {
+        let store = registry::create(&self.directory.join(layout::DATABASE)).await?;
+        let thumbprint = URL_SAFE_NO_PAD.encode(certificate_sha256);
+        store
+            .put_resource_server(&ResourceServer {
+                audience: audience.to_owned(),
+                content_key,
+                rs_cnf: Some(serde_json::json!({ "x5t#S256": thumbprint })),
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+fn make_or_find_empty(directory: &Path) -> anyhow::Result<()> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(usage(format!(
+                "{} is not empty; choose another directory",
+                directory.display()
+            ))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", directory.display())),
+    }
+}
+
+// Best effort after a failure that is reported already.
+fn remove(path: &Path) {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else if path.exists() {
+        fs::remove_file(path)
+    } else {
+        Ok(())
+    };
+    if let Err(error) = removed {
+        tracing::warn!(path = %path.display(), %error, "cannot be removed");
+    }
+}
+
+/// The ports asked for; for 0 a free one. Both listeners are held until both ports are known, so that they differ.
+fn free_ports(listen: IpAddr, as_port: u16, broker_port: u16) -> anyhow::Result<(u16, u16)> {
+    let pick = |port: u16| -> anyhow::Result<(u16, Option<TcpListener>)> {
+        if port != 0 {
+            return Ok((port, None));
+        }
+        let listener = TcpListener::bind((listen, 0)).context("no free port")?;
+        Ok((listener.local_addr()?.port(), Some(listener)))
+    };
+    let (as_port, _as_held) = pick(as_port)?;
+    let (broker_port, _broker_held) = pick(broker_port)?;
+    if as_port == broker_port {
+        return Err(usage("--as-port and --broker-port must differ"));
+    }
+    Ok((as_port, broker_port))
+}
+
+fn configuration(made: &Made, listen: IpAddr, (as_port, broker_port): (u16, u16)) -> String {
+    let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let address = |port| text(&std::net::SocketAddr::new(listen, port).to_string());
+    format!(
+        r#"# Made by `symbolon init`, yours to edit: symbolon only ever reads it. All keys: docs/configuration.md
+# Check it with `symbolon config check`. Clients and policies are in the database, not here.
+
+[as]
+listen = {as_listen}
+issuer = {issuer}
+certificate = "{server}"
+key = "{server_key}"
+signing_key = "{signing_key}"
+database = "{database}"
+token_lifetime_secs = 3600
+
+[broker]
+audience = {audience}
+issuer = {issuer}
+jwks_uri = {jwks_uri}
+token_endpoint = {token_endpoint}
+ca = "{ca}"
+content_key = "{content_key}"
+certificate = "{server}"
+key = "{server_key}"
+# Topic Filters that anyone may publish and subscribe to without a token, such as ["public/#"].
+public_topics = []
+
+[[broker.listener]]
+address = {broker_listen}
+transport = "tls"
+
+# What `symbolon client add` writes into device profiles.
+[profile]
+broker = {broker}
+ca = "{ca}"
+"#,
+        as_listen = address(as_port),
+        broker_listen = address(broker_port),
+        issuer = text(&made.issuer),
+        audience = text(&made.audience),
+        jwks_uri = text(&config::jwks_uri(&made.issuer)),
+        token_endpoint = text(&made.token_endpoint),
+        broker = text(&made.broker),
+        ca = layout::CA,
+        server = layout::SERVER,
+        server_key = layout::SERVER_KEY,
+        signing_key = layout::SIGNING_KEY,
+        content_key = layout::CONTENT_KEY,
+        database = layout::DATABASE,
+    )
+}

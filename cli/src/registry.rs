@@ -1,0 +1,41 @@
+//! The authorization server's database, for the commands that administer it. A running server sees what they change.
+
+use crate::{config::Settings, exit::usage};
+use anyhow::Context as _;
+use std::path::Path;
+use symbolon_auth_server::store::Store;
+
+/// Makes the database.
+pub(crate) async fn create(path: &Path) -> anyhow::Result<Store> {
+    Store::open(path)
+        .await
+        .with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Opens the database that the configuration names. It must exist: a mistyped path must not make an empty one.
+pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Store> {
+    let section = settings.authorization_server.as_ref().ok_or_else(|| {
+        usage(format!(
+            "{}: there is no section [as]; clients and policies are kept where the authorization server is",
+            settings.file.display()
+        ))
+    })?;
+    if !section.database.exists() {
+        return Err(usage(format!(
+            "there is no database {}; make one with: symbolon init DIR",
+            section.database.display()
+        )));
+    }
+    create(&section.database).await
+}
+
+/// The audience to work with: the one given, or the broker's of this configuration.
+pub(crate) fn audience(settings: &Settings, given: Option<String>) -> anyhow::Result<String> {
+    let configured = || {
+        let broker = settings.broker.as_ref()?;
+        Some(broker.authorization.as_ref()?.audience.clone())
+    };
+    given
+        .or_else(configured)
+        .ok_or_else(|| usage("the configuration names no broker: say which with --audience"))
+}

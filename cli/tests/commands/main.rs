@@ -1,0 +1,18 @@
+//! The program as its user meets it. Servers come up only where a test needs them, on free ports of 127.0.0.1.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod exit_codes;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod token;

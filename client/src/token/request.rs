@@ -1,0 +1,91 @@
+//! What is sent to the token endpoint: the request, who asks, and the proof that the key is theirs.
+
+use super::TokenRequestError;
+use crate::{Profile, profile::ClientAuth};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::fmt::Write;
+use symbolon_ace_proto::{
+    Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, dpop,
+};
+use symbolon_tls::https::{HttpsRequest, Method};
+
+/// The media type of RFC 9431 §7.3.
+const MEDIA_TYPE: &str = "application/ace+json";
+
+/// The whole POST for a token of `scope`, or of the profile's own.
+pub(super) fn post(
+    profile: &Profile,
+    scope: Option<&Scope>,
+    now: UnixTime,
+) -> Result<HttpsRequest, TokenRequestError> {
+    let wrong = |problem: &dyn ToString| TokenRequestError::Profile(problem.to_string());
+    let scope = match scope {
+        Some(scope) => scope.clone(),
+        None => profile.parsed_scope()?,
+    };
+    let pop_signer = profile.pop_signer()?;
+    let assertion_signer = profile.assertion_signer()?;
+    let pop_key = pop_signer.as_ref().map(PopSigner::verifying_key);
+    let mut request = TokenRequest {
+        grant_type: Some("client_credentials".to_owned()),
+        audience: Some(profile.audience.clone()),
+        scope: Some(scope),
+        req_cnf: pop_key
+            .as_ref()
+            .map(|key| Confirmation::Key(Box::new(key.to_jwk()))),
+        profile_asked: true,
+        ..TokenRequest::default()
+    };
+    let mut headers = vec![
+        ("content-type", MEDIA_TYPE.to_owned()),
+        ("accept", MEDIA_TYPE.to_owned()),
+    ];
+    match (&profile.client_auth, &assertion_signer) {
+        (ClientAuth::Secret { secret }, _) => {
+            headers.push(("authorization", basic(&profile.client_id, secret)));
+        }
+        (ClientAuth::Key { .. }, Some(signer)) => {
+            let assertion =
+                client_assertion::make(&profile.client_id, &profile.issuer, signer, now);
+            request.client_id = Some(profile.client_id.clone());
+            request.client_assertion_type = Some(client_assertion::ASSERTION_TYPE.to_owned());
+            request.client_assertion = Some(assertion.map_err(|error| wrong(&error))?);
+        }
+        (ClientAuth::Key { .. }, None) => return Err(wrong(&"client_auth.jwk: is missing")),
+    }
+    if let Some(signer) = &pop_signer {
+        // The AS must see that the key of req_cnf is ours (RFC 9201 §3.1). An assertion with that very key shows it already.
+        let asserted = assertion_signer.map(|signer| signer.verifying_key().thumbprint());
+        if asserted != pop_key.map(|key| key.thumbprint()) {
+            let proof = dpop::make("POST", &profile.token_endpoint, signer, now);
+            headers.push(("dpop", proof.map_err(|error| wrong(&error))?));
+        }
+    }
+    Ok(HttpsRequest {
+        method: Method::POST,
+        url: profile.token_endpoint.clone(),
+        headers,
+        body: request.to_json(),
+    })
+}
+
+/// `client_secret_basic`: both parts are form-encoded first (RFC 6749 §2.3.1).
+fn basic(client_id: &str, secret: &str) -> String {
+    let pair = format!("{}:{}", form_encoded(client_id), form_encoded(secret));
+    format!("Basic {}", BASE64_STANDARD.encode(pair))
+}
+
+/// `application/x-www-form-urlencoded` (RFC 6749 Appendix B).
+fn form_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => write!(encoded, "%{byte:02X}").expect("a String takes everything"),
+        }
+    }
+    encoded
+}

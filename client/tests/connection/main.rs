@@ -1,0 +1,8 @@
+//! The public face of a connection, against brokers that are scripted packet by packet.
+
+#[cfg(test)]
+mod broker;
+#[cfg(test)]
+mod plain;
+#[cfg(test)]
+mod secure;

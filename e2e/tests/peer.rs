@@ -1,0 +1,171 @@
+//! The foreign client against our servers: one test for each case in `python/cases/`.
+
+use symbolon_e2e::peer;
+
+macro_rules! cases {
+    ($settings:expr => $($name:ident)*) => {
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        $(#[test]
+        fn $name() {
+            super::peer::run(stringify!($name), $settings);
+        })*
+    };
+}
+
+mod tokens {
+    cases! { &[] =>
+        the_metadata_names_the_endpoints
+        a_secret_gets_a_token_with_a_key_made_by_the_as
+        an_assertion_gets_a_token_for_an_ed25519_key
+        an_assertion_gets_a_token_for_a_p256_key
+        an_assertion_gets_a_token_with_a_key_made_by_the_as
+        a_secret_and_a_dpop_proof_get_a_token_for_an_ed25519_key
+        a_secret_and_a_dpop_proof_get_a_token_for_a_p256_key
+        plain_json_and_forms_are_understood_as_well
+        the_grant_type_may_be_absent
+        the_scope_is_what_the_policy_says
+        a_scope_may_be_asked_for_more_narrowly
+        a_scope_beyond_the_policy_is_refused
+        a_malformed_scope_is_refused
+        an_unknown_audience_is_refused
+        a_wrong_secret_is_refused_with_a_challenge
+        a_request_without_authentication_is_refused
+        an_assertion_that_does_not_hold_is_refused
+        an_assertion_is_good_for_one_request
+        a_key_that_was_not_proved_gets_no_token
+        a_dpop_proof_is_good_for_one_request
+        the_assertion_of_one_key_does_not_prove_another
+        a_symmetric_key_of_the_client_is_refused
+        a_key_the_broker_cannot_use_is_refused_as_such
+        malformed_requests_get_an_oauth_error
+        other_methods_types_and_paths_get_a_4xx
+    }
+}
+
+mod sessions {
+    cases! { &[] =>
+        a_shared_key_is_proved_by_the_exporter_and_messages_flow
+        a_shared_key_is_proved_by_a_challenge_and_messages_flow
+        an_ed25519_key_is_proved_by_the_exporter_and_messages_flow
+        an_ed25519_key_is_proved_by_a_challenge_and_messages_flow
+        a_p256_key_is_proved_by_the_exporter_and_messages_flow
+        a_p256_key_is_proved_by_a_challenge_and_messages_flow
+        the_exporter_proof_works_on_tls_1_3
+        the_exporter_proof_works_on_tls_1_2
+        the_broker_chooses_the_protocol_mqtt
+        the_as_vouches_for_the_brokers_certificate
+        two_devices_talk_within_their_scopes
+        a_retained_message_reaches_later_subscribers
+        the_will_is_published_when_the_connection_breaks
+        a_token_is_renewed_in_session
+    }
+}
+
+mod refusals {
+    cases! { &[] =>
+        a_token_for_another_audience_is_refused
+        a_token_of_another_issuer_is_refused
+        a_token_signed_with_another_key_is_refused
+        a_token_whose_claims_were_changed_is_refused
+        a_token_without_a_signature_is_refused
+        a_token_macked_with_the_public_key_is_refused
+        a_token_that_brings_its_own_key_is_refused
+        a_token_with_an_unknown_critical_header_is_refused
+        an_expired_token_is_refused
+        a_token_that_is_not_yet_valid_is_refused
+        a_token_without_expiry_or_confirmation_is_refused
+        a_token_with_odd_claims_is_refused
+        a_token_that_is_none_is_refused
+        a_proof_by_another_ed25519_key_is_refused
+        a_proof_by_another_shared_key_is_refused
+        a_proof_by_another_p256_key_is_refused
+        a_proof_of_another_kind_is_refused
+        the_exporter_proof_of_another_connection_is_refused
+        the_answer_to_an_earlier_challenge_is_refused
+        no_two_challenges_are_alike
+        one_challenge_gets_one_answer
+        a_challenge_says_nothing_about_the_token
+        a_client_without_a_token_is_told_where_to_get_one
+        a_client_without_a_method_is_told_where_to_get_a_token
+        an_unknown_method_is_refused_as_such
+        malformed_authentication_data_is_refused
+        a_malformed_answer_to_a_challenge_is_refused
+        a_proof_with_bytes_after_it_is_refused
+        another_method_in_the_answer_is_refused
+        nothing_but_auth_may_come_before_the_connack
+        the_will_must_lie_within_the_scope
+        the_method_stands_in_every_authentication_packet
+    }
+}
+
+mod scope {
+    cases! { &[] =>
+        a_publish_beyond_the_scope_at_qos_0_ends_the_connection
+        a_publish_beyond_the_scope_at_qos_1_gets_a_puback_that_refuses
+        a_publish_beyond_the_scope_at_qos_2_gets_a_pubrec_that_refuses
+        a_refused_publish_reaches_nobody
+        a_subscription_beyond_the_scope_is_refused_filter_by_filter
+        a_wildcard_scope_does_not_cover_topics_with_a_dollar
+        a_topic_alias_does_not_escape_the_scope
+        an_empty_scope_permits_nothing
+        authz_info_reaches_nobody
+        the_connection_ends_when_the_token_expires
+        nothing_is_delivered_once_the_subscribers_token_has_expired
+        an_accepted_will_is_published_after_the_token_has_expired
+        a_retained_message_is_forgotten_when_its_publishers_token_expires
+        a_renewed_token_replaces_the_old_one
+        a_failed_renewal_ends_the_connection
+        the_exporter_does_not_renew_a_token
+        a_token_of_another_client_does_not_renew
+        a_second_connection_of_the_same_client_takes_over
+        a_refused_connection_takes_nothing_over
+        a_silent_client_is_cut_after_one_and_a_half_times_its_keep_alive
+    }
+}
+
+mod packets {
+    cases! { &[] =>
+        malformed_packets_end_the_connection_with_their_reason_code
+        packets_against_the_protocol_end_the_connection_with_their_reason_code
+        an_invalid_topic_filter_is_refused
+        a_packet_beyond_the_maximum_is_refused
+        more_messages_in_flight_than_allowed_are_refused
+        a_malformed_connect_is_refused
+        a_first_packet_that_is_no_connect_ends_the_connection
+        what_is_not_tls_ends_the_connection
+        mutated_packets_never_harm_the_broker
+        many_half_open_connections_do_not_keep_others_out
+    }
+}
+
+/// With a short patience, so that the tests need not wait for long.
+mod slow_clients {
+    const IMPATIENT: &[(&str, &str)] = &[
+        ("SYMBOLON_BROKER_LIMITS_CONNECT_TIMEOUT_SECS", "2"),
+        ("SYMBOLON_BROKER_LIMITS_HANDSHAKE_TIMEOUT_SECS", "2"),
+    ];
+
+    cases! { IMPATIENT =>
+        a_slow_connect_is_cut
+        a_slow_answer_to_the_challenge_is_cut
+        a_slow_tls_handshake_is_cut
+    }
+}
+
+#[test]
+fn every_case_has_its_test() {
+    let modules = [
+        tokens::NAMES,
+        sessions::NAMES,
+        refusals::NAMES,
+        scope::NAMES,
+        packets::NAMES,
+        slow_clients::NAMES,
+    ];
+    let mut tested = modules.concat();
+    let mut cases = peer::cases();
+    tested.sort_unstable();
+    cases.sort_unstable();
+    assert_eq!(tested, cases);
+}

@@ -1,0 +1,89 @@
+//! The client's end of a handshake.
+
+use crate::{
+    Channel, HandshakeError, SetupError,
+    engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN},
+    socket::Socket,
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::net::TcpStream;
+
+/// Opens channels and checks the Server's certificate against given CAs, and no others. TLS 1.3, or TLS 1.2 with extended main secret;
+/// ALPN `mqtt`; SNI where the name is a DNS name; no resumption. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    engine: ClientEngine,
+    handshake_timeout: Duration,
+}
+
+impl Connector {
+    /// Trusts exactly the CAs in the PEM text. `handshake_timeout` bounds TCP connecting and handshake together.
+    pub fn new(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: ClientEngine::new(ca_pem, MQTT_ALPN)?,
+            handshake_timeout,
+        })
+    }
+
+    /// The same for HTTPS: ALPN `http/1.1`.
+    pub(crate) fn for_http(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: ClientEngine::new(ca_pem, HTTP_ALPN)?,
+            handshake_timeout,
+        })
+    }
+
+    /// Resolves `host` and tries its addresses in turn: connects TCP and does the handshake for `host`.
+    pub async fn connect_host(&self, host: &str, port: u16) -> Result<Channel, HandshakeError> {
+        self.within_limit(async {
+            let stream = TcpStream::connect((host, port))
+                .await
+                .map_err(HandshakeError::Connect)?;
+            self.handshake(stream, host).await
+        })
+        .await
+    }
+
+    /// Connects TCP to `address` and does the handshake for `server_name` (SNI and certificate check; a DNS name or an IP address).
+    pub async fn connect(
+        &self,
+        address: SocketAddr,
+        server_name: &str,
+    ) -> Result<Channel, HandshakeError> {
+        self.within_limit(async {
+            let stream = TcpStream::connect(address)
+                .await
+                .map_err(HandshakeError::Connect)?;
+            self.handshake(stream, server_name).await
+        })
+        .await
+    }
+
+    /// Does the handshake for `server_name` on a connection that stands already.
+    pub async fn connect_stream(
+        &self,
+        stream: TcpStream,
+        server_name: &str,
+    ) -> Result<Channel, HandshakeError> {
+        self.within_limit(self.handshake(stream, server_name)).await
+    }
+
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        server_name: &str,
+    ) -> Result<Channel, HandshakeError> {
+        stream.set_nodelay(true).map_err(HandshakeError::Io)?;
+        let socket = Socket::Attached(stream);
+        Ok(self.engine.connect(socket, server_name).await?.into())
+    }
+
+    async fn within_limit(
+        &self,
+        work: impl Future<Output = Result<Channel, HandshakeError>>,
+    ) -> Result<Channel, HandshakeError> {
+        tokio::time::timeout(self.handshake_timeout, work)
+            .await
+            .map_err(|_elapsed| HandshakeError::Timeout)?
+    }
+}

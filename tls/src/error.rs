@@ -1,0 +1,45 @@
+//! Why a configuration cannot serve, and why a handshake failed.
+
+use crate::EngineError;
+use std::io;
+
+/// Why no channel came to be. Never a reason to stop listening.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer took longer than the limit.
+    #[error("TLS handshake took too long")]
+    Timeout,
+    /// The peer broke TLS, or offers nothing we accept.
+    #[error("TLS handshake failed: {0}")]
+    Tls(EngineError),
+    /// The connection broke.
+    #[error("connection lost in the TLS handshake: {0}")]
+    Io(io::Error),
+    /// Nobody answers at the address; only when connecting.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The name to check the Server against is neither a DNS name nor an IP address; only when connecting.
+    #[error("{0:?} is neither a DNS name nor an IP address")]
+    ServerName(String),
+}
+
+/// Why a configuration cannot serve: certificate, key or CA are unreadable or do not fit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// No certificate, key or CA in the PEM text; which.
+    #[error("no {0} found in the PEM text")]
+    Missing(&'static str),
+    /// The text is not PEM; of what.
+    #[error("{0} is not readable as PEM")]
+    Unreadable(&'static str),
+    /// The Server's own certificate is a CA's: clients built on this library, among others, refuse it.
+    #[error(
+        "the server's certificate is a CA certificate; clients would refuse it: issue another from it"
+    )]
+    CaAsServer,
+    /// The TLS engine refuses them.
+    #[error("certificate or key refused: {0}")]
+    Refused(EngineError),
+}

@@ -1,0 +1,12 @@
+//! The public face of the crate, on real sockets.
+
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod https;
+#[cfg(test)]
+mod moving;
+#[cfg(test)]
+mod pki;
+#[cfg(test)]
+mod setup;
