@@ -343,7 +343,7 @@ impl Shard {
         if session.state == State::Ended {
             return;
         }
-        tracing::debug!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "disconnecting");
+        tracing::info!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "client disconnected");
         match session.link.version {
             ProtocolVersion::V5 => {
                 self.send(

@@ -75,8 +75,8 @@ pub(crate) fn accept(
             let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
                 return;
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -90,8 +90,13 @@ pub(crate) fn accept(
             };
             let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
             spawn_local(async move {
-                if let Err(error) = arrive(&shard, stream, acceptor.as_ref(), place).await {
-                    tracing::debug!(%error, "no client came of a connection");
+                match arrive(&shard, stream, acceptor.as_ref(), place).await {
+                    Ok(()) => {}
+                    // An operator looks for denials; the rest is the noise of networks.
+                    Err(ArrivalError::Refused(reason)) => {
+                        tracing::info!(%peer, %reason, "client refused")
+                    }
+                    Err(error) => tracing::debug!(%peer, %error, "no client came of a connection"),
                 }
                 drop(permit);
             });
