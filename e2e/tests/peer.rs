@@ -144,6 +144,17 @@ mod delivery {
     }
 }
 
+mod v311 {
+    cases! { &[] =>
+        a_3_1_1_client_proves_a_shared_key
+        a_3_1_1_client_proves_an_ed25519_key
+        a_3_1_1_client_proves_a_p256_key
+        a_3_1_1_client_with_a_wrong_proof_is_refused
+        a_3_1_1_client_without_a_token_is_refused
+        a_3_1_1_client_that_publishes_beyond_its_scope_is_cut
+    }
+}
+
 mod packets {
     cases! { &[] =>
         malformed_packets_end_the_connection_with_their_reason_code
@@ -181,6 +192,7 @@ fn every_case_has_its_test() {
         refusals::NAMES,
         scope::NAMES,
         delivery::NAMES,
+        v311::NAMES,
         packets::NAMES,
         slow_clients::NAMES,
     ];

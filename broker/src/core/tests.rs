@@ -13,7 +13,9 @@ use std::{num::NonZeroU16, sync::Arc};
 use symbolon_ace_proto::{
     ChallengeResponse, Claims, ClientNonce, Confirmation, ConnectData, KeySet, PopAlgorithm,
     PopSigner, RsNonce, Scope, SigningKey, TokenError, UnixTime,
-    authentication_data::challenge_message, jwe::ContentKeys, jwt::SigningAlgorithm,
+    authentication_data::{challenge_message, user_name},
+    jwe::ContentKeys,
+    jwt::SigningAlgorithm,
 };
 use symbolon_mqtt_proto::{
     Auth, Connect, Decoder, Delivery, Packet, PacketType, ProtocolVersion, Publish,
@@ -336,6 +338,60 @@ fn a_challenge_is_answered_over_both_nonces_or_refused() {
     assert_eq!(
         auth(&answer, BEGIN.plus_secs(100)),
         Err(Refusal::Token(TokenError::Expired))
+    );
+}
+
+// RFC 9431 §6.
+#[test]
+fn a_3_1_1_client_brings_its_token_in_the_user_name_and_its_proof_in_the_password() {
+    let world = World::new();
+    let name = user_name(&world.sign(&token(r#"[["t",["pub"]]]"#), after(0)));
+    let proof = world.pop.sign(&EXPORTER).unwrap();
+    let judge = |user_name: Option<&str>, password: Option<&[u8]>, exporter: Option<&[u8; 32]>| {
+        let connect = Connect {
+            version: ProtocolVersion::V311,
+            clean_start: true,
+            keep_alive_secs: 0,
+            client_identifier: "c",
+            will: None,
+            user_name,
+            password,
+            properties: ConnectProperties::default(),
+        };
+        let at = Circumstances {
+            keys: &world.keys,
+            exporter,
+            rs_nonce: Some(NONCE),
+            now: BEGIN,
+            now_ms: 0,
+        };
+        world.admission.handle_connect(&connect, at)
+    };
+    let admitted = judge(Some(&name), Some(&proof), Some(&EXPORTER)).unwrap();
+    assert!(matches!(admitted, Step::Admit(admitted) if !admitted.extended_authentication));
+    assert_eq!(
+        judge(Some(&name), Some(&proof), Some(&[0; 32])).unwrap_err(),
+        Refusal::Proof
+    );
+    assert_eq!(
+        judge(Some(&name), Some(&proof), None).unwrap_err(),
+        Refusal::NoExporter
+    );
+    assert_eq!(
+        judge(Some(&name), None, Some(&EXPORTER)).unwrap_err(),
+        Refusal::Malformed
+    );
+    assert_eq!(
+        judge(Some("ace="), Some(&proof), Some(&EXPORTER)).unwrap_err(),
+        Refusal::Malformed
+    );
+    assert_eq!(
+        judge(Some("alice"), Some(&proof), Some(&EXPORTER)).unwrap_err(),
+        Refusal::Password
+    );
+    assert_eq!(
+        judge(None, None, Some(&EXPORTER)).unwrap_err(),
+        Refusal::NoToken
     );
 }
 

@@ -9,10 +9,10 @@ use super::{
     session::Session,
 };
 use crate::{ConnectError, ConnectOptions, token::Token};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{num::NonZeroU16, num::NonZeroU32, time::Duration};
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopSigner, hint,
+    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopSigner,
+    authentication_data::user_name, hint,
 };
 use symbolon_mqtt_proto::property::PropertyBuffer;
 use symbolon_mqtt_proto::{
@@ -23,8 +23,6 @@ use symbolon_mqtt_proto::{
 /// How many messages above QoS 0 we have in flight in 3.1.1, which has no Receive Maximum: what brokers without one are known to bear
 /// (Mosquitto drops the connection of a client that has more in flight than it is configured for, and that is 20 by default).
 const IN_FLIGHT_V311: u16 = 20;
-/// What stands before the token in the User Name of MQTT 3.1.1 (RFC 9431 §6).
-const USER_NAME_PREFIX: &str = "ace";
 
 /// How a CONNECT says who we are.
 #[derive(Debug)]
@@ -355,9 +353,7 @@ impl Credentials {
                 },
                 ProtocolVersion::V311,
             ) => Ok(Self {
-                user_name: Some(
-                    USER_NAME_PREFIX.to_owned() + &BASE64_URL_SAFE_NO_PAD.encode(token),
-                ),
+                user_name: Some(user_name(token.as_bytes())),
                 password: Some(sign(signer, exporter)?),
                 ..Self::default()
             }),
