@@ -151,7 +151,7 @@ impl World {
         let at = Circumstances {
             keys: &self.keys,
             exporter,
-            rs_nonce: Some(NONCE),
+            fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,
         };
@@ -361,7 +361,7 @@ fn a_3_1_1_client_brings_its_token_in_the_user_name_and_its_proof_in_the_passwor
         let at = Circumstances {
             keys: &world.keys,
             exporter,
-            rs_nonce: Some(NONCE),
+            fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,
         };
@@ -441,7 +441,7 @@ fn an_expired_token_ends_the_session_whatever_the_client_sends() {
             send(&mut world, key, after(100)),
             [ReasonCode::NotAuthorized]
         );
-        assert_eq!(world.shard.session(key).state, State::Ended);
+        assert_eq!(world.shard.session(key).state, State::Dismissed);
     }
 }
 
@@ -559,7 +559,7 @@ fn a_failed_re_authentication_disconnects() {
     let expect_end =
         |world: &mut World, key: SessionKey, codes: Vec<ReasonCode>, expected: ReasonCode| {
             assert_eq!(codes, [expected]);
-            assert_eq!(world.shard.session(key).state, State::Ended);
+            assert_eq!(world.shard.session(key).state, State::Dismissed);
         };
     // A wrong proof.
     let mut world = World::new();
