@@ -41,6 +41,7 @@ flows! {
     messages_flow_with_an_ed25519_key_and_a_challenge: "--auth secret --pop ed25519" "challenge"
     messages_flow_with_a_p256_key_and_the_exporter: "--auth key --pop es256" "exporter"
     messages_flow_with_a_p256_key_and_a_challenge: "--auth secret --pop es256" "challenge"
+    messages_flow_in_mqtt_3_1_1: "--auth key --pop ed25519" "exporter -V 311"
 }
 
 #[test]

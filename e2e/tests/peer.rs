@@ -155,6 +155,16 @@ mod v311 {
     }
 }
 
+mod old_version {
+    cases! { &[] =>
+        a_3_1_1_client_proves_possession_and_messages_flow
+        versions_talk_to_each_other
+        a_3_1_1_client_without_a_good_token_is_refused
+        a_3_1_1_client_beyond_its_scope_is_cut
+        a_3_1_1_connection_ends_when_the_token_expires
+    }
+}
+
 mod packets {
     cases! { &[] =>
         malformed_packets_end_the_connection_with_their_reason_code
@@ -193,6 +203,7 @@ fn every_case_has_its_test() {
         scope::NAMES,
         delivery::NAMES,
         v311::NAMES,
+        old_version::NAMES,
         packets::NAMES,
         slow_clients::NAMES,
     ];
