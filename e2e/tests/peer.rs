@@ -149,9 +149,6 @@ mod v311 {
         a_3_1_1_client_proves_a_shared_key
         a_3_1_1_client_proves_an_ed25519_key
         a_3_1_1_client_proves_a_p256_key
-        a_3_1_1_client_with_a_wrong_proof_is_refused
-        a_3_1_1_client_without_a_token_is_refused
-        a_3_1_1_client_that_publishes_beyond_its_scope_is_cut
     }
 }
 
