@@ -227,7 +227,8 @@ async fn close(mut channel: Channel) {
 pub(crate) async fn linger(mut channel: Channel) {
     let finish = async {
         channel.shutdown().await?;
-        let mut rest = [0; 4096];
+        // On the heap: in this future it would be part of every connection's task, from its first moment on.
+        let mut rest = vec![0; 4096];
         let mut read = 0;
         while read < LINGER_BYTES {
             let mut target = ReadBuf::new(&mut rest);
