@@ -115,6 +115,7 @@ mod scope {
         an_accepted_will_is_published_after_the_token_has_expired
         a_retained_message_is_forgotten_when_its_publishers_token_expires
         a_renewed_token_replaces_the_old_one
+        a_renewed_token_that_allows_less_ends_what_it_does_not_allow
         a_failed_renewal_ends_the_connection
         the_exporter_does_not_renew_a_token
         a_token_of_another_client_does_not_renew
