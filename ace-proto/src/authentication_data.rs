@@ -1,5 +1,7 @@
 //! MQTT Authentication Data (RFC 9431 §2.2.4.2) and what a proof is computed over.
 
+use crate::base64url;
+
 /// The broker's challenge, 8 random bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RsNonce(pub [u8; 8]);
@@ -96,6 +98,24 @@ impl<'a> ChallengeResponse<'a> {
     pub fn encode(&self) -> Vec<u8> {
         [&self.client_nonce.0, self.proof].concat()
     }
+}
+
+/// What stands before the token in the User Name of MQTT 3.1.1 (RFC 9431 §6).
+const USER_NAME_PREFIX: &str = "ace";
+
+/// The User Name by which a client of MQTT 3.1.1, which has no Authentication Data, brings its token (RFC 9431 §6). A JWT, text already, is
+/// encoded all the same.
+pub fn user_name(token: &[u8]) -> String {
+    let mut name = String::from(USER_NAME_PREFIX);
+    base64url::encode_onto(&mut name, token);
+    name
+}
+
+/// The token in such a User Name; `None` where it is another kind of user name, [`Malformed`] where it begins like one and is none.
+pub fn token_of_user_name(name: &str) -> Option<Result<Vec<u8>, Malformed>> {
+    let text = name.strip_prefix(USER_NAME_PREFIX)?;
+    let token = base64url::decode(text).filter(|token| !token.is_empty());
+    Some(token.ok_or(Malformed))
 }
 
 /// What a challenge/response proof is computed over: RS nonce, then client nonce.

@@ -34,3 +34,6 @@ mod split_index;
 mod subscribing;
 pub mod subscriptions;
 pub mod wheel;
+
+#[cfg(test)]
+mod tests;

@@ -85,11 +85,12 @@ impl Fetcher {
         let Some((client, uri)) = self.source.take() else {
             return;
         };
-        let mut waiting: Option<oneshot::Sender<()>> = None;
+        let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             let fetched = fetch(&client, &uri).await;
             let fetched_at = Instant::now();
-            let (next, not_before) = match fetched {
+            let failed = fetched.is_err();
+            let (mut next, not_before) = match fetched {
                 Ok(set) => {
                     self.keys.current.store(Arc::new(set));
                     tracing::debug!(%uri, "fetched the authorization server's keys");
@@ -103,14 +104,20 @@ impl Fetcher {
                     )
                 }
             };
-            drop(waiting.take());
-            while waiting.is_none() {
+            // Dropping a sender tells its client that there is nothing newer to wait for.
+            waiting.clear();
+            loop {
                 tokio::select! {
                     () = sleep_until(next) => break,
                     request = self.requests.recv() => match request {
                         None => return,
-                        Some(done) if Instant::now() >= not_before => waiting = Some(done),
-                        // Fetched a moment ago: dropping it tells the client's side that there is nothing newer.
+                        Some(done) if failed || Instant::now() >= not_before => {
+                            if waiting.len() < WAITING_AT_MOST {
+                                waiting.push(done);
+                            }
+                            next = next.min(not_before);
+                        }
+                        // The keys are a few seconds old: this one is not the authorization server's.
                         Some(_) => {}
                     },
                     _ = shutdown.changed() => return,

@@ -70,7 +70,7 @@ pub(crate) struct AddArgs {
     /// The algorithm of its proof-of-possession key
     #[arg(long, value_enum, default_value_t = PopName::Ed25519)]
     pop: PopName,
-    /// The longest life of its tokens, seconds [default: the server's]
+    /// The longest life of its tokens, seconds (default: the server's)
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     token_lifetime_secs: Option<u64>,
     /// The broker it is for, if not this configuration's
@@ -79,7 +79,7 @@ pub(crate) struct AddArgs {
     /// That broker's address, as mqtts://HOST:PORT
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
-    /// Where the profile goes [default: DIR/clients/NAME.json]
+    /// Where the profile goes (default: DIR/clients/NAME.json)
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     /// Replace a profile file that exists

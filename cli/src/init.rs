@@ -17,6 +17,13 @@ use std::{
 use symbolon_ace_proto::{SigningKey, jwe::ContentKey, jwt::SigningAlgorithm};
 use symbolon_auth_server::store::ResourceServer;
 
+/// The first port that is tried where a free one is asked for.
+const FIRST_FREE_PORT: u16 = 20_000;
+/// How many ports from there on.
+const FREE_PORTS: u16 = 12_000;
+/// How many of them are tried before the system may choose.
+const FREE_PORT_TRIES: usize = 100;
+
 /// `symbolon init DIR`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
@@ -32,10 +39,10 @@ pub(crate) struct InitArgs {
     /// The broker's port; 0 picks a free one and writes it down
     #[arg(long, value_name = "PORT", default_value_t = broker_address::TLS_PORT)]
     broker_port: u16,
-    /// The address both listen on [default: 127.0.0.1 for the host localhost, else 0.0.0.0]
+    /// The address both listen on (default: 127.0.0.1 for the host localhost, else 0.0.0.0)
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
-    /// The broker's audience in tokens [default: `mqtts://NAME`]
+    /// The broker's audience in tokens (default: `mqtts://NAME`)
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
     #[command(flatten)]
@@ -238,14 +245,11 @@ fn remove(path: &Path) {
     }
 }
 
-/// The ports asked for; for 0 a free one. Both listeners are held until both ports are known, so that they differ.
+/// The ports asked for; for 0 a free one. Listeners are held until both ports are known, so that they differ.
 fn free_ports(listen: IpAddr, as_port: u16, broker_port: u16) -> anyhow::Result<(u16, u16)> {
-    let pick = |port: u16| -> anyhow::Result<(u16, Option<TcpListener>)> {
-        if port != 0 {
-            return Ok((port, None));
-        }
-        let listener = TcpListener::bind((listen, 0)).context("no free port")?;
-        Ok((listener.local_addr()?.port(), Some(listener)))
+    let pick = |port: u16| match port {
+        0 => free_port(listen).map(|(port, held)| (port, Some(held))),
+        _ => Ok((port, None)),
     };
     let (as_port, _as_held) = pick(as_port)?;
     let (broker_port, _broker_held) = pick(broker_port)?;
@@ -253,6 +257,20 @@ fn free_ports(listen: IpAddr, as_port: u16, broker_port: u16) -> anyhow::Result<
         return Err(usage("--as-port and --broker-port must differ"));
     }
     Ok((as_port, broker_port))
+}
+
+/// A port that will still be free when the server comes up: below those that systems hand out to outgoing connections.
+fn free_port(listen: IpAddr) -> anyhow::Result<(u16, TcpListener)> {
+    for _ in 0..FREE_PORT_TRIES {
+        let mut random = [0; 2];
+        aws_lc_rs::rand::fill(&mut random).context("no random numbers")?;
+        let port = FIRST_FREE_PORT + u16::from_le_bytes(random) % FREE_PORTS;
+        if let Ok(listener) = TcpListener::bind((listen, port)) {
+            return Ok((port, listener));
+        }
+    }
+    let listener = TcpListener::bind((listen, 0)).context("no free port")?;
+    Ok((listener.local_addr()?.port(), listener))
 }
 
 fn configuration(made: &Made, listen: IpAddr, (as_port, broker_port): (u16, u16)) -> String {

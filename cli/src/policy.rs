@@ -20,7 +20,7 @@ pub(crate) enum PolicyCommand {
         /// What it may do: pub:FILTER, sub:FILTER or pubsub:FILTER; `${client_id}` in FILTER stands for its name
         #[arg(long, value_name = "pub:FILTER", required = true)]
         allow: Vec<Allowed>,
-        /// The longest life of a token that uses it, seconds [default: the server's]
+        /// The longest life of a token that uses it, seconds (default: the server's)
         #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
         token_lifetime_secs: Option<u64>,
         /// The broker it is for, if not this configuration's

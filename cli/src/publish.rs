@@ -210,7 +210,14 @@ impl Publisher<'_> {
         aws_lc_rs::rand::fill(&mut random).context("no random numbers")?;
         let nowhere = format!("{NOWHERE}/{:016x}", u64::from_le_bytes(random));
         let filters = vec![(None, TopicFilter::parse(&nowhere)?)];
-        self.connection.unsubscribe(filters).await?;
+        let answer = self.connection.unsubscribe(filters).await;
+        if self.target.is_v5() {
+            answer?;
+        } else {
+            answer.context(
+                "MQTT 3.1.1 cannot say why, but the broker may have refused the message",
+            )?;
+        }
         Ok(())
     }
 }

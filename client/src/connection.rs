@@ -12,6 +12,7 @@ pub use crate::core::{
 pub use error::ConnectError;
 pub use options::{ConnectOptions, Credentials, Proof};
 
+use crate::clock;
 use driver::Driver;
 use std::fmt;
 use symbolon_ace_proto::AsHint;
@@ -88,7 +89,7 @@ impl Connection {
     }
 
     /// Sends a message; above QoS 0 an [`Event::Published`] with this identifier follows. Waits while the broker's Receive Maximum is
-    /// reached, and until the message is handed to the operating system. Events that come meanwhile are kept for [`Connection::next`].
+    /// reached (in 3.1.1, which has none, while 20 are in flight), and until the message is handed to the operating system. Events that come meanwhile are kept for [`Connection::next`].
     ///
     /// Cancel safe up to the moment the message is taken; cancelled after that, it is sent with the next call.
     pub async fn publish(&mut self, message: Outgoing<'_>) -> Result<u64, ConnectError> {
@@ -100,7 +101,7 @@ impl Connection {
         &mut self,
         subscriptions: Vec<Subscription>,
     ) -> Result<Acknowledgement, ConnectError> {
-        let now = driver::clocks().now;
+        let now = clock::now();
         self.driver.machine.handle_subscribe(subscriptions, now)?;
         self.driver.answer().await
     }
@@ -110,7 +111,7 @@ impl Connection {
         &mut self,
         filters: Vec<(Option<ShareName>, TopicFilter)>,
     ) -> Result<Acknowledgement, ConnectError> {
-        let now = driver::clocks().now;
+        let now = clock::now();
         self.driver.machine.handle_unsubscribe(filters, now)?;
         self.driver.answer().await
     }
@@ -122,7 +123,7 @@ impl Connection {
 
     /// Acknowledges the message that [`Connection::next`] gave last, without asking for another.
     pub async fn acknowledge(&mut self) -> Result<(), ConnectError> {
-        self.driver.machine.acknowledge(driver::clocks().now);
+        self.driver.machine.acknowledge(clock::now());
         self.driver.flush().await
     }
 

@@ -3,11 +3,8 @@
 mod answer;
 mod request;
 
-use crate::{Profile, profile::ProfileError};
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use crate::{Profile, clock, profile::ProfileError};
+use std::fmt;
 use symbolon_ace_proto::{PopSigner, Scope, UnixTime};
 use symbolon_tls::https::{HttpsClient, HttpsError};
 
@@ -52,17 +49,12 @@ pub enum TokenRequestError {
 /// Gets a token for `scope`, or for the profile's own scope. Takes at most [`TIMEOUT`].
 pub async fn obtain(profile: &Profile, scope: Option<&Scope>) -> Result<Token, TokenRequestError> {
     // Read before asking: the token is surely not younger.
-    let now = unix_now();
+    let now = clock::unix_now();
     let post = request::post(profile, scope, now)?;
     let client = HttpsClient::new(&profile.ca)
         .map_err(|error| TokenRequestError::Profile(format!("ca: {error}")))?;
     let response = client.send(post).await?;
     answer::token(profile, scope, now, &response)
-}
-
-pub(crate) fn unix_now() -> UnixTime {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    UnixTime(since_epoch.unwrap_or_default().as_secs())
 }
 
 impl From<ProfileError> for TokenRequestError {
@@ -79,7 +71,9 @@ impl From<HttpsError> for TokenRequestError {
             HttpsError::Http(_) | HttpsError::TooLong | HttpsError::Incomplete => {
                 Self::Answer(error.to_string())
             }
-            _ => Self::Unreachable(error.to_string()),
+            HttpsError::Handshake(_) | HttpsError::Timeout | _ => {
+                Self::Unreachable(error.to_string())
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ flows! {
     messages_flow_with_an_ed25519_key_and_a_challenge: "--auth secret --pop ed25519" "challenge"
     messages_flow_with_a_p256_key_and_the_exporter: "--auth key --pop es256" "exporter"
     messages_flow_with_a_p256_key_and_a_challenge: "--auth secret --pop es256" "challenge"
+    messages_flow_in_mqtt_3_1_1: "--auth key --pop ed25519" "exporter -V 311"
 }
 
 #[test]
@@ -387,6 +388,33 @@ fn the_two_servers_run_apart() {
         server.terminate();
         server.finish(Duration::from_secs(20)).success();
     }
+}
+
+#[test]
+fn a_subscriber_connects_again_after_a_restart() {
+    let mut system = System::start();
+    let device = system.device("meter", ROOMS);
+    let subscriber = system
+        .as_device("sub", &device, "-i reader -t rooms/1")
+        .start();
+    let publish = |system: &System, payload| {
+        let words = format!("-i writer -t rooms/1 -m {payload}");
+        system.as_device("pub", &device, &words).run().success();
+    };
+    let hears = |system: &System, payload| {
+        let heard = || {
+            publish(system, payload);
+            subscriber.stdout().contains(payload).then_some(())
+        };
+        let heard = symbolon_e2e::program::wait_for(Duration::from_secs(30), heard);
+        assert!(heard.is_some(), "{}", subscriber.stderr());
+    };
+    hears(&system, "before");
+    system.stop();
+    system.up(&[]);
+    hears(&system, "after");
+    let said = subscriber.stderr();
+    assert!(said.to_lowercase().contains("shutting down"), "{said}");
 }
 
 #[test]

@@ -124,6 +124,44 @@ mod scope {
     }
 }
 
+mod delivery {
+    cases! { &[] =>
+        a_message_arrives_with_all_its_properties
+        a_message_expires
+        the_lower_quality_of_service_holds
+        a_message_sent_twice_at_qos_2_arrives_once
+        an_unknown_packet_identifier_is_told_as_such
+        messages_of_one_publisher_arrive_in_order
+        a_clients_receive_maximum_is_kept
+        a_clients_maximum_packet_size_is_kept
+        large_messages_arrive_whole
+        no_local_retain_options_and_subscription_identifiers_are_kept
+        unsubscribing_ends_delivery
+        an_empty_client_identifier_gets_one_assigned
+        a_delayed_will_is_not_published_if_the_client_returns
+        many_clients_get_what_is_theirs
+        a_reader_that_does_not_read_holds_nobody_up
+    }
+}
+
+mod v311 {
+    cases! { &[] =>
+        a_3_1_1_client_proves_a_shared_key
+        a_3_1_1_client_proves_an_ed25519_key
+        a_3_1_1_client_proves_a_p256_key
+    }
+}
+
+mod old_version {
+    cases! { &[] =>
+        a_3_1_1_client_proves_possession_and_messages_flow
+        versions_talk_to_each_other
+        a_3_1_1_client_without_a_good_token_is_refused
+        a_3_1_1_client_beyond_its_scope_is_cut
+        a_3_1_1_connection_ends_when_the_token_expires
+    }
+}
+
 mod packets {
     cases! { &[] =>
         malformed_packets_end_the_connection_with_their_reason_code
@@ -160,6 +198,9 @@ fn every_case_has_its_test() {
         sessions::NAMES,
         refusals::NAMES,
         scope::NAMES,
+        delivery::NAMES,
+        v311::NAMES,
+        old_version::NAMES,
         packets::NAMES,
         slow_clients::NAMES,
     ];

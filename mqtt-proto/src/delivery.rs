@@ -415,3 +415,28 @@ impl Incoming {
         self.identifiers.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Outgoing, SPARE_SLOTS};
+    use crate::Qos;
+
+    #[test]
+    fn slots_of_messages_that_are_done_do_not_pile_up_behind_one_that_is_not() {
+        let mut outgoing = Outgoing::new(10);
+        outgoing
+            .handle_send(Qos::AtLeastOnce, 0)
+            .expect("there is room");
+        let mut most = 0;
+        for message in 1..60_000 {
+            let identifier = outgoing
+                .handle_send(Qos::AtLeastOnce, message)
+                .expect("there is room");
+            most = most.max(outgoing.slots.len());
+            assert_eq!(outgoing.handle_puback(identifier), Ok(message));
+            assert!(outgoing.slots.len() <= 2 * outgoing.live + SPARE_SLOTS);
+        }
+        // The limit is met, and one more is in flight then.
+        assert_eq!(most, 2 + SPARE_SLOTS + 1);
+    }
+}

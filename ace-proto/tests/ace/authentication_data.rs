@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use symbolon_ace_proto::{
     ChallengeResponse, ClientNonce, ConnectData, RsNonce,
-    authentication_data::{Malformed, challenge_message},
+    authentication_data::{Malformed, challenge_message, token_of_user_name, user_name},
 };
 
 use crate::vectors::hex;
@@ -111,6 +111,22 @@ fn a_challenge_proof_is_over_the_rs_nonce_and_then_the_client_nonce() {
     let message = challenge_message(RsNonce([1; 8]), ClientNonce([2; 8]));
     assert_eq!(message[..8], [1; 8]);
     assert_eq!(message[8..], [2; 8]);
+}
+
+// RFC 9431 §6.
+#[test]
+fn the_user_name_of_3_1_1_carries_the_token() {
+    let name = "aceYWJjLmRlZi5naGk";
+    assert_eq!(user_name(b"abc.def.ghi"), name);
+    assert_eq!(token_of_user_name(name), Some(Ok(b"abc.def.ghi".to_vec())));
+    assert_eq!(token_of_user_name("alice"), None);
+    for malformed in ["ace", "ace=", "aceYWJj=", "ace YWJj", "aceYWJj\n"] {
+        assert_eq!(
+            token_of_user_name(malformed),
+            Some(Err(Malformed)),
+            "{malformed:?}"
+        );
+    }
 }
 
 proptest! {

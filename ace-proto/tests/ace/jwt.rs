@@ -583,7 +583,7 @@ fn a_token_from_another_issuer_is_refused() {
     }
 }
 
-// RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
+// RFC 7519 §4.1.4: at `exp` itself the token is over.
 #[test]
 fn a_token_that_expires_now_has_expired() {
     let expired = Some(TokenError::Expired);

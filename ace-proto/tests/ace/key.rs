@@ -89,7 +89,7 @@ fn a_key_that_was_made_proves_what_it_signs_and_nothing_else() {
     }
 }
 
-// RFC 9431 §2.2.5: "MUST fail if ... do not match".
+// RFC 9431 §2.2.5: a proof that does not match is refused.
 #[test]
 fn a_proof_with_any_bit_changed_or_another_length_is_refused() {
     for algorithm in ALGORITHMS {

@@ -157,7 +157,7 @@ fn a_form_says_the_same() {
     assert_eq!(read, request_json());
 }
 
-// RFC 6749 §3.2: "Parameters sent without a value MUST be treated as if they were omitted".
+// RFC 6749 §3.2: a parameter without a value counts as left out.
 #[test]
 fn a_parameter_without_a_value_in_a_form_is_absent() {
     let body = b"grant_type=&client_id=&client_secret&audience=&scope=&req_cnf=";
@@ -169,7 +169,7 @@ fn a_parameter_without_a_value_in_a_form_is_absent() {
 #[test]
 fn a_form_that_is_not_as_it_must_be_is_refused() {
     for (body, code) in [
-        // RFC 6749 §3.2: "MUST NOT be included more than once".
+        // RFC 6749 §3.2: each parameter at most once.
         ("audience=a&audience=b", ErrorCode::InvalidRequest),
         ("x=a&x=b", ErrorCode::InvalidRequest),
         ("audience=%", ErrorCode::InvalidRequest),

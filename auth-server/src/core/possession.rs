@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(nothing, Err(PossessionError::Missing));
     }
 
-    // RFC 9201 §3.1: "The AS MUST verify that the client really is in possession of the corresponding key."
+    // RFC 9201 §3.1: the AS makes sure that the client holds the private key.
     #[test]
     fn a_named_key_must_be_proved_by_assertion_or_dpop() {
         let (own, other) = (public(PopAlgorithm::Es256), public(PopAlgorithm::Es256));

@@ -11,7 +11,10 @@ use std::{
 };
 use symbolon_ace_proto::{
     AUTHENTICATION_METHOD, ChallengeResponse, ConnectData, KeySet, PopKey, RsNonce, TokenError,
-    UnixTime, Validation, authentication_data::challenge_message, jwe::ContentKeys, jwt,
+    UnixTime, Validation,
+    authentication_data::{challenge_message, token_of_user_name},
+    jwe::ContentKeys,
+    jwt,
 };
 use symbolon_mqtt_proto::{
     Auth, Connect, ProtocolVersion, Publish, PublishProperties, Qos, ReasonCode, Will,
@@ -45,8 +48,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) keys: &'a KeySet,
     /// The connection's exporter value; absent on bare TCP.
     pub(crate) exporter: Option<&'a [u8; 32]>,
-    /// A fresh nonce, in case a challenge is due; `None` where the system has no random numbers.
-    pub(crate) rs_nonce: Option<RsNonce>,
+    /// Gives a fresh nonce where a challenge is due; `None` where the system has no random numbers.
+    pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
     pub(crate) now: UnixTime,
     /// Milliseconds on the broker's clock.
     pub(crate) now_ms: u64,
@@ -188,6 +191,12 @@ impl Admission {
         connect: &Connect<'_>,
         at: Circumstances<'_>,
     ) -> Result<Step, Refusal> {
+        if connect.version == ProtocolVersion::V311
+            && let Some(token) = connect.user_name.and_then(token_of_user_name)
+        {
+            let token = token.map_err(|_| Refusal::Malformed)?;
+            return self.admit_by_user_name(connect, &token, at);
+        }
         match connect.properties.authentication_method {
             None => self.admit_anonymous(connect, at),
             Some(AUTHENTICATION_METHOD) => self.admit_by_token(connect, at),
@@ -228,7 +237,7 @@ impl Admission {
         match data {
             ConnectData::NoToken => Err(Refusal::NoToken),
             ConnectData::Token(token) => {
-                let rs_nonce = at.rs_nonce.ok_or(Refusal::NoRandom)?;
+                let rs_nonce = (at.fresh_nonce)().ok_or(Refusal::NoRandom)?;
                 let challenge = self.judge(token, at.keys, at.now)?.challenge(rs_nonce);
                 let introduction =
                     Introduction::new(connect, at.now_ms, &challenge.candidate.grant)?;
@@ -245,6 +254,21 @@ impl Admission {
                 )))
             }
         }
+    }
+
+    /// MQTT 3.1.1: the token is in the User Name, the proof over the exporter value in the Password (RFC 9431 §6).
+    fn admit_by_user_name(
+        &self,
+        connect: &Connect<'_>,
+        token: &[u8],
+        at: Circumstances<'_>,
+    ) -> Result<Step, Refusal> {
+        let proof = connect.password.ok_or(Refusal::Malformed)?;
+        let exporter = at.exporter.ok_or(Refusal::NoExporter)?;
+        let grant = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
+        Ok(Step::Admit(Box::new(
+            Introduction::new(connect, at.now_ms, &grant)?.admit(grant, false),
+        )))
     }
 
     /// Validates a token (RFC 9431 §2.2.5). Done before the challenge and not after it, as the figure in §2.2.4.2.2 has it: the

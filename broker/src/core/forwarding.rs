@@ -147,7 +147,7 @@ impl Shard {
 
     /// Sends what waits, as far as the client's window and outbox allow.
     pub(crate) fn handle_room(&mut self, key: SessionKey, now: Now) {
-        if self.session(key).state == State::Ended {
+        if self.session(key).state != State::Live {
             return;
         }
         let limit = self.limits.outbox_bytes;

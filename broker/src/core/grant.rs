@@ -84,7 +84,7 @@ impl Grant {
         self.token.as_ref().map(|token| token.expires_at)
     }
 
-    /// Whether it is over: `exp` is the time "on or after which" a token must not be accepted (RFC 7519 §4.1.4).
+    /// Whether it is over: at `exp` itself a token is over (RFC 7519 §4.1.4).
     #[inline]
     pub fn is_expired(&self, now: UnixTime) -> bool {
         self.token

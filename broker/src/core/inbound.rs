@@ -18,7 +18,7 @@ impl Shard {
         with: AuthCircumstances<'_>,
         now: Now,
     ) {
-        if self.session(key).state == State::Ended {
+        if self.session(key).state != State::Live {
             return;
         }
         self.session_mut(key).link.last_packet_ms = now.ms;

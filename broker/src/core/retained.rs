@@ -92,14 +92,23 @@ impl<M> Retained<M> {
     ///
     /// The work is bounded by the topics below what stands before the first wildcard.
     pub fn for_each_match(&self, filter: &TopicFilter, mut f: impl FnMut(&str, &M)) {
-        if filter.has_wildcard() {
-            self.by_levels
-                .for_each_under(filter.as_str().as_bytes(), |place| {
+        match filter.as_str() {
+            // All but those that begin with `$` [MQTT-4.7.2-1], in one sweep.
+            "#" => {
+                let visible = self.records.iter().filter(|r| !r.topic.starts_with('$'));
+                visible.for_each(|record| f(&record.topic, &record.message));
+            }
+            text if filter.has_wildcard() => {
+                self.by_levels.for_each_under(text.as_bytes(), |place| {
                     let Record { topic, message, .. } = &self.records[at(*place)];
                     f(topic, message);
                 });
-        } else if let Some(message) = self.get(filter.as_str()) {
-            f(filter.as_str(), message);
+            }
+            text => {
+                if let Some(message) = self.get(text) {
+                    f(text, message);
+                }
+            }
         }
     }
 

@@ -43,8 +43,10 @@ pub(crate) struct Session {
 pub(crate) enum State {
     /// Packets flow.
     Live,
-    /// It is over: only what stands in the outbox is still to be written.
-    Ended,
+    /// The client has left it.
+    Left,
+    /// We ended it: what stands in the outbox, and why, is still to be written.
+    Dismissed,
 }
 
 /// The connection's side of a session.

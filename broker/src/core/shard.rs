@@ -340,10 +340,10 @@ impl Shard {
     /// Ends a session from our side: DISCONNECT with the reason in 5.0, silence in 3.1.1 (which has no server DISCONNECT).
     pub(crate) fn close(&mut self, key: SessionKey, close: &Close, now: Now) {
         let session = self.session_mut(key);
-        if session.state == State::Ended {
+        if session.state != State::Live {
             return;
         }
-        tracing::debug!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "disconnecting");
+        tracing::info!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "client disconnected");
         match session.link.version {
             ProtocolVersion::V5 => {
                 self.send(
@@ -354,15 +354,16 @@ impl Shard {
             ProtocolVersion::V311 => self.mark_dirty(key),
         }
         self.end(key, WillFate::Publish, now);
+        self.session_mut(key).state = State::Dismissed;
     }
 
     /// The session is over: it gets nothing more, and its Will is published or not.
     pub(super) fn end(&mut self, key: SessionKey, will: WillFate, now: Now) {
         let session = &mut self.sessions[key as usize];
-        if session.state == State::Ended {
+        if session.state != State::Live {
             return;
         }
-        session.state = State::Ended;
+        session.state = State::Left;
         let link = &mut session.link;
         for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()]
             .into_iter()

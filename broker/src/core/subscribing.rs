@@ -143,7 +143,7 @@ impl Shard {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
         };
-        if session.state == State::Ended || session.serial != waiting.serial {
+        if session.state != State::Live || session.serial != waiting.serial {
             return;
         }
         let refused = waiting.reason_codes.iter().any(|code| code.is_failure());

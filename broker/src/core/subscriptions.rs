@@ -12,7 +12,8 @@ use symbolon_mqtt_proto::{TopicFilter, TopicName};
 /// From Topic Filters to subscribers (MQTT 5.0 §4.7).
 ///
 /// `K` names a subscriber, a number that the broker gave; `V` is what it asked for. Filters without a wildcard are one look-up by their whole
-/// text for each message. The others are a tree of levels: a message visits the nodes whose levels match, whatever stands beside them.
+/// text for each message. The others are a tree of levels: a message visits the nodes whose levels match, whatever stands beside them. With a key
+/// of 4 bytes and a value of up to 8 a filter is one cache line.
 #[derive(Clone, Debug)]
 pub struct Subscriptions<K, V> {
     exact: ExactFilters<Subscribers<K, V>>,

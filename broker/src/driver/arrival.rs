@@ -37,6 +37,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) channel: DetachedChannel,
+    pub(crate) newcomer: Newcomer,
+}
+
+/// An admitted client and what belongs to its connection.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
     pub(crate) admitted: Box<Admitted>,
     /// We gave it its Client Identifier.
     pub(crate) assigned: bool,
@@ -75,8 +81,8 @@ pub(crate) fn accept(
             let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
                 return;
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -90,8 +96,13 @@ pub(crate) fn accept(
             };
             let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
             spawn_local(async move {
-                if let Err(error) = arrive(&shard, stream, acceptor.as_ref(), place).await {
-                    tracing::debug!(%error, "no client came of a connection");
+                match arrive(&shard, stream, acceptor.as_ref(), place).await {
+                    Ok(()) => {}
+                    // An operator looks for denials; the rest is the noise of networks.
+                    Err(ArrivalError::Refused(reason)) => {
+                        tracing::info!(%peer, %reason, "client refused");
+                    }
+                    Err(error) => tracing::debug!(%peer, %error, "no client came of a connection"),
                 }
                 drop(permit);
             });
@@ -148,17 +159,19 @@ async fn arrive(
                 admitted.introduction.client_identifier = assigned_identifier()?;
             }
             let home = home_shard(shard, &admitted.introduction.client_identifier);
-            let unread = std::mem::take(&mut doorstep.buffer);
-            let channel = doorstep.channel.detach()?;
-            let arrival = Arrival {
-                channel,
+            let newcomer = Newcomer {
                 admitted,
                 assigned,
-                unread,
+                unread: std::mem::take(&mut doorstep.buffer),
                 place,
             };
+            if home == shard.index() {
+                shard.admit(doorstep.channel, newcomer);
+                return Ok(());
+            }
+            let channel = doorstep.channel.detach()?;
             shard.common.arrivals[home]
-                .try_send(arrival)
+                .try_send(Arrival { channel, newcomer })
                 .map_err(|_| ArrivalError::Busy)
         }
         Err(error) => {
@@ -232,7 +245,7 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
-            rs_nonce: fresh_nonce(),
+            fresh_nonce: &fresh_nonce,
             now: unix_time(),
             now_ms: self.shard.now().ms,
         };

@@ -1,7 +1,7 @@
 //! A shard's thread: its core, its mailbox, its timers, and the tasks of its connections.
 
 use super::{
-    arrival::{self, Arrival},
+    arrival::{self, Arrival, Newcomer},
     connection::Connection,
     listener::Listener,
 };
@@ -24,6 +24,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{KeySet, UnixTime};
+use symbolon_tls::Channel;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::{LocalSet, spawn_local},
@@ -251,22 +252,19 @@ impl ShardHandle {
         self.backlog.notify_one();
     }
 
+    /// This shard's place among the shards.
+    pub(crate) fn index(&self) -> usize {
+        usize::from(self.index)
+    }
+
     /// An admitted client is at home here.
-    pub(crate) fn admit(self: &Rc<Self>, arrival: Arrival) {
-        let Arrival {
-            channel,
+    pub(crate) fn admit(self: &Rc<Self>, channel: Channel, newcomer: Newcomer) {
+        let Newcomer {
             admitted,
             assigned,
             unread,
             place,
-        } = arrival;
-        let channel = match channel.attach() {
-            Ok(channel) => channel,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take a connection over");
-                return;
-            }
-        };
+        } = newcomer;
         let version = admitted.introduction.version;
         let key = self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now));
         let connection = Connection::new(Rc::clone(self), key, channel, version, unread);
@@ -277,8 +275,11 @@ impl ShardHandle {
     }
 
     async fn take_arrivals(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
-        while let Some(arrival) = arrivals.recv().await {
-            self.admit(arrival);
+        while let Some(Arrival { channel, newcomer }) = arrivals.recv().await {
+            match channel.attach() {
+                Ok(channel) => self.admit(channel, newcomer),
+                Err(error) => tracing::warn!(%error, "cannot take a connection over"),
+            }
         }
     }
 

@@ -42,13 +42,13 @@ pub(crate) struct ConnectArgs {
     )]
     pub(super) scope: Vec<String>,
 
-    /// The broker [default: the profile's, else localhost]
+    /// The broker (default: the profile's, else localhost)
     #[arg(short = 'h', long, allow_hyphen_values = true)]
     pub(super) host: Option<String>,
-    /// Its port [default: the profile's, else 8883 with TLS and 1883 without]
+    /// Its port (default: the profile's, else 8883 with TLS and 1883 without)
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,
-    /// All at once: mqtt(s)://[username[:password]@]host[:port]/topic
+    /// All at once, such as `mqtts://name:password@host:port/topic`; only host is needed
     #[arg(short = 'L', long, conflicts_with_all = ["host", "port"])]
     pub(super) url: Option<String>,
     /// User Name; not together with a profile
@@ -68,7 +68,7 @@ pub(crate) struct ConnectArgs {
     )]
     pub(super) password: Option<String>,
 
-    /// Client Identifier [default: the profile's `client_id`, else the broker assigns one]
+    /// Client Identifier (default: the profile's `client_id`, else the broker assigns one)
     #[arg(
         short = 'i',
         long,
@@ -85,7 +85,7 @@ pub(crate) struct ConnectArgs {
     /// Go on with an earlier session and keep this one; needs -i, -I or a profile
     #[arg(short = 'c', long)]
     pub(super) disable_clean_session: bool,
-    /// Session Expiry Interval, seconds; -1 for never [default: -1 with -c, else 0]
+    /// Session Expiry Interval, seconds; -1 for never (default: -1 with -c, else 0)
     #[arg(short = 'x', value_name = "SECS", value_parser = parse_session_expiry, allow_hyphen_values = true)]
     pub(super) session_expiry_interval_secs: Option<u32>,
     /// MQTT version: 5, 311, mqttv5 or mqttv311
@@ -95,7 +95,7 @@ pub(crate) struct ConnectArgs {
     #[arg(short = 'q', long, value_parser = parse_qos, default_value = "0")]
     pub(crate) qos: Qos,
 
-    /// CA certificates to trust, PEM [default: the profile's]
+    /// CA certificates to trust, PEM (default: the profile's)
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub(super) cafile: Option<PathBuf>,
     /// A directory of CA certificates to trust, *.crt and *.pem

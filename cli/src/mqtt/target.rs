@@ -18,13 +18,21 @@ use symbolon_client::{
     connection::{Credentials, Proof, Session},
     token,
 };
-use symbolon_mqtt_proto::{ProtocolVersion, Qos, TopicName, Will};
+use symbolon_mqtt_proto::{ProtocolVersion, Qos, ReasonCode, TopicName, Will};
 
 /// Where operating systems keep the CA certificates they trust.
 const SYSTEM_CA_FILES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
+];
+/// Refusals that are about the broker's state and not about us.
+const IN_PASSING: [ReasonCode; 5] = [
+    ReasonCode::ServerUnavailable,
+    ReasonCode::ServerBusy,
+    ReasonCode::ServerShuttingDown,
+    ReasonCode::KeepAliveTimeout,
+    ReasonCode::ConnectionRateExceeded,
 ];
 /// The most files read from `--capath`.
 const MAX_CA_FILES: usize = 1024;
@@ -206,6 +214,9 @@ impl Target {
 
 /// Whether an error is one that a new connection may heal.
 pub(crate) fn is_worth_retrying(error: &anyhow::Error) -> bool {
+    if let Some(ConnectError::Refused { reason_code, .. }) = error.downcast_ref() {
+        return IN_PASSING.contains(reason_code);
+    }
     match Exit::of(error) {
         Exit::Lost | Exit::Unreachable | Exit::TimedOut => true,
         Exit::General
@@ -417,6 +428,22 @@ fn parse_url(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_restarts_is_connected_to_again_and_one_that_refuses_us_is_not() {
+        let refused = |reason_code| {
+            let error = ConnectError::Refused {
+                reason_code,
+                reason_string: None,
+                hint: None,
+            };
+            anyhow::Error::new(error).context("localhost:8883")
+        };
+        assert!(is_worth_retrying(&refused(ReasonCode::ServerShuttingDown)));
+        assert!(!is_worth_retrying(&refused(ReasonCode::NotAuthorized)));
+        assert!(!is_worth_retrying(&refused(ReasonCode::SessionTakenOver)));
+        assert!(is_worth_retrying(&ConnectError::Lost(String::new()).into()));
+    }
 
     #[test]
     fn a_url_comes_apart_as_mosquitto_takes_it() {

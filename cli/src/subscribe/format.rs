@@ -427,7 +427,7 @@ mod tests {
         let start = text.find(r#""topic""#).unwrap();
         assert_eq!(
             &text[start..],
-            r#""topic":"a/b","qos":1,"retain":1,"payloadlen":4,"mid":7,"properties":{"payload-format-indicator":1,"message-expiry-interval":60,"content-type":"text/plain","user-properties":[{"k":"v"}]},"payload":"21\"5"}"#
+            r#""topic":"a/b","qos":1,"retain":1,"payloadlen":4,"mid":7,"properties":{"payload-format-indicator":1,"message-expiry-interval":60,"content-type":"text/plain","user-properties":{"k":"v"}},"payload":"21\"5"}"#
         );
     }
 

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsStr,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 /// What a run ended with.
@@ -111,6 +112,39 @@ impl Site {
     /// Runs `symbolon config check SITE`.
     pub(crate) fn check(&self) -> Ended {
         symbolon(&["config".as_ref(), "check".as_ref(), self.path().as_os_str()])
+    }
+}
+
+/// A server at work, ended when dropped.
+pub(crate) struct Server(pub(crate) Child);
+
+impl Server {
+    /// Runs `symbolon VERB SITE` until it is ready.
+    pub(crate) fn start(verb: &str, site: &Site, variables: &[(&str, &str)]) -> Self {
+        let mut child = command()
+            .arg(verb)
+            .arg(site.path())
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let server = Self(child);
+        assert!(line.starts_with("ready "), "{line}");
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself: then there is nothing to end.
+        if self.0.kill().is_ok() {
+            self.0.wait().unwrap();
+        }
     }
 }
 

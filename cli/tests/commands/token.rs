@@ -1,40 +1,7 @@
 //! `symbolon token`, with a real authorization server.
 
-use crate::program::{Ended, Site, command, symbolon};
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, Stdio},
-};
-
-/// `symbolon as`, ended when dropped.
-struct Server(Child);
-
-impl Server {
-    fn start(site: &Site) -> Self {
-        let mut child = command()
-            .arg("as")
-            .arg(site.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert!(line.starts_with("ready as=127.0.0.1:"), "{line}");
-        Self(child)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to end.
-        if self.0.kill().is_ok() {
-            self.0.wait().unwrap();
-        }
-    }
-}
+use crate::program::{Ended, Server, Site, command, symbolon};
+use std::{io::Write as _, process::Stdio};
 
 fn site_with(options: &str) -> (Site, String) {
     let site = Site::new();
@@ -49,7 +16,7 @@ fn every_kind_of_device_gets_a_token_that_verifies() {
     for auth in ["secret", "key"] {
         for pop in ["hs256", "ed25519", "es256"] {
             let (site, profile) = site_with(&format!("--auth {auth} --pop {pop}"));
-            let _server = Server::start(&site);
+            let _server = Server::start("as", &site, &[]);
             let token = symbolon(&["token", "get", "--profile", &profile]).success();
             let shown = site
                 .run(&format!("token show -o json {}", token.trim()))
@@ -64,7 +31,7 @@ fn every_kind_of_device_gets_a_token_that_verifies() {
 #[test]
 fn a_scope_beyond_the_policies_is_refused_with_3() {
     let (site, profile) = site_with("");
-    let _server = Server::start(&site);
+    let _server = Server::start("as", &site, &[]);
     let arguments = [
         "token",
         "get",
@@ -80,7 +47,7 @@ fn a_scope_beyond_the_policies_is_refused_with_3() {
 #[test]
 fn less_than_the_policies_can_be_asked_for() {
     let (site, profile) = site_with("");
-    let _server = Server::start(&site);
+    let _server = Server::start("as", &site, &[]);
     let mut arguments = vec!["token", "get", "--profile", &profile];
     arguments.extend(["--scope", "pub:rooms/kitchen", "-o", "json"]);
     let got = symbolon(&arguments).json();
@@ -93,7 +60,7 @@ fn less_than_the_policies_can_be_asked_for() {
 #[test]
 fn a_forged_token_is_not_valid_and_one_of_another_server_neither() {
     let (site, profile) = site_with("");
-    let _server = Server::start(&site);
+    let _server = Server::start("as", &site, &[]);
     let token = symbolon(&["token", "get", "--profile", &profile]).success();
     let (rest, _) = token.rsplit_once('.').unwrap();
     let forged = format!("token show {rest}.{}", "A".repeat(86));
@@ -109,7 +76,7 @@ fn a_forged_token_is_not_valid_and_one_of_another_server_neither() {
 #[test]
 fn a_token_can_come_by_standard_input() {
     let (site, profile) = site_with("");
-    let _server = Server::start(&site);
+    let _server = Server::start("as", &site, &[]);
     let token = symbolon(&["token", "get", "--profile", &profile]).success();
     let mut child = command()
         .args(["token", "show", "-", "-o", "json"])
@@ -141,7 +108,7 @@ fn what_is_no_token_is_told_as_such() {
 fn a_signal_ends_the_server_with_0() {
     let (site, _) = site_with("");
     for signal in ["TERM", "INT"] {
-        let mut server = Server::start(&site);
+        let mut server = Server::start("up", &site, &[]);
         let process = server.0.id().to_string();
         let sent = std::process::Command::new("kill")
             .args(["-s", signal, &process])

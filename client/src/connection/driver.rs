@@ -2,8 +2,8 @@
 
 use super::{Acknowledgement, ConnectError, Event, Outgoing, open::check_broker};
 use crate::{
-    Profile,
-    core::{connected::Connected, opening::Agreed, renewal::Clocks},
+    Profile, clock,
+    core::{connected::Connected, opening::Agreed},
     token::{self, Token, TokenRequestError},
 };
 use std::{
@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use symbolon_ace_proto::{ClientNonce, Scope};
 use symbolon_mqtt_proto::{Qos, ReasonCode};
@@ -72,7 +72,7 @@ impl Driver {
 
     pub(super) async fn next(&mut self) -> Result<Event, ConnectError> {
         loop {
-            if let Some(event) = self.machine.poll_event(Instant::now()) {
+            if let Some(event) = self.machine.poll_event(clock::now()) {
                 return Ok(event);
             }
             self.step().await?;
@@ -86,7 +86,7 @@ impl Driver {
         if self.machine.is_backlog_full() {
             return Err(ConnectError::Backlog);
         }
-        let identifier = self.machine.handle_publish(message, Instant::now())?;
+        let identifier = self.machine.handle_publish(message, clock::now())?;
         self.flush().await?;
         Ok(identifier)
     }
@@ -216,7 +216,7 @@ impl Driver {
             Poll::Ready(Err(error)) => Err(lost(error)),
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Err(closed()),
             Poll::Ready(Ok(())) => {
-                if let Err(fault) = self.machine.handle_bytes(buffer.filled(), clocks()) {
+                if let Err(fault) = self.machine.handle_bytes(buffer.filled(), clock::clocks()) {
                     // Whether the broker hears why is no matter to us.
                     let _told = self.poll_write_all(cx);
                     return Err(fault);
@@ -238,7 +238,7 @@ impl Driver {
         if self.timer.as_mut().poll(cx).is_pending() {
             return Ok(false);
         }
-        let now = Instant::now();
+        let now = clock::now();
         self.machine.handle_timeout(now)?;
         if let Some(source) = &self.source
             && self.machine.poll_renewal(now)
@@ -261,9 +261,9 @@ impl Driver {
             Ok(token) => {
                 check_broker(&self.channel, token.broker_certificate_sha256)?;
                 self.machine
-                    .handle_token(token, client_nonce()?, Instant::now())?;
+                    .handle_token(token, client_nonce()?, clock::now())?;
             }
-            Err(error) => self.machine.handle_no_token(error, Instant::now())?,
+            Err(error) => self.machine.handle_no_token(error, clock::now())?,
         }
         Ok(true)
     }
@@ -273,13 +273,6 @@ impl TokenSource {
     fn obtain(&self) -> Obtaining {
         let (profile, scope) = (Arc::clone(&self.profile), self.scope.clone());
         Box::pin(async move { token::obtain(&profile, scope.as_ref()).await })
-    }
-}
-
-pub(super) fn clocks() -> Clocks {
-    Clocks {
-        now: Instant::now(),
-        unix: token::unix_now(),
     }
 }
 

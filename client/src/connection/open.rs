@@ -1,6 +1,7 @@
 //! From a host name to a live connection.
 
 use super::{ConnectError, ConnectOptions, Credentials, Proof, driver, driver::Driver};
+use crate::clock;
 use crate::core::{
     opening::{Authentication, Opening, Progress},
     renewal::TokenLife,
@@ -182,7 +183,7 @@ async fn shake_hands(
         if count == 0 {
             return Err(driver::closed());
         }
-        match opening.handle_bytes(&bytes[..count], driver::clocks())? {
+        match opening.handle_bytes(&bytes[..count], clock::clocks())? {
             Progress::Opening(further) => opening = *further,
             Progress::Connected(connected) => return Ok((channel, connected)),
         }

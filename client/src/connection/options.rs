@@ -42,7 +42,8 @@ pub struct ConnectOptions<'a> {
     pub will: Option<Will<'a>>,
     /// User Properties of CONNECT, 5.0 only.
     pub user_properties: Vec<(String, String)>,
-    /// How many QoS 1 and 2 messages the broker may have in flight to us, 5.0 only; at least 1.
+    /// How many QoS 1 and 2 messages the broker may have in flight to us, 5.0 only; at least 1. A broker that sends more ends the
+    /// connection, and Mosquitto 2.0 does so: to bound memory, [`ConnectOptions::backlog_bytes`] serves with every broker.
     pub receive_maximum: u16,
     /// The largest packet the broker may send, bytes. 5.0 tells the broker; in both a larger one ends the connection.
     pub maximum_packet_size: u32,
@@ -79,7 +80,7 @@ impl ConnectOptions<'_> {
             password: None,
             will: None,
             user_properties: Vec::new(),
-            receive_maximum: 128,
+            receive_maximum: u16::MAX,
             maximum_packet_size: 16 * 1024 * 1024,
             backlog_bytes: 32 * 1024 * 1024,
             timeout: Duration::from_secs(30),

@@ -9,10 +9,10 @@ use super::{
     session::Session,
 };
 use crate::{ConnectError, ConnectOptions, token::Token};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{num::NonZeroU16, num::NonZeroU32, time::Duration};
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopSigner, hint,
+    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopSigner,
+    authentication_data::user_name, hint,
 };
 use symbolon_mqtt_proto::property::PropertyBuffer;
 use symbolon_mqtt_proto::{
@@ -20,8 +20,9 @@ use symbolon_mqtt_proto::{
     connack::ConnAckProperties, connect::ConnectProperties,
 };
 
-/// What stands before the token in the User Name of MQTT 3.1.1 (RFC 9431 §6).
-const USER_NAME_PREFIX: &str = "ace";
+/// How many messages above QoS 0 we have in flight in 3.1.1, which has no Receive Maximum: what brokers without one are known to bear
+/// (Mosquitto drops the connection of a client that has more in flight than it is configured for, and that is 20 by default).
+const IN_FLIGHT_V311: u16 = 20;
 
 /// How a CONNECT says who we are.
 #[derive(Debug)]
@@ -164,7 +165,8 @@ impl Opening {
             match packet.map_err(Fault::into_error)? {
                 None => return Ok(Progress::Opening(Box::new(self))),
                 Some(Packet::ConnAck(connack)) => {
-                    let agreed = agree(&self.local, &connack).map_err(Fault::into_error)?;
+                    let agreed = agree(&self.local, self.outbox.version(), &connack)
+                        .map_err(Fault::into_error)?;
                     let connected = Connected::new(
                         (self.inbox, self.outbox),
                         &self.local,
@@ -253,7 +255,7 @@ fn refused(
     }
 }
 
-fn agree(local: &Local, connack: &ConnAck<'_>) -> Result<Agreed, Fault> {
+fn agree(local: &Local, version: ProtocolVersion, connack: &ConnAck<'_>) -> Result<Agreed, Fault> {
     let ConnAckProperties {
         receive_maximum,
         maximum_qos,
@@ -282,7 +284,10 @@ fn agree(local: &Local, connack: &ConnAck<'_>) -> Result<Agreed, Fault> {
         client_identifier: client_identifier.to_owned(),
         // [MQTT-3.2.2-21]
         keep_alive_secs: server_keep_alive_secs.unwrap_or(local.keep_alive_secs),
-        receive_maximum: receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+        receive_maximum: match version {
+            ProtocolVersion::V5 => receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+            ProtocolVersion::V311 => IN_FLIGHT_V311,
+        },
         maximum_packet_size: maximum_packet_size.map_or(u32::MAX, NonZeroU32::get),
         maximum_qos: maximum_qos.unwrap_or(Qos::ExactlyOnce),
         retain_available: retain_available.unwrap_or(true),
@@ -348,9 +353,7 @@ impl Credentials {
                 },
                 ProtocolVersion::V311,
             ) => Ok(Self {
-                user_name: Some(
-                    USER_NAME_PREFIX.to_owned() + &BASE64_URL_SAFE_NO_PAD.encode(token),
-                ),
+                user_name: Some(user_name(token.as_bytes())),
                 password: Some(sign(signer, exporter)?),
                 ..Self::default()
             }),
@@ -387,7 +390,9 @@ fn connect<'a>(
         password: credentials.password.as_deref(),
         properties: ConnectProperties {
             session_expiry_interval_secs: options.session_expiry_interval_secs,
-            receive_maximum: NonZeroU16::new(options.receive_maximum.max(1)),
+            // Absent, it is 65,535 (MQTT 5.0 §3.1.2.11.3).
+            receive_maximum: NonZeroU16::new(options.receive_maximum.max(1))
+                .filter(|maximum| *maximum < NonZeroU16::MAX),
             maximum_packet_size: NonZeroU32::new(options.maximum_packet_size),
             // No aliases: the topic then stands in every message.
             topic_alias_maximum: None,

@@ -16,7 +16,7 @@ use super::{
     session::Session,
 };
 use crate::{ConnectError, ConnectOptions, connection::Outgoing};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use symbolon_ace_proto::{Jwk, PopSigner, UnixTime};
 use symbolon_mqtt_proto::{
     ConnAck, Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish,
@@ -47,8 +47,8 @@ fn options(version: ProtocolVersion) -> ConnectOptions<'static> {
 
 fn clocks() -> Clocks {
     Clocks {
-        now: Instant::now(),
         unix: BEGIN,
+        ..crate::clock::clocks()
     }
 }
 

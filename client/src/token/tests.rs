@@ -1,12 +1,12 @@
 //! What is asked and what is taken for an answer.
 
 use super::*;
-use crate::https::{Post, Response};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use symbolon_ace_proto::{
     ErrorCode, Jwk, PopAlgorithm, PopKey, client_assertion, dpop, token_request::TokenRequest,
 };
+use symbolon_tls::https::{HttpsRequest, HttpsResponse, Method};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const ENDPOINT: &str = "https://as.example:8443/token";
@@ -38,23 +38,24 @@ fn secret() -> Value {
     json!({"method": "client_secret_basic", "secret": "s+cret:1"})
 }
 
-fn header<'a>(post: &'a Post, name: &str) -> Option<&'a str> {
+fn header<'a>(post: &'a HttpsRequest, name: &str) -> Option<&'a str> {
     let mut found = post.headers.iter().filter(|(key, _)| *key == name);
     let value = found.next().map(|(_, value)| value.as_str());
     assert!(found.next().is_none());
     value
 }
 
-fn asked(profile: &Profile, scope: Option<&Scope>) -> (Post, TokenRequest) {
+fn asked(profile: &Profile, scope: Option<&Scope>) -> (HttpsRequest, TokenRequest) {
     let post = request::post(profile, scope, NOW).unwrap();
     assert_eq!(post.url, ENDPOINT);
+    assert_eq!(post.method, Method::POST);
     assert_eq!(header(&post, "content-type"), Some("application/ace+json"));
     let request = TokenRequest::from_json(post.body.as_bytes()).unwrap();
     (post, request)
 }
 
 fn answered(profile: &Profile, answer: &Value) -> Result<Token, TokenRequestError> {
-    let response = Response {
+    let response = HttpsResponse {
         status: 200,
         body: answer.to_string().into(),
     };
@@ -228,7 +229,7 @@ fn an_answer_that_a_device_cannot_use_is_refused() {
 fn a_refusal_is_told_in_the_servers_words() {
     let profile = profile(&secret(), &json!({"alg": "HS256"}));
     let refused = |status, body: &'static str| {
-        let response = Response {
+        let response = HttpsResponse {
             status,
             body: body.into(),
         };

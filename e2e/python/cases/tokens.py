@@ -277,7 +277,12 @@ def malformed_requests_get_an_oauth_error(system):
         system.post(body, headers, ACE_JSON).expect_error(400)
     for body in (b"audience=a&audience=b", b"req_cnf=%7B", b"scope=%ff"):
         system.post(body, headers, FORM).expect_error(400)
-    system.post(b"x" * (2 << 20), headers, ACE_JSON).expect_error(400, 413)
+    system.post(b"x" * 20_000, headers, ACE_JSON).expect_error(400, 413)
+    try:
+        system.post(b"x" * (2 << 20), headers, ACE_JSON).expect_error(400, 413)
+    except OSError:
+        # So much that the AS hangs up before all of it is sent.
+        pass
     device.ask(grant_type="password").expect_error(400, code=("unsupported_grant_type", "unauthorized_client"))
     for garbled in ("Basic", "Basic !!!!", "Basic " + "A" * 5_000, "Bearer x"):
         answer = system.post(device.request(), {"Authorization": garbled})

@@ -143,7 +143,7 @@ fn each_property_is_accepted_where_it_belongs_and_refused_elsewhere() {
 
 #[test]
 fn a_property_that_occurs_twice_is_refused_where_it_may_occur_once() {
-    // §3.1.2.11.2 to §3.15.2.2.5: "It is a Protocol Error to include ... more than once."
+    // §3.1.2.11.2 to §3.15.2.2.5: each property but the repeatable ones at most once.
     for (property, homes) in PROPERTIES {
         for place in PLACES.iter().filter(|place| place.is_home(homes)) {
             let kind = place.kind;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod pki;

@@ -70,6 +70,19 @@ fn a_text_of_32768_levels_fits() {
     assert_eq!(tree.node_count(), 0);
 }
 
+#[test]
+fn all_is_all_but_what_begins_with_a_dollar() {
+    // [MQTT-4.7.2-1]
+    let mut tree = tree();
+    for (value, text) in (0..).zip(["a", "a/b", "$SYS", "$SYS/a", "b/$a", "/", "a/b/c"]) {
+        insert(&mut tree, text, value);
+    }
+    let mut seen = Vec::new();
+    tree.for_each_under(b"#", |value| seen.push(*value));
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 4, 5, 6]);
+}
+
 proptest! {
     #[test]
     fn it_is_a_map_and_has_no_node_too_many(

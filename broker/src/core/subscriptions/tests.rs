@@ -134,6 +134,11 @@ fn a_filter_with_many_subscribers_gives_all_memory_back() {
 }
 
 #[test]
+fn one_subscriber_is_two_words_so_that_a_filter_is_a_cache_line() {
+    assert_eq!(size_of::<Option<Subscribers<u32, u64>>>(), 16);
+}
+
+#[test]
 fn a_subscription_of_its_own_takes_less_than_100_bytes() {
     for (suffix, limit) in [("state", 90), ("+/cmd", 90)] {
         let mut map = empty();

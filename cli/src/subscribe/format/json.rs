@@ -39,16 +39,25 @@ struct JsonProperties<'a> {
     response_topic: Option<&'a str>,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     subscription_identifier: &'a [u32],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    user_properties: Vec<Pair<'a>>,
+    #[serde(skip_serializing_if = "UserProperties::is_empty")]
+    user_properties: UserProperties<'a>,
 }
 
-struct Pair<'a>(&'a str, &'a str);
+/// One object, as mosquitto writes it; a name that comes twice stands in it twice.
+struct UserProperties<'a>(&'a [(String, String)]);
 
-impl Serialize for Pair<'_> {
+impl UserProperties<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for UserProperties<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.0, self.1)?;
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            map.serialize_entry(name, value)?;
+        }
         map.end()
     }
 }
@@ -103,11 +112,7 @@ fn properties(message: &Message) -> Option<JsonProperties<'_>> {
             .as_deref()
             .map(|data| String::from_utf8_lossy(data).into_owned()),
         response_topic: message.response_topic.as_deref(),
-        user_properties: message
-            .user_properties
-            .iter()
-            .map(|(name, value)| Pair(name, value))
-            .collect(),
+        user_properties: UserProperties(&message.user_properties),
     };
     let is_empty = properties.payload_format_indicator.is_none()
         && properties.message_expiry_interval.is_none()

@@ -287,7 +287,7 @@ fn connack_may_come_byte_by_byte_and_a_message_right_behind_it() {
     let mut rest = vec![*last];
     rest.extend(encoded(V5, &publish("a", Delivery::AtMostOnce)));
     let mut machine = connected(opening.handle_bytes(&rest, clocks()).unwrap());
-    let event = machine.poll_event(Instant::now());
+    let event = machine.poll_event(clocks().now);
     assert!(matches!(event, Some(Event::Message(message)) if message.topic == "a"));
 }
 

@@ -135,6 +135,16 @@ fn no_more_messages_are_in_flight_than_the_brokers_receive_maximum() {
     assert!(rig.machine.has_room());
 }
 
+#[test]
+fn in_3_1_1_no_more_than_20_messages_are_in_flight() {
+    let mut rig = Rig::new(V311);
+    for _ in 0..20 {
+        assert!(rig.machine.has_room());
+        rig.publish("a", Qos::AtLeastOnce).unwrap();
+    }
+    assert!(!rig.machine.has_room());
+}
+
 // [MQTT-3.2.2-15], [MQTT-3.2.2-11], [MQTT-3.2.2-14]
 #[test]
 fn what_the_broker_does_not_take_is_not_sent() {

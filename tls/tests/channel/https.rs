@@ -1,8 +1,16 @@
 //! One POST against a server that is scripted byte by byte.
 
-use super::*;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use crate::pki::Pki;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use std::sync::Arc;
+use symbolon_tls::{
+    HandshakeError, SetupError,
+    https::{BODY_LIMIT, HttpsClient, HttpsError, HttpsRequest, HttpsResponse, Method},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -19,18 +27,13 @@ struct Server {
 
 /// Answers one request with these bytes.
 async fn server(answer: Vec<u8>) -> Server {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &ca).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let pki = Pki::generate();
+    let key = PrivateKeyDer::from_pem_slice(pki.key_pem.as_bytes()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
+        .with_single_cert(vec![CertificateDer::from(pki.leaf_der)], key)
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -55,25 +58,26 @@ async fn server(answer: Vec<u8>) -> Server {
     });
     Server {
         url,
-        ca_pem: ca.pem(),
+        ca_pem: pki.ca_pem,
         asked,
     }
 }
 
-fn ask(url: &str, ca_pem: &str) -> Post {
-    Post {
+async fn post(url: &str, ca_pem: &str) -> Result<HttpsResponse, HttpsError> {
+    let request = HttpsRequest {
+        method: Method::POST,
         url: url.to_owned(),
-        ca_pem: ca_pem.to_owned(),
         headers: vec![("x-header", "value".to_owned())],
         body: "the body".to_owned(),
-    }
+    };
+    HttpsClient::new(ca_pem).unwrap().send(request).await
 }
 
 #[tokio::test]
 async fn a_post_is_sent_and_its_answer_comes_back() {
     let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\nabcde";
     let server = server(answer.to_vec()).await;
-    let response = post(ask(&server.url, &server.ca_pem)).await.unwrap();
+    let response = post(&server.url, &server.ca_pem).await.unwrap();
     assert_eq!(response.status, 400);
     assert_eq!(response.body, "abcde");
     let asked = server.asked.await.unwrap().to_ascii_lowercase();
@@ -85,11 +89,11 @@ async fn a_post_is_sent_and_its_answer_comes_back() {
 
 #[tokio::test]
 async fn an_answer_past_the_limit_is_refused() {
-    for (length, fits) in [(MAX_ANSWER, true), (MAX_ANSWER + 1, false)] {
+    for (length, fits) in [(BODY_LIMIT, true), (BODY_LIMIT + 1, false)] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
         let answer = [head.into_bytes(), vec![b' '; length]].concat();
         let server = server(answer).await;
-        let response = post(ask(&server.url, &server.ca_pem)).await;
+        let response = post(&server.url, &server.ca_pem).await;
         assert_eq!(response.is_ok(), fits);
         assert_eq!(matches!(response, Err(HttpsError::TooLong)), !fits);
     }
@@ -99,16 +103,16 @@ async fn an_answer_past_the_limit_is_refused() {
 async fn an_answer_cut_short_is_no_answer() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc";
     let server = server(answer.to_vec()).await;
-    let response = post(ask(&server.url, &server.ca_pem)).await;
-    assert!(matches!(response, Err(HttpsError::Http(_))));
+    let response = post(&server.url, &server.ca_pem).await;
+    assert!(matches!(response, Err(HttpsError::Incomplete)));
 }
 
 #[tokio::test]
 async fn a_server_of_another_ca_hears_nothing() {
     let server = server(Vec::new()).await;
     let other = self::server(Vec::new()).await;
-    let response = post(ask(&server.url, &other.ca_pem)).await;
-    assert!(matches!(response, Err(HttpsError::Unreachable(_))));
+    let response = post(&server.url, &other.ca_pem).await;
+    assert!(matches!(response, Err(HttpsError::Handshake(_))));
     assert_eq!(server.asked.await.unwrap(), "");
 }
 
@@ -122,28 +126,45 @@ async fn what_is_no_https_url_is_refused() {
         "/token",
         "no url",
     ] {
-        let response = post(ask(url, &server.ca_pem)).await;
+        let response = post(url, &server.ca_pem).await;
         assert!(matches!(response, Err(HttpsError::Url)), "{url}");
     }
 }
 
+#[test]
+fn a_ca_that_is_none_is_refused() {
+    assert!(matches!(HttpsClient::new(""), Err(SetupError::Missing(_))));
+    let broken = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    assert!(matches!(
+        HttpsClient::new(broken),
+        Err(SetupError::Refused(_))
+    ));
+}
+
 #[tokio::test]
-async fn a_ca_that_is_none_is_refused() {
-    for ca_pem in [
-        "",
-        "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
-    ] {
-        let response = post(ask("https://localhost/", ca_pem)).await;
-        assert!(matches!(response, Err(HttpsError::Ca)));
-    }
+async fn a_header_that_would_begin_another_is_refused() {
+    let server = server(Vec::new()).await;
+    let request = HttpsRequest {
+        method: Method::GET,
+        url: server.url,
+        headers: vec![("x-header", "value\r\nx-other: value".to_owned())],
+        body: String::new(),
+    };
+    let client = HttpsClient::new(&server.ca_pem).unwrap();
+    assert!(matches!(
+        client.send(request).await,
+        Err(HttpsError::Header("x-header"))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_answer_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let ca_pem = server(Vec::new()).await.ca_pem;
     let url = format!("https://127.0.0.1:{port}/");
-    let response = post(ask(&url, &ca_pem)).await;
-    assert!(matches!(response, Err(HttpsError::Timeout)));
+    let response = post(&url, &Pki::generate().ca_pem).await;
+    assert!(matches!(
+        response,
+        Err(HttpsError::Timeout | HttpsError::Handshake(HandshakeError::Timeout))
+    ));
 }
