@@ -59,8 +59,10 @@ pub(crate) enum NoClient {
     Limit,
     /// The TLS handshake failed.
     Tls,
-    /// The TLS handshake or the admitted CONNECT took too long.
-    Timeout,
+    /// The TLS handshake took too long.
+    HandshakeTimeout,
+    /// There was no admitted CONNECT in time.
+    ConnectTimeout,
     /// Bytes that are no packet.
     Malformed,
     /// Another packet than CONNECT came first.
@@ -108,10 +110,11 @@ impl Outcome {
 }
 
 impl NoClient {
-    pub(crate) const ALL: [(Self, &str); 7] = [
+    pub(crate) const ALL: [(Self, &str); 8] = [
         (Self::Limit, "limit"),
         (Self::Tls, "tls"),
-        (Self::Timeout, "timeout"),
+        (Self::HandshakeTimeout, "handshake_timeout"),
+        (Self::ConnectTimeout, "connect_timeout"),
         (Self::Malformed, "malformed"),
         (Self::NotConnect, "not_connect"),
         (Self::Closed, "closed"),
@@ -132,10 +135,10 @@ impl Count {
             Self::Reauthentications(outcome) => 13 + outcome as usize,
             Self::ConnectionsLost => 15,
             Self::NoClient(no_client) => 16 + no_client as usize,
-            Self::Clients => 23,
-            Self::Subscriptions => 24,
-            Self::RetainedMessages => 25,
-            Self::Handshakes => 26,
+            Self::Clients => 24,
+            Self::Subscriptions => 25,
+            Self::RetainedMessages => 26,
+            Self::Handshakes => 27,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
     }

@@ -146,7 +146,8 @@ impl ArrivalError {
         use symbolon_tls::HandshakeError;
         Count::NoClient(match self {
             Self::Refused(refusal) => return Count::Reason(Reason::Refused, refusal.reason_code()),
-            Self::Handshake(HandshakeError::Timeout) | Self::Timeout => NoClient::Timeout,
+            Self::Handshake(HandshakeError::Timeout) => NoClient::HandshakeTimeout,
+            Self::Timeout => NoClient::ConnectTimeout,
             Self::Malformed(_) => NoClient::Malformed,
             Self::NotConnect => NoClient::NotConnect,
             Self::Io(_) | Self::Closed | Self::Handshake(HandshakeError::Io(_)) => NoClient::Closed,

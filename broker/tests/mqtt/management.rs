@@ -249,6 +249,26 @@ fn connections_that_bring_no_client_are_counted_by_reason() {
 }
 
 #[test]
+fn connections_beyond_the_limit_and_the_time_for_connect_are_counted() {
+    let mut config = config(None);
+    config.limits.connections = 1;
+    config.limits.connect_timeout = Duration::from_secs(3);
+    let (running, management) = start(&config);
+    let mut silent = Peer::open(running.address, V5);
+    await_metric(management, "connections 1");
+    let mut beyond = Peer::open(running.address, V5);
+    beyond.end();
+    silent.end();
+    for line in [
+        "connections_refused_total{reason=\"limit\"} 1",
+        "connections_refused_total{reason=\"connect_timeout\"} 1",
+        "connections 0",
+    ] {
+        await_metric(management, line);
+    }
+}
+
+#[test]
 fn a_dropped_message_is_counted_with_its_reason() {
     let mut config = config(None);
     config.limits.queued_messages = 1;
