@@ -80,7 +80,7 @@ pub struct AuthorizationConfig {
 pub struct Limits {
     /// Connections at once, over all shards.
     pub connections: usize,
-    /// TLS handshakes at once, over all shards.
+    /// Connections on their way to admission at once, for each listener and shard; the kernel keeps the others waiting.
     pub handshakes: usize,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,
