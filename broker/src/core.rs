@@ -10,10 +10,12 @@
 //! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
+//! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
+pub(crate) mod counters;
 mod forwarding;
 pub mod grant;
 pub mod hash_seed;

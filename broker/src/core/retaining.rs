@@ -141,6 +141,11 @@ impl Retaining {
         }
     }
 
+    /// How many messages there are.
+    pub(crate) fn message_count(&self) -> usize {
+        self.messages
+    }
+
     /// Drops some of what has expired.
     pub(crate) fn sweep(&mut self, now: Now) {
         let messages = &mut self.messages;

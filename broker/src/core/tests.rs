@@ -2,6 +2,7 @@
 
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step},
+    counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
     reauthentication::AuthCircumstances,
@@ -102,6 +103,10 @@ impl World {
             admission,
             shard,
         }
+    }
+
+    fn counted(&self, what: Count) -> u64 {
+        self.shard.counters.numbers()[what.place()]
     }
 
     fn sign(&self, token: &Token<'_>, now: Now) -> Vec<u8> {
@@ -453,6 +458,7 @@ fn an_expired_token_ends_a_silent_session_by_the_timer() {
     assert_eq!(world.sent(key), []);
     world.shard.handle_timeout(after(101));
     assert_eq!(world.sent(key), [ReasonCode::NotAuthorized]);
+    assert_eq!(world.counted(Count::TokenExpiries), 1);
 }
 
 // RFC 9431 §3.2: nothing is delivered on an expired token, and the subscriber is told.
@@ -544,6 +550,9 @@ fn re_authentication_replaces_the_rights_once_it_succeeds() {
         .map(TopicFilter::as_str)
         .collect();
     assert_eq!(kept, ["both"]);
+    assert_eq!(world.counted(Count::Subscriptions), 1);
+    let renewals = Count::Reauthentications(Outcome::Success);
+    assert_eq!(world.counted(renewals), 1);
     // The timer follows the new token.
     world.shard.handle_timeout(after(140));
     assert_eq!(world.sent(key), []);
@@ -560,6 +569,8 @@ fn a_failed_re_authentication_disconnects() {
         |world: &mut World, key: SessionKey, codes: Vec<ReasonCode>, expected: ReasonCode| {
             assert_eq!(codes, [expected]);
             assert_eq!(world.shard.session(key).state, State::Dismissed);
+            let failures = Count::Reauthentications(Outcome::Failure);
+            assert_eq!(world.counted(failures), 1);
         };
     // A wrong proof.
     let mut world = World::new();

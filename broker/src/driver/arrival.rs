@@ -4,7 +4,10 @@ use super::{
     connection::{fresh_nonce, linger},
     shard::{ShardHandle, unix_time},
 };
-use crate::core::admission::{Admitted, AwaitProof, Circumstances, Refusal, Step};
+use crate::core::{
+    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
+    counters::{Count, NoClient, Reason},
+};
 use std::{
     io,
     rc::Rc,
@@ -91,12 +94,19 @@ pub(crate) fn accept(
             };
             let Some(place) = Place::take(&shard.common.connections, shard.limits().connections)
             else {
+                shard.count(Count::NoClient(NoClient::Limit));
                 tracing::debug!("connection refused: the limit of connections is reached");
                 continue;
             };
             let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
+            shard.count(Count::Handshakes);
             spawn_local(async move {
-                match arrive(&shard, stream, acceptor.as_ref(), place).await {
+                let arrived = arrive(&shard, stream, acceptor.as_ref(), place).await;
+                shard.core_mut().counters.discount(Count::Handshakes);
+                if let Err(error) = &arrived {
+                    shard.count(error.count());
+                }
+                match arrived {
                     Ok(()) => {}
                     // An operator looks for denials; the rest is the noise of networks.
                     Err(ArrivalError::Refused(reason)) => {
@@ -129,6 +139,22 @@ enum ArrivalError {
     Closed,
     #[error("the client's shard takes no more connections")]
     Busy,
+}
+
+impl ArrivalError {
+    fn count(&self) -> Count {
+        use symbolon_tls::HandshakeError;
+        Count::NoClient(match self {
+            Self::Refused(refusal) => return Count::Reason(Reason::Refused, refusal.reason_code()),
+            Self::Handshake(HandshakeError::Timeout) => NoClient::HandshakeTimeout,
+            Self::Timeout => NoClient::ConnectTimeout,
+            Self::Malformed(_) => NoClient::Malformed,
+            Self::NotConnect => NoClient::NotConnect,
+            Self::Io(_) | Self::Closed | Self::Handshake(HandshakeError::Io(_)) => NoClient::Closed,
+            Self::Handshake(_) => NoClient::Tls,
+            Self::Busy => NoClient::Busy,
+        })
+    }
 }
 
 async fn arrive(
@@ -305,9 +331,12 @@ impl Doorstep<'_> {
                     return Ok(size);
                 }
             }
-            if self.channel.read_buf(&mut self.buffer).await? == 0 {
+            let count = self.channel.read_buf(&mut self.buffer).await?;
+            if count == 0 {
                 return Err(ArrivalError::Closed);
             }
+            let counters = &mut self.shard.core_mut().counters;
+            counters.add(Count::BytesReceived, count);
         }
     }
 
@@ -363,6 +392,8 @@ impl Doorstep<'_> {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ArrivalError> {
         self.channel.write_all(bytes).await?;
+        let count = bytes.len();
+        (self.shard.core_mut().counters).add(Count::BytesSent, count);
         Ok(self.channel.flush().await?)
     }
 }

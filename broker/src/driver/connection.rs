@@ -2,6 +2,7 @@
 
 use super::shard::ShardHandle;
 use crate::core::{
+    counters::Count,
     reauthentication::AuthCircumstances,
     session::{SessionKey, State},
 };
@@ -136,6 +137,7 @@ impl Connection {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
                 if count > 0 {
+                    shard.core_mut().counters.add(Count::BytesReceived, count);
                     self.handle_bytes(&scratch.bytes()[..kept.len() + count]);
                 }
                 Ok(Poll::Ready(count))
@@ -187,6 +189,7 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     outbox.advance(count);
+                    core.counters.add(Count::BytesSent, count);
                     self.needs_flush = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
