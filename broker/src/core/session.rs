@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 use symbolon_mqtt_proto::{
-    ProtocolVersion, Qos, TopicFilter,
+    ProtocolVersion, Qos, ShareName, TopicFilter,
     delivery::{Incoming, Outgoing},
 };
 
@@ -36,6 +36,13 @@ pub(crate) struct Session {
     pub(crate) link: Link,
     pub(crate) last_publish: Option<LastPublish>,
     pub(crate) reauthentication: Reauthentication,
+}
+
+/// What a subscription is known by: its Topic Filter and, where it is shared, its `ShareName` (MQTT 5.0 §4.8.2).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct SubscriptionKey {
+    pub(crate) share_name: Option<ShareName>,
+    pub(crate) filter: TopicFilter,
 }
 
 /// Where a session stands.
