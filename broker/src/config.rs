@@ -94,6 +94,10 @@ pub struct Limits {
     pub subscriptions_per_client: usize,
     /// Messages that wait for one client because its window is full.
     pub queued_messages: usize,
+    /// Bytes of them.
+    pub queued_bytes: usize,
+    /// The longest that a session outlives its connection, seconds; `u32::MAX` is for ever.
+    pub session_expiry_secs: u32,
     /// Bytes that wait for one client's socket.
     pub outbox_bytes: usize,
     /// Retained messages, over all shards.
@@ -115,6 +119,8 @@ impl Default for Limits {
             topic_levels: 128,
             subscriptions_per_client: 10_000,
             queued_messages: 1_000,
+            queued_bytes: 64 * 1024 * 1024,
+            session_expiry_secs: 7 * 24 * 3_600,
             outbox_bytes: 1024 * 1024,
             retained_messages: 100_000,
             receive_maximum: 1_024,

@@ -4,22 +4,25 @@
 //! |---|---|
 //! | `admission.rs` | who may come in: CONNECT, token, proof of possession |
 //! | `grant.rs` | what a token allows |
-//! | `shard.rs` | sessions: admitted, taken over, ended; timers |
+//! | `shard.rs` | the whole: what comes from the driver, timers, other shards |
+//! | `connecting.rs` | sessions: begun, taken over, resumed, ended; Wills |
 //! | `inbound.rs` | what each packet of a connected client does |
 //! | `publishing.rs`, `forwarding.rs` | the path of a PUBLISH, in and out |
 //! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
-//! | `journal.rs` | what must outlive the process |
+//! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
+mod connecting;
 pub(crate) mod counters;
 mod forwarding;
 pub mod grant;
 pub mod hash_seed;
+mod holding;
 mod inbound;
 mod interest;
 #[expect(
@@ -32,6 +35,7 @@ pub(crate) mod message;
 mod outbox;
 mod publishing;
 pub(crate) mod reauthentication;
+mod restoring;
 pub mod retained;
 pub(crate) mod retaining;
 pub(crate) mod router;

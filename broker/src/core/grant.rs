@@ -74,6 +74,32 @@ impl Grant {
         }
     }
 
+    /// Of a client that is away: whose it was, and nothing it may. It must show a token again (RFC 9431 §5).
+    pub(crate) fn of_absent(holder: Option<Holder>, public: Arc<PublicTopics>) -> Self {
+        Self {
+            token: holder.map(|holder| Token {
+                holder,
+                expires_at: UnixTime(0),
+            }),
+            ..Self::anonymous(public)
+        }
+    }
+
+    /// Whether a message of `topic` may be delivered: a filter that it may subscribe to matches. Does not look at the time.
+    pub fn permits_receive(&self, topic: TopicName<'_>) -> bool {
+        let matches = |allowed: &TopicFilter| allowed.matches(topic);
+        self.subscribe.iter().any(matches) || self.public.subscribe.iter().any(matches)
+    }
+
+    /// Whether a client with `other` may take over what one with `self` left behind: the same client, or both without a token.
+    pub(crate) fn may_be_resumed_by(&self, other: &Self) -> bool {
+        match (self.holder(), other.holder()) {
+            (Some(holder), Some(other)) => holder.may_be_renewed_by(other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// Who holds the token; `None` without one.
     pub fn holder(&self) -> Option<&Holder> {
         self.token.as_ref().map(|token| &token.holder)

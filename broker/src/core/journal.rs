@@ -99,3 +99,84 @@ pub(crate) struct Stored {
     pub(crate) sessions: Vec<StoredSession>,
     pub(crate) retained: Vec<(Arc<Message>, Stamp)>,
 }
+
+/// The changes of one shard that the store does not have yet.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    is_enabled: bool,
+    entries: Vec<Entry>,
+    /// How many entries there were so far.
+    sequence: u64,
+    /// So many of them are written.
+    committed: u64,
+    next_session: SessionId,
+    session_step: u64,
+}
+
+impl Journal {
+    /// With a store, or without: then nothing outlives the process and nothing waits. Shards name sessions without asking each other: each
+    /// has every `count`th number.
+    pub(crate) fn new(is_enabled: bool, first_session: SessionId, count: u16) -> Self {
+        Self {
+            is_enabled,
+            entries: Vec::new(),
+            sequence: 0,
+            committed: 0,
+            next_session: first_session,
+            session_step: u64::from(count),
+        }
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
+    /// A name for a new session; `None` without a store.
+    pub(crate) fn name_session(&mut self) -> Option<SessionId> {
+        if !self.is_enabled {
+            return None;
+        }
+        let id = self.next_session;
+        self.next_session += self.session_step;
+        Some(id)
+    }
+
+    /// One more entry; until [`Journal::is_committed`] says so of the number returned, it is not written.
+    pub(crate) fn push(&mut self, entry: Entry) -> u64 {
+        if self.is_enabled {
+            self.entries.push(entry);
+            self.sequence += 1;
+        }
+        self.sequence
+    }
+
+    /// The number of the newest entry.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(crate) fn is_committed(&self, sequence: u64) -> bool {
+        sequence <= self.committed
+    }
+
+    /// Entries up to this one are written.
+    pub(crate) fn handle_committed(&mut self, up_to: u64) {
+        self.committed = self.committed.max(up_to);
+    }
+
+    /// What is not handed over yet, taken, and the number of its newest entry.
+    pub(crate) fn take(&mut self) -> Option<(Vec<Entry>, u64)> {
+        (!self.entries.is_empty()).then(|| (std::mem::take(&mut self.entries), self.sequence))
+    }
+
+    /// Gives back what could not be handed over, before what came since.
+    pub(crate) fn give_back(&mut self, mut entries: Vec<Entry>) {
+        entries.append(&mut self.entries);
+        self.entries = entries;
+    }
+
+    /// How many entries are not handed over.
+    pub(crate) fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+}

@@ -3,15 +3,18 @@
 use super::{
     counters::{Count, Reason},
     forwarding::Forwarding,
+    holding::Needs,
+    journal::Entry,
     message::Message,
     retaining::Stamp,
-    router::{Route, ShardIndex},
+    router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
     shard::{Close, Now, Shard, ShardMessage},
 };
+use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
 use symbolon_mqtt_proto::{
-    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName,
+    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
@@ -24,6 +27,13 @@ const SYS_PREFIX: &str = "$SYS/";
 struct NotPublished {
     reason_code: ReasonCode,
     text: &'static str,
+}
+
+/// What became of a PUBLISH.
+struct Published {
+    reason_code: ReasonCode,
+    /// Shards that must confirm it before it is acknowledged.
+    asked: SmallVec<[ShardIndex; 2]>,
 }
 
 impl Shard {
@@ -69,17 +79,21 @@ impl Shard {
         if let Delivery::ExactlyOnce(identifier) = publish.delivery
             && !self.is_first(key, identifier)?
         {
-            self.acknowledge(key, publish.delivery, ReasonCode::Success, None);
+            let needs = self.needs_everything();
+            self.acknowledge(key, publish.delivery, ReasonCode::Success, None, needs);
             return Ok(());
         }
+        let mark = self.mark();
         let token_expires_at = self.session(key).grant.expires_at();
         let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
         match self
             .permit_and_route(key, topic)
             .and_then(|route| self.publish(&forwarding, &route, now))
         {
-            Ok(reason_code) => {
-                self.acknowledge(key, publish.delivery, reason_code, None);
+            Ok(published) => {
+                self.journal_received(key, publish.delivery);
+                let needs = self.needs_since(mark, &published.asked);
+                self.acknowledge(key, publish.delivery, published.reason_code, None, needs);
                 Ok(())
             }
             Err(refused) => self.refuse_publish(key, publish.delivery, refused),
@@ -99,6 +113,18 @@ impl Shard {
             ));
         }
         Ok(first)
+    }
+
+    /// A QoS 2 message of a stored session is known again after a crash.
+    fn journal_received(&mut self, key: SessionKey, delivery: Delivery) {
+        if let (Some(id), Delivery::ExactlyOnce(packet_identifier)) =
+            (self.session(key).id, delivery)
+        {
+            self.journal.push(Entry::PutReceived {
+                id,
+                packet_identifier,
+            });
+        }
     }
 
     /// Whether the client may publish to `topic`, and where that goes. Both are remembered for its last topic.
@@ -143,20 +169,29 @@ impl Shard {
         forwarding: &Forwarding<'_>,
         route: &Route,
         now: Now,
-    ) -> Result<ReasonCode, NotPublished> {
+    ) -> Result<Published, NotPublished> {
+        if self.store_is_full
+            && (forwarding.publish.retain || forwarding.publish.delivery.qos() > Qos::AtMostOnce)
+        {
+            return Err(NotPublished {
+                reason_code: ReasonCode::QuotaExceeded,
+                text: "the broker's store is full",
+            });
+        }
         let stamp = if forwarding.publish.retain {
             Some(self.retain(forwarding, now)?)
         } else {
             None
         };
         self.forward(forwarding, &route.locals, now);
-        self.hand_to_shards(forwarding, &route.shards, stamp);
+        let asked = self.hand_to_shards(forwarding, &route.shards, stamp);
         let nobody = route.locals.is_empty() && route.shards.is_empty();
-        Ok(if nobody {
+        let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
             ReasonCode::Success
-        })
+        };
+        Ok(Published { reason_code, asked })
     }
 
     fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
@@ -169,32 +204,52 @@ impl Shard {
                 text: "the broker retains no more messages",
             })?;
         self.retaining.apply(forwarding.message(), stamp, now);
+        let message = Arc::clone(forwarding.message());
+        self.journal.push(Entry::Retain { message, stamp });
         Ok(stamp)
     }
 
-    /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
+    /// To the shards that are interested; a retained message goes to all, since each keeps a copy. Those that were asked to confirm.
     fn hand_to_shards(
         &mut self,
         forwarding: &Forwarding<'_>,
-        interested: &[ShardIndex],
+        interested: &[InterestedShard],
         stamp: Option<Stamp>,
-    ) {
-        let own = usize::from(self.index);
-        let all = stamp
-            .is_some()
-            .then_some(0..self.outbound.len())
-            .into_iter()
-            .flatten()
-            .filter(|shard| *shard != own);
-        let some = interested
-            .iter()
-            .copied()
-            .map(usize::from)
-            .filter(|_| stamp.is_none());
-        for shard in all.chain(some) {
-            let message = Arc::clone(forwarding.message());
-            self.outbound[shard].push(ShardMessage::Publish { message, stamp });
+    ) -> SmallVec<[ShardIndex; 2]> {
+        let mut asked = SmallVec::new();
+        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
+        for shard in interested {
+            let confirm = shard.durable && acknowledged;
+            if confirm {
+                self.holding.ask(usize::from(shard.index));
+                asked.push(shard.index);
+            }
+            self.hand_to_shard(forwarding, usize::from(shard.index), stamp, confirm);
         }
+        if stamp.is_some() {
+            let own = usize::from(self.index);
+            for shard in (0..self.outbound.len()).filter(|shard| *shard != own) {
+                if interested.iter().all(|one| usize::from(one.index) != shard) {
+                    self.hand_to_shard(forwarding, shard, stamp, false);
+                }
+            }
+        }
+        asked
+    }
+
+    fn hand_to_shard(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        shard: usize,
+        stamp: Option<Stamp>,
+        confirm: bool,
+    ) {
+        let message = Arc::clone(forwarding.message());
+        self.outbound[shard].push(ShardMessage::Publish {
+            message,
+            stamp,
+            confirm,
+        });
     }
 
     /// A message that a client of another shard published.
@@ -213,6 +268,8 @@ impl Shard {
 
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
     pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
+        // It is published now: its Message Expiry Interval begins.
+        let message = &Message::new(&message.publish(), now.ms, message.token_expires_at);
         let route = self.router.route(message.topic());
         if let Err(NotPublished { text, .. }) =
             self.publish(&Forwarding::of(message, now), &route, now)
@@ -227,6 +284,7 @@ impl Shard {
         delivery: Delivery,
         reason_code: ReasonCode,
         text: Option<&str>,
+        needs: Needs,
     ) {
         let ack = |packet_identifier| Ack {
             reason_string: text,
@@ -234,8 +292,12 @@ impl Shard {
         };
         match delivery {
             Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce(identifier) => self.send(key, &Packet::PubAck(ack(identifier))),
-            Delivery::ExactlyOnce(identifier) => self.send(key, &Packet::PubRec(ack(identifier))),
+            Delivery::AtLeastOnce(identifier) => {
+                self.answer(key, &Packet::PubAck(ack(identifier)), needs);
+            }
+            Delivery::ExactlyOnce(identifier) => {
+                self.answer(key, &Packet::PubRec(ack(identifier)), needs);
+            }
         }
     }
 
@@ -260,7 +322,7 @@ impl Shard {
                     // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again.
                     self.session_mut(key).incoming.handle_pubrel(identifier);
                 }
-                self.acknowledge(key, delivery, reason_code, text);
+                self.acknowledge(key, delivery, reason_code, text, Needs::default());
                 Ok(())
             }
         }

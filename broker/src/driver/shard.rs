@@ -2,7 +2,7 @@
 
 use super::{
     arrival::{self, Arrival, Newcomer},
-    connection::Connection,
+    connection::{Connection, turn_away},
     listener::Listener,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         admission::Admission,
         counters::Count,
         hash_seed::HashSeed,
-        session::SessionKey,
+        session::{ConnectionKey, SessionKey},
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
     keys::Keys,
@@ -81,7 +81,8 @@ pub(crate) struct ShardHandle {
     index: u16,
     core: RefCell<Shard>,
     scratch: RefCell<Scratch>,
-    wakers: RefCell<Vec<Option<Waker>>>,
+    /// By the session's place: whom to wake, and for which connection.
+    wakers: RefCell<Vec<Option<(u64, Waker)>>>,
     /// Connections that wait until other shards keep up.
     waiting: RefCell<Vec<SessionKey>>,
     /// A mailbox was full.
@@ -121,6 +122,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         count,
         limits: common.limits,
         admission: Arc::clone(&common.admission),
+        store: None,
         seed,
     });
     let shard = Rc::new(ShardHandle {
@@ -160,7 +162,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     }
     shard.with_core(Shard::handle_shutdown);
     let limit = TokioInstant::now() + GOODBYE_LIMIT;
-    while shard.core().session_count() > 0 && TokioInstant::now() < limit {
+    while shard.core().connection_count() > 0 && TokioInstant::now() < limit {
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
@@ -208,14 +210,13 @@ impl ShardHandle {
         let outcome = work(&mut core, self.now());
         let wakers = self.wakers.borrow();
         while let Some(key) = core.poll_dirty() {
-            if let Some(Some(waker)) = wakers.get(key as usize) {
+            if let Some(Some((_, waker))) = wakers.get(key as usize) {
                 waker.wake_by_ref();
             }
         }
         self.post(&mut core);
-        while let Some(key) = core.poll_key_request() {
-            let serial = core.session(key).serial;
-            spawn_local(Rc::clone(self).fetch_keys_for(key, serial));
+        while let Some(at) = core.poll_key_request() {
+            spawn_local(Rc::clone(self).fetch_keys_for(at));
         }
         if core
             .poll_timeout()
@@ -242,21 +243,27 @@ impl ShardHandle {
         }
     }
 
-    /// The connection of `key` is woken when its session has something to write.
-    pub(crate) fn keep_waker(&self, key: SessionKey, waker: &Waker) {
+    /// The connection is woken when there is something to write to it, or when it is over.
+    pub(crate) fn keep_waker(&self, at: ConnectionKey, waker: &Waker) {
         let mut wakers = self.wakers.borrow_mut();
-        let place = key as usize;
+        let place = at.session as usize;
         if wakers.len() <= place {
             wakers.resize(place + 1, None);
         }
         match &mut wakers[place] {
-            Some(kept) if kept.will_wake(waker) => {}
-            slot => *slot = Some(waker.clone()),
+            // One that is over leaves the place to the one that came after it.
+            Some((serial, _)) if *serial > at.serial => {}
+            Some((serial, kept)) if *serial == at.serial && kept.will_wake(waker) => {}
+            slot => *slot = Some((at.serial, waker.clone())),
         }
     }
 
-    pub(crate) fn forget_waker(&self, key: SessionKey) {
-        self.wakers.borrow_mut()[key as usize] = None;
+    pub(crate) fn forget_waker(&self, at: ConnectionKey) {
+        if let Some(slot) = self.wakers.borrow_mut().get_mut(at.session as usize)
+            && (slot.as_ref()).is_some_and(|(serial, _)| *serial == at.serial)
+        {
+            *slot = None;
+        }
     }
 
     /// The connection of `key` is woken when other shards keep up again.
@@ -279,12 +286,21 @@ impl ShardHandle {
             place,
         } = newcomer;
         let version = admitted.introduction.version;
-        let key = self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now));
-        let connection = Connection::new(Rc::clone(self), key, channel, version, unread);
-        spawn_local(async move {
-            connection.run().await;
-            drop(place);
-        });
+        match self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now)) {
+            Ok(at) => {
+                let connection = Connection::new(Rc::clone(self), at, channel, version, unread);
+                spawn_local(async move {
+                    connection.run().await;
+                    drop(place);
+                });
+            }
+            Err(refused) => {
+                spawn_local(async move {
+                    turn_away(channel, refused).await;
+                    drop(place);
+                });
+            }
+        }
     }
 
     async fn take_arrivals(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
@@ -342,17 +358,17 @@ impl ShardHandle {
             }
             let wakers = self.wakers.borrow();
             for key in self.waiting.take() {
-                if let Some(Some(waker)) = wakers.get(key as usize) {
+                if let Some(Some((_, waker))) = wakers.get(key as usize) {
                     waker.wake_by_ref();
                 }
             }
         }
     }
 
-    async fn fetch_keys_for(self: Rc<Self>, key: SessionKey, serial: u64) {
+    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey) {
         self.common.keys.refresh().await;
         let keys = self.keys();
-        self.with_core(|core, now| core.handle_keys(key, serial, &keys, now));
+        self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
 }
 
