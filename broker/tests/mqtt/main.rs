@@ -9,4 +9,6 @@ mod peer;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod resumption;
+#[cfg(test)]
 mod sessions;
