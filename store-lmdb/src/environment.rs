@@ -22,7 +22,10 @@ pub(crate) struct Environment {
 /// Maps the file.
 ///
 /// The caller has looked into the file first, and holds the lock of its directory or reads alone.
-#[expect(unsafe_code, reason = "a mapped file can only be opened by an unsafe call")]
+#[expect(
+    unsafe_code,
+    reason = "a mapped file can only be opened by an unsafe call"
+)]
 fn open(
     directory: &Path,
     map_bytes: usize,
@@ -30,7 +33,10 @@ fn open(
     flags: EnvFlags,
 ) -> heed::Result<heed::Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(map_bytes).max_readers(READERS).max_dbs(tables);
+    options
+        .map_size(map_bytes)
+        .max_readers(READERS)
+        .max_dbs(tables);
     // SAFETY: nothing of ours changes the file but through LMDB, and the directory is its owner's alone; two processes that use it
     // keep order by LMDB's own lock, which stays on (no NO_LOCK). NO_SYNC without WRITE_MAP writes in order with `pwrite`: what
     // is in the system's cache is whole after a crash of the process; after a crash of the system the file is looked into, page by

@@ -264,7 +264,11 @@ impl Store {
     fn open_sound(directory: Directory, settings: &Settings<'_>) -> Result<Self, OpenError> {
         let mut store = Self {
             directory,
-            tables: settings.tables.iter().map(|&name| name.to_owned()).collect(),
+            tables: settings
+                .tables
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect(),
             format: settings.format,
             max_bytes: settings.max_bytes.max(BYTES_AT_LEAST),
             sync: settings.sync,
@@ -626,13 +630,15 @@ pub(crate) fn each_sealed<E: From<ReadError>>(
     tree: &TreeRecord,
     visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    walk::table(pages, tree, &mut |key, found| {
-        match sealed::open(key, found) {
+    walk::table(
+        pages,
+        tree,
+        &mut |key, found| match sealed::open(key, found) {
             Some(value) => visit(key, value),
             None => {
                 let damage = Damage("a value has a wrong checksum".into());
                 Err(ReadError::Damaged(damage).into())
             }
-        }
-    })
+        },
+    )
 }

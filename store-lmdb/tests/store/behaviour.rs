@@ -38,7 +38,14 @@ fn a_group_with_a_mistake_leaves_nothing_behind() {
 fn a_prefix_deletes_all_that_begin_so_and_nothing_else() {
     let site = Site::new();
     let mut store = site.store();
-    let keys: [&[u8]; 6] = [&[1, 255], &[1, 255, 255], &[2], &[2, 0], &[255], &[255, 255]];
+    let keys: [&[u8]; 6] = [
+        &[1, 255],
+        &[1, 255, 255],
+        &[2],
+        &[2, 0],
+        &[255],
+        &[255, 255],
+    ];
     store.write(&keys.map(|key| put(key, b""))).unwrap();
     let prefix = |prefix: &[u8]| Write::DeletePrefix {
         table: TABLE,
@@ -124,11 +131,18 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     let error = Store::open(&site.settings(), 0).unwrap_err();
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("version 8") && text.contains("up to 7"), "{text}");
+    assert!(
+        text.contains("version 8") && text.contains("up to 7"),
+        "{text}"
+    );
     assert_eq!(fs::read(site.data()).unwrap(), before);
     assert!(matches!(
         Reader::open(site.path(), FORMAT),
-        Err(OpenError::Newer { found: 8, known: 7, .. })
+        Err(OpenError::Newer {
+            found: 8,
+            known: 7,
+            ..
+        })
     ));
 }
 
@@ -189,7 +203,9 @@ fn a_full_store_refuses_new_things_and_takes_deletions() {
     assert!(store.used_bytes() < 100_000, "{}", store.used_bytes());
     let size = fs::metadata(site.data()).unwrap().len();
     for key in 0..count / 2 {
-        store.write(&[put(&key.to_be_bytes(), &[8; 3_000])]).unwrap();
+        store
+            .write(&[put(&key.to_be_bytes(), &[8; 3_000])])
+            .unwrap();
     }
     assert_eq!(
         fs::metadata(site.data()).unwrap().len(),
