@@ -40,7 +40,7 @@ struct State {
 impl Faulty {
     fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
-            store: MemoryStore::new(1000),
+            store: MemoryStore::new(8_000),
             fault: None,
             sync_fails: false,
             commits: Vec::new(),
@@ -217,7 +217,7 @@ fn above_its_limit_it_is_full_until_some_room_is_there_again() {
 #[test]
 fn deletions_at_the_front_make_room_for_what_follows() {
     let store = Faulty::new();
-    let body = message("t", &[7; 900], None);
+    let body = message("t", &[7; 7_000], None);
     store.with(|state| {
         state.store.commit(&[put_session(1)], now()).unwrap();
         state
