@@ -25,9 +25,9 @@ pub mod hash_seed;
 mod holding;
 mod inbound;
 mod interest;
-#[expect(
-    dead_code,
-    reason = "the store and the sessions are being built against it"
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the sessions are being built against it")
 )]
 pub(crate) mod journal;
 mod level_tree;

@@ -7,6 +7,7 @@
 //! | `driver/` | sockets, threads, timers |
 //! | `keys` | the authorization server's keys |
 //! | `management` | health and metrics |
+//! | [`store`] | what outlives the process |
 
 mod config;
 #[doc(hidden)]
@@ -14,9 +15,11 @@ pub mod core;
 mod driver;
 mod keys;
 mod management;
+pub mod store;
 
 pub use config::{
-    AuthorizationConfig, Config, Limits, ListenerConfig, ManagementConfig, Transport,
+    AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
+    Transport,
 };
 
 use crate::core::{

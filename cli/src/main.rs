@@ -7,6 +7,7 @@
 //! | [`client`], [`policy`] | who may do what |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
+//! | [`store`] | `symbolon store` |
 //! | [`demo`] | `symbolon demo` |
 //! | [`config`] | `symbolon.toml`, environment and command line |
 //! | [`exit`] | exit codes |
@@ -30,6 +31,7 @@ mod publish;
 mod registry;
 mod runtime;
 mod serve;
+mod store;
 mod subscribe;
 mod token;
 
@@ -72,6 +74,9 @@ enum Command {
     Sub(Box<subscribe::SubscribeArgs>),
     /// See it all work, in some seconds and without leaving a trace
     Demo(demo::DemoArgs),
+    /// Look into a broker's store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Check a configuration
     #[command(subcommand)]
     Config(config::check::ConfigCommand),
@@ -105,6 +110,7 @@ impl CommandLine {
             | Command::Pub(_)
             | Command::Sub(_)
             | Command::Demo(_)
+            | Command::Store(_)
             | Command::Config(_)) => {
                 let level = self.logs.log_level.as_deref();
                 let level = level.unwrap_or(if other.is_debug() { "debug" } else { "warn" });
@@ -126,6 +132,7 @@ impl CommandLine {
             | Command::Policy(_)
             | Command::Token(_)
             | Command::Demo(_)
+            | Command::Store(_)
             | Command::Config(_) => false,
         }
     }
@@ -142,6 +149,7 @@ impl Command {
             Self::Pub(arguments) => arguments.run(),
             Self::Sub(arguments) => arguments.run(),
             Self::Demo(arguments) => arguments.run(),
+            Self::Store(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Up(_) | Self::As(_) | Self::Broker(_) => Ok(()),
         }
@@ -159,6 +167,7 @@ impl Command {
             | Self::Policy(_)
             | Self::Token(_)
             | Self::Demo(_)
+            | Self::Store(_)
             | Self::Config(_) => false,
         }
     }

@@ -37,6 +37,7 @@ fn config(authorization: Option<AuthorizationConfig>) -> Config {
             address: "127.0.0.1:0".parse().unwrap(),
             insecure: false,
         }),
+        store: None,
     }
 }
 

@@ -37,6 +37,7 @@ impl Running {
             public_topics: vec![TopicFilter::parse("#").unwrap()],
             limits,
             management: None,
+            store: None,
         };
         let broker = Broker::start(&config).unwrap();
         let address = broker.local_addrs()[0];

@@ -179,6 +179,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         public_topics: Vec::new(),
         limits: Limits::default(),
         management: None,
+        store: None,
     };
     let error = Broker::start(&config).unwrap_err();
     assert!(error.to_string().contains("insecure = true"), "{error}");

@@ -161,6 +161,7 @@ impl<'a> Loader<'a> {
             public_topics: settings.public_topics.clone(),
             limits: settings.limits,
             management: settings.management,
+            store: settings.store.clone(),
         })
     }
 

@@ -47,6 +47,7 @@ pub(super) struct Broker {
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) management: Option<Management>,
+    pub(super) store: Option<Store>,
 }
 
 /// `[[broker.listener]]`.
@@ -78,6 +79,25 @@ pub(super) struct Management {
     pub(super) address: Option<SocketAddr>,
     #[serde(default)]
     pub(super) insecure: bool,
+}
+
+/// `[broker.store]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) path: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) durability: Durability,
+    pub(super) max_bytes: Option<u64>,
+}
+
+/// `durability` of the store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Durability {
+    #[default]
+    ProcessCrash,
+    PowerLoss,
 }
 
 /// `[broker.limits]`.

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{Limits, ManagementConfig};
+use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -57,6 +57,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) shards: usize,
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
+    pub(crate) store: Option<StoreConfig>,
 }
 
 /// Whose tokens count at the broker.
@@ -199,6 +200,10 @@ impl Checker<'_> {
             .management
             .as_ref()
             .and_then(|section| self.management(section));
+        let store = section
+            .store
+            .as_ref()
+            .and_then(|section| self.store(section, &limits));
         (self.diagnostics.len() == complaints).then_some(BrokerSettings {
             authorization,
             listeners,
@@ -206,6 +211,7 @@ impl Checker<'_> {
             shards: section.shards.unwrap_or(0),
             limits,
             management,
+            store,
         })
     }
 
@@ -296,6 +302,25 @@ impl Checker<'_> {
             self.complain("broker.management.address", message);
         }
         Some(ManagementConfig { address, insecure })
+    }
+
+    fn store(&mut self, section: &schema::Store, limits: &Limits) -> Option<StoreConfig> {
+        let path = self.required_path("broker.store.path", section.path.as_deref());
+        let max_bytes = section.max_bytes.unwrap_or(StoreConfig::MAX_BYTES);
+        let least = StoreConfig::MAX_BYTES_AT_LEAST.max(u64::from(limits.packet_size) * 4);
+        if max_bytes < least {
+            let message =
+                format!("must be {least} or more: 16 MiB, and four packets of `packet_size`");
+            self.complain("broker.store.max_bytes", message);
+        }
+        Some(StoreConfig {
+            path: path?,
+            durability: match section.durability {
+                schema::Durability::ProcessCrash => Durability::ProcessCrash,
+                schema::Durability::PowerLoss => Durability::PowerLoss,
+            },
+            max_bytes,
+        })
     }
 
     fn public_topics(&mut self, topics: Option<&[String]>) -> Vec<TopicFilter> {

@@ -1,0 +1,4 @@
+//! The store as whoever uses it sees it.
+
+mod behaviour;
+mod site;
