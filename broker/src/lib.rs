@@ -31,17 +31,20 @@ use crate::driver::{
     listener,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
+use driver::restored::Restored;
 use keys::{Fetcher, Keys};
 use management::published::Published;
 use std::{
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use store::{StoreError, writer::StoreWriter};
 use symbolon_ace_proto::{AsHint, jwe::ContentKeys};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Barrier, mpsc, watch};
 
 /// The most shards.
 const SHARDS_AT_MOST: usize = 256;
@@ -55,6 +58,7 @@ pub struct Broker {
     management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
     threads: Vec<JoinHandle<io::Result<()>>>,
+    store: Option<StoreWriter>,
 }
 
 /// Why the broker does not start.
@@ -78,6 +82,14 @@ pub enum StartError {
     /// The configuration contradicts itself; how.
     #[error("{0}")]
     Config(String),
+    /// The store cannot be used.
+    #[error("store {}: {source}", path.display())]
+    Store {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
 }
 
 impl Broker {
@@ -106,15 +118,22 @@ impl Broker {
             (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
         let (arrivals, arriving): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(ARRIVALS)).unzip();
+        let (started, home) = (Instant::now(), random_seed()?);
+        let restored = Restored::open(config.store.as_ref(), shards, &home, started);
+        let restored = restored.map_err(|source| StartError::Store {
+            path: (config.store.as_ref()).map_or_else(PathBuf::new, |store| store.path.clone()),
+            source,
+        })?;
         let common = Arc::new(Common {
             limits: config.limits,
             admission: Arc::new(config.admission()),
             keys,
-            home: random_seed()?,
+            home,
             connections: Arc::new(AtomicUsize::new(0)),
             mailboxes,
             arrivals,
-            started: Instant::now(),
+            started,
+            restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
         });
         let (shutdown, _) = watch::channel(false);
@@ -128,8 +147,8 @@ impl Broker {
                 management::run(listener, common, shutdown)
             })?);
         }
-        for (index, ((listeners, mailbox), arrivals)) in
-            (0..).zip(listeners.into_iter().zip(mail).zip(arriving))
+        for (index, (((listeners, mailbox), arrivals), sessions)) in
+            (0..).zip((listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions))
         {
             let common = Arc::clone(&common);
             let start = ShardStart {
@@ -140,6 +159,9 @@ impl Broker {
                 arrivals,
                 shutdown: shutdown.subscribe(),
                 seed: random_seed()?,
+                store: restored.store.clone(),
+                sessions,
+                retained: Arc::clone(&restored.retained),
             };
             threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
         }
@@ -148,6 +170,7 @@ impl Broker {
             management_addr,
             shutdown,
             threads,
+            store: restored.writer,
         })
     }
 
@@ -161,8 +184,8 @@ impl Broker {
         self.management_addr
     }
 
-    /// Sends DISCONNECT 0x8B to every client, publishes no Will for them, and ends the shards. Waits for them at most `limit`; whether
-    /// all have ended.
+    /// Sends DISCONNECT 0x8B to every client, ends the shards and brings what they have to the store. Wills of stored sessions are kept
+    /// there, others are not published. Waits at most `limit`; whether all have ended.
     pub fn shutdown(self, limit: Duration) -> bool {
         self.shutdown.send_replace(true);
         let deadline = Instant::now() + limit;
@@ -179,7 +202,14 @@ impl Broker {
                 Err(_) => tracing::error!("a thread of the broker panicked"),
             }
         }
-        true
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.store.map(|store| store.finish(left)) {
+            None | Some(Ok(())) => true,
+            Some(Err(not_written)) => {
+                tracing::error!("{not_written}");
+                false
+            }
+        }
     }
 }
 

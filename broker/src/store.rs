@@ -23,14 +23,13 @@
 //! started.writer.finish(limit)                            // after the shards have dropped their senders
 //! ```
 
-#![expect(dead_code, reason = "the shards are being built against it")]
-
 pub(crate) mod commits;
 mod fields;
 mod group;
 mod inspect;
 mod lmdb;
 mod load;
+#[cfg(test)]
 pub(crate) mod memory;
 mod plan;
 mod records;

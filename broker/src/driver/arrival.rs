@@ -2,7 +2,7 @@
 
 use super::{
     connection::{fresh_nonce, linger},
-    shard::{ShardHandle, unix_time},
+    shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
@@ -184,7 +184,11 @@ async fn arrive(
             if assigned {
                 admitted.introduction.client_identifier = assigned_identifier()?;
             }
-            let home = home_shard(shard, &admitted.introduction.client_identifier);
+            let home = home_of(
+                &shard.common.home,
+                shard.common.arrivals.len(),
+                &admitted.introduction.client_identifier,
+            );
             let newcomer = Newcomer {
                 admitted,
                 assigned,
@@ -424,10 +428,4 @@ fn assigned_identifier() -> io::Result<Box<str>> {
         write!(identifier, "{byte:02x}").map_err(io::Error::other)?;
     }
     Ok(identifier.into())
-}
-
-fn home_shard(shard: &ShardHandle, client_identifier: &str) -> usize {
-    let shards = shard.common.arrivals.len() as u64;
-    usize::try_from(shard.common.home.hash(client_identifier.as_bytes()) % shards)
-        .expect("it is below the number of shards")
 }

@@ -11,11 +11,15 @@ use crate::{
         admission::Admission,
         counters::Count,
         hash_seed::HashSeed,
+        journal::{SessionId, StoredSession},
+        message::Message,
+        retaining::Stamp,
         session::{ConnectionKey, SessionKey},
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
     keys::Keys,
     management::published::Published,
+    store::{commits::Commits, writer::Batch as StoreBatch},
 };
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
@@ -41,6 +45,8 @@ pub(crate) const ARRIVALS: usize = 1_024;
 const READ_BYTES: usize = 64 * 1024;
 /// How long a shard that is shutting down waits for its clients to take their DISCONNECT.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
+/// How often a starting shard looks whether the others have heard of its stored subscriptions.
+const RESTORE_PAUSE: Duration = Duration::from_millis(1);
 /// How often what was counted is copied to where the management listener reads it.
 const PUBLISH_COUNTERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,6 +65,8 @@ pub(crate) struct Common {
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
+    /// All shards have put back what was stored, before any of them lets clients in.
+    pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
     pub(crate) published: Box<[Published]>,
 }
@@ -73,6 +81,19 @@ pub(crate) struct ShardStart {
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) seed: HashSeed,
+    pub(crate) store: Option<ShardStore>,
+    /// Sessions of clients that are at home here.
+    pub(crate) sessions: Vec<StoredSession>,
+    pub(crate) retained: Arc<[(Arc<Message>, Stamp)]>,
+}
+
+/// The store, as a shard sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardStore {
+    pub(crate) sender: mpsc::Sender<StoreBatch>,
+    pub(crate) commits: Arc<Commits>,
+    /// The first name that no stored session has.
+    pub(crate) first_session: SessionId,
 }
 
 /// A shard as its tasks see it. They share one thread: nothing is borrowed over an `.await`.
@@ -80,6 +101,7 @@ pub(crate) struct ShardHandle {
     pub(crate) common: Arc<Common>,
     index: u16,
     core: RefCell<Shard>,
+    store: Option<ShardStore>,
     scratch: RefCell<Scratch>,
     /// By the session's place: whom to wake, and for which connection.
     wakers: RefCell<Vec<Option<(u64, Waker)>>>,
@@ -114,6 +136,9 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         arrivals,
         mut shutdown,
         seed,
+        store,
+        sessions,
+        retained,
     } = start;
     let count =
         u16::try_from(common.mailboxes.len()).expect("Broker::start bounds the number of shards");
@@ -122,13 +147,14 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         count,
         limits: common.limits,
         admission: Arc::clone(&common.admission),
-        store: None,
+        store: store.as_ref().map(|store| store.first_session),
         seed,
     });
     let shard = Rc::new(ShardHandle {
         common,
         index,
         core: RefCell::new(core),
+        store,
         scratch: RefCell::new(Scratch(vec![0; READ_BYTES])),
         wakers: RefCell::default(),
         waiting: RefCell::default(),
@@ -136,6 +162,12 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         timers: Notify::new(),
         armed_ms: Cell::new(u64::MAX),
     });
+    spawn_local(Rc::clone(&shard).take_mail(mailbox));
+    spawn_local(Rc::clone(&shard).work_off_backlog());
+    if let Some(store) = &shard.store {
+        spawn_local(Rc::clone(&shard).follow_commits(Arc::clone(&store.commits)));
+    }
+    shard.restore(sessions, &retained).await;
     let mut accepting = Vec::new();
     for listener in listeners {
         accepting.push(spawn_local(arrival::accept(
@@ -145,9 +177,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         )?));
     }
     spawn_local(Rc::clone(&shard).take_arrivals(arrivals));
-    spawn_local(Rc::clone(&shard).take_mail(mailbox));
     spawn_local(Rc::clone(&shard).run_timers());
-    spawn_local(Rc::clone(&shard).work_off_backlog());
     spawn_local(Rc::clone(&shard).publish_counters());
     let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
@@ -165,6 +195,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     while shard.core().connection_count() > 0 && TokioInstant::now() < limit {
         sleep(Duration::from_millis(10)).await;
     }
+    shard.hand_over_journal().await;
     Ok(())
 }
 
@@ -207,6 +238,9 @@ impl ShardHandle {
     /// Lets the core do something, then carries out what follows: wakes connections, sends to other shards, sets the timer.
     pub(crate) fn with_core<T>(self: &Rc<Self>, work: impl FnOnce(&mut Shard, Now) -> T) -> T {
         let mut core = self.core.borrow_mut();
+        if let Some(store) = &self.store {
+            core.store_is_full = store.commits.is_full();
+        }
         let outcome = work(&mut core, self.now());
         let wakers = self.wakers.borrow();
         while let Some(key) = core.poll_dirty() {
@@ -215,6 +249,10 @@ impl ShardHandle {
             }
         }
         self.post(&mut core);
+        self.post_journal(&mut core);
+        if !self.waiting.borrow().is_empty() {
+            self.backlog.notify_one();
+        }
         while let Some(at) = core.poll_key_request() {
             spawn_local(Rc::clone(self).fetch_keys_for(at));
         }
@@ -241,6 +279,74 @@ impl ShardHandle {
                 self.backlog.notify_one();
             }
         }
+    }
+
+    /// Hands what must be written to the store, as far as it has room. What it has not is handed over after its next commit.
+    fn post_journal(&self, core: &mut Shard) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let Some((entries, up_to)) = core.poll_journal() else {
+            return;
+        };
+        let batch = StoreBatch {
+            shard: self.index,
+            up_to,
+            entries,
+        };
+        if let Err(mpsc::error::TrySendError::Full(batch)) = store.sender.try_send(batch) {
+            core.return_journal(batch.entries);
+        }
+    }
+
+    /// Hands over what is left, at the end.
+    async fn hand_over_journal(&self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let left = self.core_mut().poll_journal();
+        if let Some((entries, up_to)) = left {
+            let batch = StoreBatch {
+                shard: self.index,
+                up_to,
+                entries,
+            };
+            if store.sender.send(batch).await.is_err() {
+                tracing::error!("the store has ended before the shards");
+            }
+        }
+    }
+
+    /// Puts back what was stored. Returns once every shard knows what the sessions of all others subscribe to.
+    async fn restore(
+        self: &Rc<Self>,
+        sessions: Vec<StoredSession>,
+        retained: &[(Arc<Message>, Stamp)],
+    ) {
+        self.with_core(|core, now| {
+            for (message, stamp) in retained {
+                core.restore_retained(message, *stamp, now);
+            }
+            for session in sessions {
+                core.restore_session(session, now);
+            }
+        });
+        while !self.core().is_settled() {
+            sleep(RESTORE_PAUSE).await;
+        }
+        self.common.restored.wait().await;
+    }
+
+    /// Tells the core how far the store is.
+    async fn follow_commits(self: Rc<Self>, commits: Arc<Commits>) {
+        let mut known = 0;
+        while let Ok(up_to) = commits.wait_beyond(self.index, known).await {
+            known = up_to;
+            self.with_core(|core, now| core.handle_committed(up_to, now));
+        }
+        tracing::error!(
+            "the store has ended: nothing is acknowledged any more that must be stored"
+        );
     }
 
     /// The connection is woken when there is something to write to it, or when it is over.
@@ -356,6 +462,10 @@ impl ShardHandle {
                     room.send((self.index, batch));
                 }
             }
+            // The store is behind: its next commit comes here again.
+            if self.core().is_congested() {
+                continue;
+            }
             let wakers = self.wakers.borrow();
             for key in self.waiting.take() {
                 if let Some(Some((_, waker))) = wakers.get(key as usize) {
@@ -396,4 +506,10 @@ pub(crate) fn unix_time() -> UnixTime {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
     )
+}
+
+/// The home shard of a client, among so many.
+pub(crate) fn home_of(home: &HashSeed, shards: usize, client_identifier: &str) -> usize {
+    usize::try_from(home.hash(client_identifier.as_bytes()) % shards as u64)
+        .expect("it is below the number of shards")
 }

@@ -209,6 +209,8 @@ pub(super) fn read_subscription(
         no_local: reader.flag()?,
         retain_as_published: reader.flag()?,
         subscription_identifier: reader.option(FieldReader::u32)?,
+        // What is stored is meant to outlive the process.
+        durable: true,
     };
     reader.finish()?;
     Ok((subscription, options))

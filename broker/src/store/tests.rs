@@ -262,7 +262,7 @@ fn a_long_name_has_a_key_of_its_own() {
                         share_name: None,
                         filter: TopicFilter::parse(&long("/#")).unwrap(),
                     },
-                    options: crate::core::router::SubscriptionOptions::INTEREST,
+                    options: crate::core::router::SubscriptionOptions::interest(true),
                 },
             ],
             now(),

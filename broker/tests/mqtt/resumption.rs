@@ -8,7 +8,7 @@ use symbolon_mqtt_proto::{
 };
 
 /// A CONNECT of a session that stays for an hour, and goes on if there is one.
-fn lasting(version: ProtocolVersion, name: &str) -> Connect<'_> {
+pub(crate) fn lasting(version: ProtocolVersion, name: &str) -> Connect<'_> {
     let mut hello = connect(version, name);
     hello.clean_start = false;
     if version == V5 {
@@ -17,7 +17,7 @@ fn lasting(version: ProtocolVersion, name: &str) -> Connect<'_> {
     hello
 }
 
-fn open(running: &Running, hello: Connect<'_>, session_present: bool) -> Peer {
+pub(crate) fn open(running: &Running, hello: Connect<'_>, session_present: bool) -> Peer {
     let mut peer = Peer::open(running.address, hello.version);
     peer.send(&Packet::Connect(Box::new(hello)));
     let connack = peer.connack();
@@ -26,20 +26,20 @@ fn open(running: &Running, hello: Connect<'_>, session_present: bool) -> Peer {
     peer
 }
 
-fn leave(mut peer: Peer, session_expiry_interval_secs: Option<u32>) {
+pub(crate) fn leave(mut peer: Peer, session_expiry_interval_secs: Option<u32>) {
     let mut disconnect = Disconnect::new(ReasonCode::Success, None);
     disconnect.session_expiry_interval_secs = session_expiry_interval_secs;
     peer.send(&Packet::Disconnect(disconnect));
     assert_eq!(peer.end(), None);
 }
 
-fn acknowledged(peer: &mut Peer, topic: &str, payload: &[u8], number: u16) {
+pub(crate) fn acknowledged(peer: &mut Peer, topic: &str, payload: &[u8], number: u16) {
     peer.publish(topic, payload, Delivery::AtLeastOnce(identifier(number)));
     peer.next(|packet| assert!(matches!(packet, Some(Packet::PubAck(_))), "{packet:?}"));
 }
 
 /// The next PUBLISH as it is: payload, delivery, DUP. Not acknowledged.
-fn raw_message(peer: &mut Peer) -> (Vec<u8>, Delivery, bool) {
+pub(crate) fn raw_message(peer: &mut Peer) -> (Vec<u8>, Delivery, bool) {
     peer.next(|packet| match packet {
         Some(Packet::Publish(publish)) => (
             publish.payload.to_vec(),

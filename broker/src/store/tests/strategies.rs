@@ -92,6 +92,7 @@ fn options() -> impl Strategy<Value = SubscriptionOptions> {
     parts.prop_map(
         |(maximum_qos, no_local, retain_as_published, subscription_identifier)| {
             SubscriptionOptions {
+                durable: true,
                 maximum_qos,
                 no_local,
                 retain_as_published,
