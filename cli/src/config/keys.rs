@@ -44,6 +44,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.limits.topic_levels", Kind::Plain),
     ("broker.limits.subscriptions_per_client", Kind::Plain),
     ("broker.limits.queued_messages", Kind::Plain),
+    ("broker.limits.queued_bytes", Kind::Plain),
+    ("broker.limits.session_expiry_secs", Kind::Plain),
     ("broker.limits.outbox_bytes", Kind::Plain),
     ("broker.limits.retained_messages", Kind::Plain),
     ("broker.limits.receive_maximum", Kind::Plain),

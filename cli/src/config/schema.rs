@@ -112,6 +112,8 @@ pub(super) struct Limits {
     pub(super) topic_levels: Option<usize>,
     pub(super) subscriptions_per_client: Option<usize>,
     pub(super) queued_messages: Option<usize>,
+    pub(super) queued_bytes: Option<usize>,
+    pub(super) session_expiry_secs: Option<u32>,
     pub(super) outbox_bytes: Option<usize>,
     pub(super) retained_messages: Option<usize>,
     pub(super) receive_maximum: Option<u16>,

@@ -369,8 +369,10 @@ impl Checker<'_> {
                 .subscriptions_per_client
                 .unwrap_or(default.subscriptions_per_client),
             queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
-            queued_bytes: default.queued_bytes,
-            session_expiry_secs: default.session_expiry_secs,
+            queued_bytes: section.queued_bytes.unwrap_or(default.queued_bytes),
+            session_expiry_secs: section
+                .session_expiry_secs
+                .unwrap_or(default.session_expiry_secs),
             outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
             retained_messages: section
                 .retained_messages
