@@ -64,7 +64,7 @@ pub struct SetAside {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -90,7 +90,7 @@ impl Directory {
             .and_then(|()| write!(lock, "{}", std::process::id()));
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -156,6 +156,13 @@ impl Directory {
                 .map_err(at(path))?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Directory {
+    // Closing it is not enough while a child that is just being started still has a copy of it.
+    fn drop(&mut self) {
+        let _unlocked = self.lock.unlock();
     }
 }
 
