@@ -124,12 +124,11 @@ impl Directory {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(at(&self.path)(source));
         };
-        let path = match fs::rename(&self.path, &beside) {
-            Ok(()) => beside,
-            Err(_) => {
-                self.move_files(&within).map_err(at(&within))?;
-                within
-            }
+        let path = if fs::rename(&self.path, &beside).is_ok() {
+            beside
+        } else {
+            self.move_files(&within).map_err(at(&within))?;
+            within
         };
         let original = self.path.clone();
         drop(self);
@@ -181,10 +180,11 @@ fn make_private(path: &Path) -> io::Result<()> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 == 0 {
+            let of_owner = mode & 0o700;
+            if mode & 0o777 == of_owner {
                 return Ok(());
             }
-            fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+            fs::set_permissions(path, Permissions::from_mode(of_owner))
         }
         Err(error) => Err(error),
     }

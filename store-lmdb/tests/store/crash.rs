@@ -58,7 +58,9 @@ fn writes_until_it_is_killed() {
     let Some(directory) = directory_of_writer() else {
         return;
     };
-    let mut store = Store::open(&settings(directory.as_ref()), 0).unwrap().store;
+    let mut settings = settings(directory.as_ref());
+    settings.max_bytes = 1 << 30;
+    let mut store = Store::open(&settings, 0).unwrap().store;
     let first = site::all(&store).len() as u32;
     for number in first.. {
         // It is replaced all the time, so that pages become free and are used again.
