@@ -7,6 +7,9 @@ use symbolon_store_lmdb::{OpenError, Reader, SetAside, Store};
 
 const PAGE: usize = 4096;
 
+/// What the last commit put.
+const LAST: &[u8] = b"the last commit";
+
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A file with several levels, large values and free pages, and what is in it.
@@ -25,6 +28,7 @@ fn sample(site: &Site) -> (Vec<u8>, Records) {
     for number in 0_u32..40 {
         store.write(&[delete(&(number * 3).to_be_bytes())]).unwrap();
     }
+    store.write(&[put(LAST, b"")]).unwrap();
     let records = site::all(&store);
     drop(store);
     (fs::read(site.data()).unwrap(), records)
@@ -186,7 +190,7 @@ proptest! {
         let byte = at.index(bytes.len());
         damaged[byte] ^= 1_u8 << bit;
         let (set_aside, found) = open_refusable(&damaged);
-        prop_assert!(set_aside || found == Some(records));
+        prop_assert!(set_aside || is_whole(found, &records));
     }
 
     #[test]
@@ -196,7 +200,7 @@ proptest! {
         let byte = byte / 160 * PAGE + byte % 160;
         damaged[byte] ^= 1_u8 << bit;
         let (set_aside, found) = open_refusable(&damaged);
-        prop_assert!(set_aside || found == Some(records), "byte {byte}");
+        prop_assert!(set_aside || is_whole(found, &records), "byte {byte}");
     }
 
     #[test]
@@ -209,8 +213,17 @@ proptest! {
             damaged[at.index(bytes.len())] = value;
         }
         let (set_aside, found) = open_refusable(&damaged);
-        prop_assert!(set_aside || found == Some(records));
+        prop_assert!(set_aside || is_whole(found, &records));
     }
+}
+
+/// All of it; or, as LMDB has no checksum over its two meta pages, all but the last commit: a wrong number of a commit makes the other page
+/// the newer one.
+fn is_whole(found: Option<Records>, records: &Records) -> bool {
+    found.is_some_and(|found| {
+        let without_last = records.iter().filter(|(key, _)| key != LAST);
+        found == *records || found.iter().eq(without_last)
+    })
 }
 
 /// As `open_with`, for damage that can look like another version.

@@ -89,10 +89,12 @@ fn a_torn_commit_is_whole_or_has_not_happened() {
         let old: Records = expected.clone().into_iter().collect();
         store.write(&writes).unwrap();
         for write in writes {
-            match write {
+            match write.clone() {
                 Write::Put { key, value, .. } => expected.insert(key, value),
                 Write::Delete { key, .. } => expected.remove(&key),
-                other => panic!("not among the commits: {other:?}"),
+                Write::PutUnlessLower { .. }
+                | Write::DeleteUnlessHigher { .. }
+                | Write::DeletePrefix { .. } => panic!("not among the commits: {write:?}"),
             };
         }
         let after = fs::read(site.data()).unwrap();
