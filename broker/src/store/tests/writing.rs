@@ -80,7 +80,8 @@ impl Store for Faulty {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.with(|state| if state.sync_fails {
+        self.with(|state| {
+            if state.sync_fails {
                 Err(StoreError::Io(io::Error::other("no disk")))
             } else {
                 Ok(())
