@@ -64,7 +64,7 @@ pub struct SetAside {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -90,7 +90,7 @@ impl Directory {
             .and_then(|()| write!(lock, "{}", std::process::id()));
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -124,12 +124,11 @@ impl Directory {
             let source = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(at(&self.path)(source));
         };
-        let path = match fs::rename(&self.path, &beside) {
-            Ok(()) => beside,
-            Err(_) => {
-                self.move_files(&within).map_err(at(&within))?;
-                within
-            }
+        let path = if fs::rename(&self.path, &beside).is_ok() {
+            beside
+        } else {
+            self.move_files(&within).map_err(at(&within))?;
+            within
         };
         let original = self.path.clone();
         drop(self);
@@ -159,6 +158,13 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    // Closing it is not enough while a child that is just being started still has a copy of it.
+    fn drop(&mut self) {
+        let _unlocked = self.lock.unlock();
+    }
+}
+
 /// LMDB's file in a directory; `None` where there is none.
 pub(crate) fn data_in(directory: &Path) -> Result<Option<File>, DirectoryError> {
     let path = directory.join(DATA_FILE);
@@ -174,10 +180,11 @@ fn make_private(path: &Path) -> io::Result<()> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 == 0 {
+            let of_owner = mode & 0o700;
+            if mode & 0o777 == of_owner {
                 return Ok(());
             }
-            fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+            fs::set_permissions(path, Permissions::from_mode(of_owner))
         }
         Err(error) => Err(error),
     }

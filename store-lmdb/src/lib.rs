@@ -19,7 +19,7 @@ mod sealed;
 pub mod store;
 
 pub use directory::{DirectoryError, SetAside};
-pub use pages::{Damage, ReadError};
+pub use pages::{Damage, ReadError, Visit};
 pub use reader::Reader;
 pub use store::{
     BYTES_AT_LEAST, KEY_BYTES_AT_MOST, OpenError, Opened, Settings, Store, Sync, Table, Write,

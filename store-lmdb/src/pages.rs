@@ -18,6 +18,9 @@ use std::io;
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("LMDB's file format depends on the word size; only that of 64 bits is known here");
 
+/// Looks at a key and its value.
+pub type Visit<'v, E> = &'v mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>;
+
 /// What is wrong with a file.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0}")]

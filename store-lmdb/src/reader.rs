@@ -4,7 +4,7 @@ use crate::{
     directory::{DirectoryError, data_in},
     environment::{Environment, Pin},
     pages::{
-        ReadError,
+        ReadError, Visit,
         meta::{Meta, MetaError},
         tree::Pages,
     },
@@ -61,11 +61,7 @@ impl Reader {
     }
 
     /// Calls `visit` with each key and value of the table with this name, in the order of the keys. A table that does not exist is empty.
-    pub fn for_each<E: From<ReadError>>(
-        &self,
-        table: &str,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn for_each<E: From<ReadError>>(&self, table: &str, visit: Visit<'_, E>) -> Result<(), E> {
         let mut pages = Pages::new(&self.file, &self.meta)?;
         for (name, tree) in &self.checked.names {
             if name == table.as_bytes() {

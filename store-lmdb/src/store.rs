@@ -4,7 +4,7 @@ use crate::{
     directory::{Directory, DirectoryError, SetAside, at},
     environment::{Database, Environment, is_fatal},
     pages::{
-        Damage, ReadError,
+        Damage, ReadError, Visit,
         meta::{Meta, MetaError, TreeRecord},
         tree::Pages,
         walk,
@@ -114,7 +114,6 @@ pub enum Write {
 
 /// Why a store cannot be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum OpenError {
     /// Its directory cannot be used.
     #[error(transparent)]
@@ -157,7 +156,6 @@ pub enum OpenError {
 
 /// Why nothing of a group was written. The store can still be used, and the group can be tried again.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum WriteError {
     /// The store is full: what deletes can still be written.
     #[error("the store is full")]
@@ -348,11 +346,7 @@ impl Store {
     }
 
     /// Calls `visit` with each key and value of a table, in the order of the keys.
-    pub fn for_each<E: From<ReadError>>(
-        &self,
-        table: Table,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn for_each<E: From<ReadError>>(&self, table: Table, visit: Visit<'_, E>) -> Result<(), E> {
         let file = self.directory.data().map_err(io::Error::other);
         let Some(file) = file.map_err(ReadError::Io)? else {
             return Ok(());
@@ -520,7 +514,10 @@ fn lmdb(error: heed::Error) -> WriteError {
         heed::Error::Mdb(
             error @ (MdbError::PageNotFound | MdbError::Corrupted | MdbError::Invalid),
         ) => WriteError::Damaged(error.to_string()),
-        other => WriteError::Lmdb(other.to_string()),
+        error @ (heed::Error::Mdb(_)
+        | heed::Error::Encoding(_)
+        | heed::Error::Decoding(_)
+        | heed::Error::EnvAlreadyOpened) => WriteError::Lmdb(error.to_string()),
     }
 }
 
@@ -544,7 +541,10 @@ fn look(directory: &Directory, known: u32) -> Result<Look, OpenError> {
 fn damaged_or(error: OpenError) -> Result<Look, OpenError> {
     match error {
         OpenError::Damaged { damage, .. } => Ok(Look::Damaged(damage)),
-        other => Err(other),
+        error @ (OpenError::Directory(_)
+        | OpenError::Newer { .. }
+        | OpenError::FileVersion { .. }
+        | OpenError::Lmdb { .. }) => Err(error),
     }
 }
 
@@ -628,17 +628,11 @@ fn format_of(file: &File, meta: &Meta, names: &walk::Names) -> Result<u32, ReadE
 pub(crate) fn each_sealed<E: From<ReadError>>(
     pages: &mut Pages<'_>,
     tree: &TreeRecord,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+    visit: Visit<'_, E>,
 ) -> Result<(), E> {
-    walk::table(
-        pages,
-        tree,
-        &mut |key, found| match sealed::open(key, found) {
-            Some(value) => visit(key, value),
-            None => {
-                let damage = Damage("a value has a wrong checksum".into());
-                Err(ReadError::Damaged(damage).into())
-            }
-        },
-    )
+    walk::table(pages, tree, &mut |key, found| {
+        let value = sealed::open(key, found);
+        let value = value.ok_or_else(|| Damage("a value has a wrong checksum".into()));
+        visit(key, value.map_err(ReadError::Damaged)?)
+    })
 }

@@ -12,6 +12,7 @@ use crate::core::{
 };
 use std::path::Path;
 use symbolon_ace_proto::UnixTime;
+use symbolon_mqtt_proto::ShareName;
 use symbolon_store_lmdb::{Reader, Table};
 
 /// A store as it was at one moment; every record in it has been read.
@@ -129,7 +130,7 @@ impl Inspection {
             for (subscription, options) in &session.subscriptions {
                 visit(Exported::Subscription {
                     session: session.id,
-                    share_name: subscription.share_name.as_ref().map(|name| name.as_str()),
+                    share_name: subscription.share_name.as_ref().map(ShareName::as_str),
                     filter: subscription.filter.as_str(),
                     maximum_qos: options.maximum_qos as u8,
                     no_local: options.no_local,

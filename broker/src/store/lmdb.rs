@@ -121,7 +121,7 @@ impl From<WriteError> for StoreError {
             WriteError::Full => Self::Full,
             WriteError::Io(error) => Self::Io(error),
             WriteError::Damaged(what) => Self::Damaged(what),
-            other => Self::Other(other.to_string()),
+            error @ (WriteError::Key(_) | WriteError::Lmdb(_)) => Self::Other(error.to_string()),
         }
     }
 }

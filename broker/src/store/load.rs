@@ -107,12 +107,11 @@ impl Loaded {
     ) -> Result<(), StoreError> {
         let wrong = |what| RecordError::new(table, key, what);
         let (id, rest) = records::split_session(key).map_err(wrong)?;
-        let is_kept = match self.session(id) {
-            Some(session) => add(session, rest).map_err(wrong)?,
-            None => {
-                self.orphans += 1;
-                false
-            }
+        let is_kept = if let Some(session) = self.session(id) {
+            add(session, rest).map_err(wrong)?
+        } else {
+            self.orphans += 1;
+            false
         };
         if !is_kept {
             self.delete(table, key);

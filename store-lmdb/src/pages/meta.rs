@@ -112,11 +112,13 @@ impl Meta {
 
     fn read(file: &File, number: u64, offset: u64) -> Result<Self, MetaError> {
         let mut bytes = vec![0; META_BYTES];
-        file.read_exact_at(&mut bytes, offset)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => damage("the file ends within its meta pages"),
-                _ => error.into(),
-            })?;
+        file.read_exact_at(&mut bytes, offset).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                damage("the file ends within its meta pages")
+            } else {
+                error.into()
+            }
+        })?;
         let page = Page::parse(number, bytes).map_err(MetaError::Read)?;
         let meta = &page.bytes[HEADER..];
         if page.kind != PageKind::Meta || u32_at(meta, 0) != Some(MAGIC) {

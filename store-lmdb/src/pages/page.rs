@@ -135,8 +135,13 @@ impl Page {
         let key = usize::from(u16_at(head, 6)?);
         let data = match self.kind {
             PageKind::Branch => 0,
-            _ if u16_at(head, 4)? & BIG != 0 => size_of::<u64>(),
-            _ => low_word(head)? as usize,
+            PageKind::Leaf | PageKind::Overflow | PageKind::Meta => {
+                if u16_at(head, 4)? & BIG == 0 {
+                    low_word(head)? as usize
+                } else {
+                    size_of::<u64>()
+                }
+            }
         };
         Some(NODE_HEADER + key + data)
     }

@@ -36,6 +36,9 @@ pub(crate) enum Found<'p> {
     Tree(&'p [u8]),
 }
 
+/// Looks at a key and what stands under it.
+pub(crate) type VisitFound<'v, E> = &'v mut dyn FnMut(&[u8], Found<'_>) -> Result<(), E>;
+
 impl<'f> Pages<'f> {
     pub(crate) fn new(file: &'f File, meta: &Meta) -> Result<Self, ReadError> {
         let in_file = file.metadata()?.len() / meta.page_bytes as u64;
@@ -120,7 +123,7 @@ pub(crate) fn walk<E: From<ReadError>>(
     pages: &mut Pages<'_>,
     tree: &TreeRecord,
     order: Order,
-    visit: &mut dyn FnMut(&[u8], Found<'_>) -> Result<(), E>,
+    visit: VisitFound<'_, E>,
 ) -> Result<(), E> {
     let mut walk = Walk {
         pages,
@@ -159,7 +162,7 @@ struct Walk<'w, 'f, E> {
     /// What the branch above says of the next key.
     at_least: Option<Vec<u8>>,
     counted: TreeRecord,
-    visit: &'w mut dyn FnMut(&[u8], Found<'_>) -> Result<(), E>,
+    visit: VisitFound<'w, E>,
 }
 
 impl<E: From<ReadError>> Walk<'_, '_, E> {

@@ -1,7 +1,7 @@
 //! Everything in a file.
 
 use super::{
-    ReadError, damage,
+    ReadError, Visit, damage,
     meta::{Meta, TreeRecord},
     page::u64_at,
     tree::{Found, Order, Pages, walk},
@@ -64,7 +64,7 @@ fn free_pages_of(list: &[u8]) -> Option<Vec<u64>> {
 pub(crate) fn table<E: From<ReadError>>(
     pages: &mut Pages<'_>,
     tree: &TreeRecord,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+    visit: Visit<'_, E>,
 ) -> Result<(), E> {
     walk(pages, tree, Order::Bytes, &mut |key, found| match found {
         Found::Value(value) => visit(key, value),

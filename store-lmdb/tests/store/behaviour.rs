@@ -201,7 +201,7 @@ fn a_full_store_refuses_new_things_and_takes_deletions() {
     }
     assert!(!store.is_over_limit());
     assert!(store.used_bytes() < 100_000, "{}", store.used_bytes());
-    let size = fs::metadata(site.data()).unwrap().len();
+    let file_bytes = fs::metadata(site.data()).unwrap().len();
     for key in 0..count / 2 {
         store
             .write(&[put(&key.to_be_bytes(), &[8; 3_000])])
@@ -209,7 +209,7 @@ fn a_full_store_refuses_new_things_and_takes_deletions() {
     }
     assert_eq!(
         fs::metadata(site.data()).unwrap().len(),
-        size,
+        file_bytes,
         "pages that became free are used again"
     );
 }

@@ -80,9 +80,12 @@ impl Store for Faulty {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.with(|state| match state.sync_fails {
-            true => Err(StoreError::Io(io::Error::other("no disk"))),
-            false => Ok(()),
+        self.with(|state| {
+            if state.sync_fails {
+                Err(StoreError::Io(io::Error::other("no disk")))
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -271,12 +274,13 @@ fn the_end_writes_all_that_waits_and_says_what_it_could_not_write() {
     assert!(not_written.error.contains("no disk"), "{not_written}");
 }
 
+const ROUNDS: u64 = 2_000;
+
 #[test]
 fn no_wakeup_is_missed() {
     let store = Faulty::new();
     let writer = store.start();
     let (sender, commits) = (writer.sender(), writer.commits());
-    const ROUNDS: u64 = 2_000;
     let waiting = thread::spawn(move || {
         block_on(async {
             let mut known = 0;
