@@ -6,7 +6,7 @@
 //! | `plan.rs` | the changes of tables that a group of entries means |
 //! | `load.rs` | tables to [`Stored`] |
 //! | `lmdb.rs`, `memory.rs` | the two stores |
-//! | `writer.rs`, `group.rs` | the thread that writes, group by group |
+//! | `writer.rs`, `group.rs`, `joining.rs` | the thread that writes, group by group |
 //! | `commits.rs` | how far each shard's journal is written, and whether there is room |
 //! | `inspect.rs` | a look into a store from outside |
 //!
@@ -27,6 +27,7 @@ pub(crate) mod commits;
 mod fields;
 mod group;
 mod inspect;
+mod joining;
 mod lmdb;
 mod load;
 #[cfg(test)]

@@ -50,8 +50,22 @@ pub(crate) enum Entry {
         id: SessionId,
         packet_identifier: PacketIdentifier,
     },
+    /// This shard's part of a transaction, whose other parts are in the journals of other shards: the store writes all parts at once, or none.
+    Part {
+        transaction: Transaction,
+        entries: Vec<Entry>,
+    },
     /// A retained message in place of the one at its topic; deleted where its payload is empty. The later stamp wins.
     Retain { message: Arc<Message>, stamp: Stamp },
+}
+
+/// Changes of several shards that belong together: that a QoS 2 message was received, and what became of it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Transaction {
+    /// No other has the same.
+    pub(crate) id: u64,
+    /// How many shards have a part in it.
+    pub(crate) parts: u16,
 }
 
 /// What is stored of a session beside its lists.
@@ -111,19 +125,27 @@ pub(crate) struct Journal {
     committed: u64,
     next_session: SessionId,
     session_step: u64,
+    next_transaction: u64,
+    /// Where the entries of the part begin that is being written.
+    part_from: Option<usize>,
 }
+
+/// Bits of a transaction's number that tell it from others of its shard.
+const TRANSACTION_BITS: u32 = 48;
 
 impl Journal {
     /// With a store, or without: then nothing outlives the process and nothing waits. Shards name sessions without asking each other: each
     /// has every `count`th number.
-    pub(crate) fn new(is_enabled: bool, first_session: SessionId, count: u16) -> Self {
+    pub(crate) fn new(first_session: Option<SessionId>, index: u16, count: u16) -> Self {
         Self {
-            is_enabled,
+            is_enabled: first_session.is_some(),
             entries: Vec::new(),
             sequence: 0,
             committed: 0,
-            next_session: first_session,
+            next_session: first_session.unwrap_or(0) + u64::from(index),
             session_step: u64::from(count),
+            next_transaction: u64::from(index) << TRANSACTION_BITS,
+            part_from: None,
         }
     }
 
@@ -143,11 +165,47 @@ impl Journal {
 
     /// One more entry; until [`Journal::is_committed`] says so of the number returned, it is not written.
     pub(crate) fn push(&mut self, entry: Entry) -> u64 {
-        if self.is_enabled {
-            self.entries.push(entry);
-            self.sequence += 1;
+        if !self.is_enabled {
+            return self.sequence;
         }
+        self.entries.push(entry);
+        if self.part_from.is_some() {
+            // The part is one entry, which comes next.
+            return self.sequence + 1;
+        }
+        self.sequence += 1;
         self.sequence
+    }
+
+    /// A name for a new transaction.
+    pub(crate) fn name_transaction(&mut self) -> u64 {
+        self.next_transaction += 1;
+        self.next_transaction
+    }
+
+    /// What is pushed from now on is one part of a transaction, until [`Journal::end_part`].
+    pub(crate) fn begin_part(&mut self) {
+        if self.is_enabled {
+            self.part_from = Some(self.entries.len());
+        }
+    }
+
+    /// The part is complete. Without a transaction it is none: nothing must have been pushed but what may stand alone.
+    pub(crate) fn end_part(&mut self, transaction: Option<Transaction>) {
+        let Some(from) = self.part_from.take() else {
+            return;
+        };
+        match transaction {
+            None => self.sequence += (self.entries.len() - from) as u64,
+            Some(transaction) => {
+                let entries = self.entries.split_off(from);
+                self.entries.push(Entry::Part {
+                    transaction,
+                    entries,
+                });
+                self.sequence += 1;
+            }
+        }
     }
 
     /// The number of the newest entry.
@@ -175,8 +233,8 @@ impl Journal {
         self.entries = entries;
     }
 
-    /// How many entries are not handed over.
-    pub(crate) fn waiting(&self) -> usize {
-        self.entries.len()
+    /// How many entries are not written yet.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.sequence - self.committed
     }
 }

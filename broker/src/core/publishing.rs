@@ -4,7 +4,7 @@ use super::{
     counters::{Count, Reason},
     forwarding::Forwarding,
     holding::Needs,
-    journal::Entry,
+    journal::{Entry, Transaction},
     message::Message,
     retaining::Stamp,
     router::{InterestedShard, Route, ShardIndex},
@@ -34,6 +34,8 @@ struct Published {
     reason_code: ReasonCode,
     /// Shards that must confirm it before it is acknowledged.
     asked: SmallVec<[ShardIndex; 2]>,
+    /// What is stored of it belongs to this.
+    transaction: Option<Transaction>,
 }
 
 impl Shard {
@@ -86,12 +88,23 @@ impl Shard {
         let mark = self.mark();
         let token_expires_at = self.session(key).grant.expires_at();
         let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
-        match self
+        // That it was received, and what became of it, is stored at once or not at all: else it would be lost or come twice after a crash.
+        let received = self.received(key, publish.delivery);
+        if received.is_some() {
+            self.journal.begin_part();
+        }
+        let published = self
             .permit_and_route(key, topic)
-            .and_then(|route| self.publish(&forwarding, &route, now))
-        {
+            .and_then(|route| self.publish(&forwarding, &route, received.is_some(), now));
+        if let Some(received) = received {
+            let transaction = published.as_ref().ok().and_then(|one| one.transaction);
+            if transaction.is_some() {
+                self.journal.push(received);
+            }
+            self.journal.end_part(transaction);
+        }
+        match published {
             Ok(published) => {
-                self.journal_received(key, publish.delivery);
                 let needs = self.needs_since(mark, &published.asked);
                 self.acknowledge(key, publish.delivery, published.reason_code, None, needs);
                 Ok(())
@@ -115,15 +128,14 @@ impl Shard {
         Ok(first)
     }
 
-    /// A QoS 2 message of a stored session is known again after a crash.
-    fn journal_received(&mut self, key: SessionKey, delivery: Delivery) {
-        if let (Some(id), Delivery::ExactlyOnce(packet_identifier)) =
-            (self.session(key).id, delivery)
-        {
-            self.journal.push(Entry::PutReceived {
+    /// What is stored of the receipt of a QoS 2 message by a stored session (MQTT 5.0 §4.1).
+    fn received(&self, key: SessionKey, delivery: Delivery) -> Option<Entry> {
+        match (self.session(key).id, delivery) {
+            (Some(id), Delivery::ExactlyOnce(packet_identifier)) => Some(Entry::PutReceived {
                 id,
                 packet_identifier,
-            });
+            }),
+            _ => None,
         }
     }
 
@@ -168,6 +180,7 @@ impl Shard {
         &mut self,
         forwarding: &Forwarding<'_>,
         route: &Route,
+        in_transaction: bool,
         now: Now,
     ) -> Result<Published, NotPublished> {
         if self.store_is_full
@@ -183,15 +196,28 @@ impl Shard {
         } else {
             None
         };
+        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
+        let asked: SmallVec<_> = (route.shards.iter())
+            .filter(|shard| shard.durable && acknowledged)
+            .map(|shard| shard.index)
+            .collect();
+        let transaction = in_transaction.then(|| Transaction {
+            id: self.journal.name_transaction(),
+            parts: u16::try_from(asked.len() + 1).unwrap_or(u16::MAX),
+        });
         self.forward(forwarding, &route.locals, now);
-        let asked = self.hand_to_shards(forwarding, &route.shards, stamp);
+        self.hand_to_shards(forwarding, &route.shards, stamp, transaction);
         let nobody = route.locals.is_empty() && route.shards.is_empty();
         let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
             ReasonCode::Success
         };
-        Ok(Published { reason_code, asked })
+        Ok(Published {
+            reason_code,
+            asked,
+            transaction,
+        })
     }
 
     fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
@@ -209,47 +235,43 @@ impl Shard {
         Ok(stamp)
     }
 
-    /// To the shards that are interested; a retained message goes to all, since each keeps a copy. Those that were asked to confirm.
+    /// To the shards that are interested, asking those that store it to confirm; a retained message goes to all, since each keeps a copy.
     fn hand_to_shards(
         &mut self,
         forwarding: &Forwarding<'_>,
         interested: &[InterestedShard],
         stamp: Option<Stamp>,
-    ) -> SmallVec<[ShardIndex; 2]> {
-        let mut asked = SmallVec::new();
+        transaction: Option<Transaction>,
+    ) {
         let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
         for shard in interested {
+            let index = usize::from(shard.index);
             let confirm = shard.durable && acknowledged;
             if confirm {
-                self.holding.ask(usize::from(shard.index));
-                asked.push(shard.index);
+                self.holding.ask(index);
             }
-            self.hand_to_shard(forwarding, usize::from(shard.index), stamp, confirm);
+            self.outbound[index].push(ShardMessage::Publish {
+                message: Arc::clone(forwarding.message()),
+                stamp,
+                confirm,
+                transaction: transaction.filter(|_| confirm),
+            });
         }
-        if stamp.is_some() {
-            let own = usize::from(self.index);
-            for shard in (0..self.outbound.len()).filter(|shard| *shard != own) {
-                if interested.iter().all(|one| usize::from(one.index) != shard) {
-                    self.hand_to_shard(forwarding, shard, stamp, false);
-                }
+        if stamp.is_none() {
+            return;
+        }
+        let own = usize::from(self.index);
+        for (index, outbound) in self.outbound.iter_mut().enumerate() {
+            let has_it = interested.iter().any(|one| usize::from(one.index) == index);
+            if index != own && !has_it {
+                outbound.push(ShardMessage::Publish {
+                    message: Arc::clone(forwarding.message()),
+                    stamp,
+                    confirm: false,
+                    transaction: None,
+                });
             }
         }
-        asked
-    }
-
-    fn hand_to_shard(
-        &mut self,
-        forwarding: &Forwarding<'_>,
-        shard: usize,
-        stamp: Option<Stamp>,
-        confirm: bool,
-    ) {
-        let message = Arc::clone(forwarding.message());
-        self.outbound[shard].push(ShardMessage::Publish {
-            message,
-            stamp,
-            confirm,
-        });
     }
 
     /// A message that a client of another shard published.
@@ -272,7 +294,7 @@ impl Shard {
         let message = &Message::new(&message.publish(), now.ms, message.token_expires_at);
         let route = self.router.route(message.topic());
         if let Err(NotPublished { text, .. }) =
-            self.publish(&Forwarding::of(message, now), &route, now)
+            self.publish(&Forwarding::of(message, now), &route, false, now)
         {
             tracing::warn!(reason = text, "a will is not published");
         }

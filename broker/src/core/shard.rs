@@ -10,7 +10,7 @@ use super::{
     hash_seed::HashSeed,
     holding::Holding,
     interest::Interest,
-    journal::{Entry, Journal, SessionId},
+    journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
@@ -45,6 +45,8 @@ pub(crate) enum ShardMessage {
         stamp: Option<Stamp>,
         /// Say once it is written for those who must not lose it.
         confirm: bool,
+        /// What is written of it is a part of this.
+        transaction: Option<Transaction>,
     },
     /// So many of the messages that you asked about are written.
     Confirmed { count: u64 },
@@ -137,7 +139,7 @@ pub(crate) struct ShardSetup {
 /// While this many messages wait for one other shard, clients of this one are not read from.
 const CONGESTED_FROM: usize = 16 * 1024;
 /// While this many entries wait for the store, or so many answers for the entries, clients are not read from.
-const UNWRITTEN_FROM: usize = 64 * 1024;
+const UNWRITTEN_FROM: u64 = 64 * 1024;
 /// How often a part of the retained messages is looked through for expired ones, milliseconds.
 const SWEEP_EVERY_MS: u64 = 1_000;
 
@@ -153,11 +155,7 @@ impl Shard {
             by_client: HashMap::with_hasher(setup.seed.state()),
             router: Router::new(&setup.seed),
             interest: Interest::new(setup.count - 1, &setup.seed),
-            journal: Journal::new(
-                setup.store.is_some(),
-                setup.store.unwrap_or(0) + u64::from(setup.index),
-                setup.count,
-            ),
+            journal: Journal::new(setup.store, setup.index, setup.count),
             holding: Holding::new(setup.count),
             awaiting_commit: VecDeque::new(),
             store_is_full: false,
@@ -183,8 +181,15 @@ impl Shard {
                     message,
                     stamp,
                     confirm,
+                    transaction,
                 } => {
+                    if transaction.is_some() {
+                        self.journal.begin_part();
+                    }
                     self.handle_remote_publish(&message, stamp, now);
+                    if transaction.is_some() {
+                        self.journal.end_part(transaction);
+                    }
                     if confirm {
                         self.note_question(from);
                     }
@@ -268,8 +273,8 @@ impl Shard {
 
     /// Whether clients should not be read from now, because another shard or the store does not keep up.
     pub(crate) fn is_congested(&self) -> bool {
-        self.journal.waiting() >= UNWRITTEN_FROM
-            || self.holding.len() >= UNWRITTEN_FROM
+        self.journal.unwritten() >= UNWRITTEN_FROM
+            || self.holding.len() as u64 >= UNWRITTEN_FROM
             || self
                 .outbound
                 .iter()

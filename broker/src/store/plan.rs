@@ -103,6 +103,7 @@ pub(super) fn plan(entries: &[Entry], deletions: &mut Deletions, now: Now) -> Ve
                 table: RECEIVED,
                 key: records::received_key(*id, *packet_identifier),
             }),
+            Entry::Part { entries, .. } => writes.extend(plan(entries, deletions, now)),
             Entry::Retain { message, stamp } => {
                 writes.extend(retain(message, *stamp, deletions, now));
             }

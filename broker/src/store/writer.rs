@@ -1,6 +1,11 @@
 //! The thread that writes: it takes what waits, writes it in one commit, and tells each shard how far its journal is written.
 
-use super::{Store, StoreError, commits::Commits, group::Group};
+use super::{
+    Store, StoreError,
+    commits::Commits,
+    group::{ENTRIES, Group},
+    joining::Joining,
+};
 use crate::core::{journal::Entry, router::ShardIndex, shard::Now};
 use std::{
     fmt,
@@ -68,6 +73,7 @@ impl StoreWriter {
             clock,
             receiver,
             commits: Arc::clone(&commits),
+            joining: Joining::default(),
             group: Group::default(),
             failing: None,
         };
@@ -129,6 +135,8 @@ struct Writing<C> {
     clock: C,
     receiver: mpsc::Receiver<Batch>,
     commits: Arc<Commits>,
+    /// Bounded by what the shards let be unwritten before they stop reading from clients.
+    joining: Joining,
     group: Group,
     failing: Option<Failing>,
 }
@@ -162,18 +170,25 @@ impl<C: Fn() -> Now> Writing<C> {
         })
     }
 
-    /// Adds what waits to the group; waits for something if it is empty. False when there is nothing and never will be.
+    /// Makes a group of what waits; waits for something if there is nothing. False when there is nothing and never will be.
     fn take(&mut self) -> bool {
-        if self.group.is_empty() {
-            match self.receiver.blocking_recv() {
-                Some(batch) => self.group.push(batch),
-                None => return false,
+        while self.group.is_empty() {
+            while let Ok(batch) = self.receiver.try_recv() {
+                self.joining.push(batch);
             }
-        }
-        while !self.group.is_large() {
-            match self.receiver.try_recv() {
-                Ok(batch) => self.group.push(batch),
-                Err(_) => break,
+            let mut ready = self.joining.take(ENTRIES);
+            if ready.is_empty() {
+                if let Some(batch) = self.receiver.blocking_recv() {
+                    self.joining.push(batch);
+                    continue;
+                }
+                ready = self.joining.take_rest();
+                if ready.is_empty() {
+                    return false;
+                }
+            }
+            for batch in ready {
+                self.group.push(batch);
             }
         }
         true

@@ -219,6 +219,7 @@ impl Model {
             } => {
                 self.received.remove(&(id, packet_identifier.get()));
             }
+            Entry::Part { entries, .. } => self.apply(&entries),
             Entry::Retain { message, stamp } => {
                 let topic = message.topic().as_str().to_owned();
                 let found = self.retained.get(&topic);
