@@ -190,6 +190,7 @@ impl World {
         }
         let text = str::from_utf8(publish.payload).expect("payloads are text");
         let id: MessageId = text.split('|').next().unwrap().parse().unwrap();
+        self.trace(|| format!("{name} has message {id}"));
         assert!(
             self.oracle.payload(id) == publish.payload,
             "the payload of message {id} was changed"
