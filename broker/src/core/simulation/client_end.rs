@@ -235,7 +235,9 @@ impl World {
             return;
         }
         let id = self.new_message(client, topic, qos);
-        if self.dice.one_in(6) {
+        // Where no more are retained, a 3.1.1 client cannot be told and comes again and again.
+        let may_retain = is_v5 || !self.scenario.is_tight;
+        if may_retain && self.dice.one_in(6) {
             let deletes = self.dice.one_in(3);
             let message = &mut self.oracle.messages[id];
             message.retain = true;
