@@ -48,4 +48,6 @@ pub mod subscriptions;
 pub mod wheel;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -382,7 +382,7 @@ impl AwaitProof {
 
 impl Introduction {
     /// Takes what a CONNECT says. The Will must be within the grant (RFC 9431 §2.2.4.1).
-    fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
+    pub(super) fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
         let will = match &connect.will {
             None => None,
             Some(will) if !grant.permits_publish(will.topic) => return Err(Refusal::Will),
@@ -411,7 +411,7 @@ impl Introduction {
         })
     }
 
-    fn admit(self, grant: Grant, extended_authentication: bool) -> Admitted {
+    pub(super) fn admit(self, grant: Grant, extended_authentication: bool) -> Admitted {
         Admitted {
             introduction: self,
             grant,

@@ -337,7 +337,7 @@ impl Session {
         self.queue.push_back(queued);
     }
 
-    fn pop_queued(&mut self) -> Option<Queued> {
+    pub(super) fn pop_queued(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.size();
         Some(queued)

@@ -14,7 +14,14 @@ pub(crate) struct Waiting {
     pub(crate) reason_codes: Vec<ReasonCode>,
     /// Retained messages as they were when the subscription was made.
     pub(crate) retained: Vec<RetainedDelivery>,
+}
+
+/// What waits for one request. Shards acknowledge in order, so no later request is done before it.
+#[derive(Debug)]
+struct Request {
     acknowledgements_due: usize,
+    /// The SUBSCRIBE that made it, and those that told nothing new but rely on it or on one before.
+    waiting: Vec<Waiting>,
 }
 
 /// What the other shards must hear of a subscription that ended.
@@ -40,7 +47,7 @@ struct Count {
 pub(crate) struct Interest {
     other_shards: usize,
     counts: HashMap<TopicFilter, Count, ahash::RandomState>,
-    waiting: HashMap<u64, Waiting, ahash::RandomState>,
+    requests: HashMap<u64, Request, ahash::RandomState>,
     next_request: u64,
     restored_due: usize,
 }
@@ -55,7 +62,7 @@ impl Interest {
         Self {
             other_shards: usize::from(other_shards),
             counts: HashMap::with_hasher(seed.state()),
-            waiting: HashMap::with_hasher(seed.state()),
+            requests: HashMap::with_hasher(seed.state()),
             next_request: 0,
             restored_due: 0,
         }
@@ -112,24 +119,41 @@ impl Interest {
         self.next_request
     }
 
-    /// A SUBSCRIBE waits until `told` filters are acknowledged by every other shard.
-    pub(crate) fn wait(&mut self, mut waiting: Waiting, told: usize) {
-        waiting.acknowledgements_due = told * self.other_shards;
-        self.waiting.insert(self.next_request, waiting);
+    /// A SUBSCRIBE waits until `told` filters are acknowledged by every other shard, and all before it; where nothing is to be waited for
+    /// it is given back.
+    pub(crate) fn wait(&mut self, waiting: Waiting, told: usize) -> Option<Waiting> {
+        if told == 0 {
+            // Its filters may be those of another SUBSCRIBE of which not all shards have heard yet.
+            let newest = self.next_request.wrapping_sub(1);
+            let Some(request) = self.requests.get_mut(&newest) else {
+                return Some(waiting);
+            };
+            request.waiting.push(waiting);
+            return None;
+        }
+        let request = Request {
+            acknowledgements_due: told * self.other_shards,
+            waiting: vec![waiting],
+        };
+        self.requests.insert(self.next_request, request);
         self.next_request += 1;
+        None
     }
 
-    /// One acknowledgement came; the SUBSCRIBE that is now complete.
-    pub(crate) fn acknowledge(&mut self, request: u64) -> Option<Waiting> {
+    /// One acknowledgement came; the SUBSCRIBEs that need no more.
+    pub(crate) fn acknowledge(&mut self, request: u64) -> Vec<Waiting> {
         if request == RESTORED {
             self.restored_due -= 1;
         }
-        let waiting = self.waiting.get_mut(&request)?;
+        let Some(waiting) = self.requests.get_mut(&request) else {
+            return Vec::new();
+        };
         waiting.acknowledgements_due -= 1;
         if waiting.acknowledgements_due > 0 {
-            return None;
+            return Vec::new();
         }
-        self.waiting.remove(&request)
+        let done = self.requests.remove(&request);
+        done.map(|request| request.waiting).unwrap_or_default()
     }
 }
 
@@ -141,7 +165,6 @@ impl Waiting {
             subscription_identifier: None,
             reason_codes: Vec::new(),
             retained: Vec::new(),
-            acknowledgements_due: 0,
         }
     }
 }

@@ -94,15 +94,17 @@ impl Session {
             shared,
         } = stored;
         self.next_place = place + 1;
-        self.outgoing.skip_to(place);
-        let identifier = self.outgoing.next_identifier();
         let Some(message) = message else {
+            // It was sent, and so were those before it.
+            self.fly_queued();
+            self.outgoing.skip_to(place);
+            let identifier = self.outgoing.next_identifier();
             if self.outgoing.restore_release(identifier).is_err() {
                 tracing::warn!(client = %self.client_identifier, "a stored packet identifier is in use");
             }
             return;
         };
-        let queued = Queued {
+        self.push_queued(Queued {
             message,
             qos,
             retain,
@@ -110,22 +112,30 @@ impl Session {
             shared: shared.map(Rc::new),
             place,
             journaled: 0,
-        };
+        });
         // So many may have been sent; which of them were is not known.
-        let may_have_been_sent = self.queue.is_empty()
-            && self.outgoing.len() < usize::from(receive_maximum)
-            && qos > Qos::AtMostOnce;
-        if !may_have_been_sent {
-            self.push_queued(queued);
-            return;
+        let may_have_been_sent =
+            self.queue.len() == 1 && self.outgoing.len() < usize::from(receive_maximum);
+        if may_have_been_sent {
+            self.fly_queued();
         }
-        let kept = Some(Box::new(queued));
-        if self
-            .outgoing
-            .restore_message(identifier, qos, kept)
-            .is_err()
-        {
-            tracing::warn!(client = %self.client_identifier, "a stored packet identifier is in use");
+    }
+
+    /// Puts what is queued into flight, under the identifiers that belong to its places: those of messages that stay in the queue are not
+    /// given to others.
+    fn fly_queued(&mut self) {
+        while let Some(queued) = self.pop_queued() {
+            self.outgoing.skip_to(queued.place);
+            let identifier = self.outgoing.next_identifier();
+            let qos = queued.qos;
+            let kept = Some(Box::new(queued));
+            if self
+                .outgoing
+                .restore_message(identifier, qos, kept)
+                .is_err()
+            {
+                tracing::warn!(client = %self.client_identifier, "a stored packet identifier is in use");
+            }
         }
     }
 

@@ -52,10 +52,8 @@ impl Shard {
             };
             waiting.reason_codes.push(reason_code);
         }
-        if told == 0 {
+        if let Some(waiting) = self.interest.wait(waiting, told) {
             self.answer_subscribe_once_stored(waiting, now);
-        } else {
-            self.interest.wait(waiting, told);
         }
         Ok(())
     }
@@ -158,7 +156,7 @@ impl Shard {
 
     /// Another shard knows now.
     pub(super) fn handle_interest_acknowledged(&mut self, request: u64, now: Now) {
-        if let Some(waiting) = self.interest.acknowledge(request) {
+        for waiting in self.interest.acknowledge(request) {
             self.answer_subscribe_once_stored(waiting, now);
         }
     }
