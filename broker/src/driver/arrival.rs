@@ -2,6 +2,7 @@
 
 use super::{
     connection::{fresh_nonce, linger},
+    listener::Entrance,
     shard::{ShardHandle, unix_time},
 };
 use crate::core::admission::{Admitted, AwaitProof, Circumstances, Refusal, Step};
@@ -19,7 +20,7 @@ use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
     UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
 };
-use symbolon_tls::{Acceptor, Channel, DetachedChannel};
+use symbolon_tls::{Channel, DetachedChannel};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -66,7 +67,7 @@ impl Drop for Place {
 pub(crate) fn accept(
     shard: Rc<ShardHandle>,
     socket: std::net::TcpListener,
-    acceptor: Option<Acceptor>,
+    entrance: Entrance,
 ) -> io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::from_std(socket)?;
     let handshakes = Arc::new(Semaphore::new(shard.limits().handshakes));
@@ -88,9 +89,9 @@ pub(crate) fn accept(
                 tracing::debug!("connection refused: the limit of connections is reached");
                 continue;
             };
-            let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
+            let (shard, entrance) = (Rc::clone(&shard), entrance.clone());
             spawn_local(async move {
-                match arrive(&shard, stream, acceptor.as_ref(), place).await {
+                match arrive(&shard, stream, &entrance, place).await {
                     Ok(()) => {}
                     // An operator looks for denials; the rest is the noise of networks.
                     Err(ArrivalError::Refused(reason)) => {
@@ -128,15 +129,10 @@ enum ArrivalError {
 async fn arrive(
     shard: &Rc<ShardHandle>,
     stream: TcpStream,
-    acceptor: Option<&Acceptor>,
+    entrance: &Entrance,
     place: Place,
 ) -> Result<(), ArrivalError> {
-    let channel = if let Some(acceptor) = acceptor {
-        acceptor.accept(stream).await?
-    } else {
-        stream.set_nodelay(true)?;
-        Channel::plain(stream)
-    };
+    let channel = entrance.enter(stream).await?;
     let mut doorstep = Doorstep {
         shard,
         channel,
