@@ -95,7 +95,7 @@ pub(crate) fn accept(
                     Ok(()) => {}
                     // An operator looks for denials; the rest is the noise of networks.
                     Err(ArrivalError::Refused(reason)) => {
-                        tracing::info!(%peer, %reason, "client refused")
+                        tracing::info!(%peer, %reason, "client refused");
                     }
                     Err(error) => tracing::debug!(%peer, %error, "no client came of a connection"),
                 }

@@ -40,7 +40,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match u8::try_from(payload.len()) {
         Ok(length) if length < 126 => bytes.push(0x80 | length),
         Ok(_) | Err(_) => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
         }
     }
@@ -253,11 +253,7 @@ async fn offences_close_with_their_code() {
     offend(&frame(0x83, b""), 1002).await;
     offend(&frame(0x80, b""), 1002).await;
     let length = u16::try_from(MESSAGE_BYTES + 1).unwrap().to_be_bytes();
-    offend(
-        &[BINARY, 0x80 | 126, length[0], length[1], 0, 0, 0, 0],
-        1009,
-    )
-    .await;
+    offend(&[BINARY, 0xfe, length[0], length[1], 0, 0, 0, 0], 1009).await;
     let mut message = frame(0x02, &[0; MESSAGE_BYTES]);
     message.extend(frame(0x80, &[0]));
     offend(&message, 1009).await;
