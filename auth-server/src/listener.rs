@@ -181,13 +181,13 @@ mod tests {
     use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        sync::oneshot,
+        sync::{Notify, oneshot},
         task::JoinHandle,
         time::Instant,
     };
     use tokio_rustls::{TlsConnector, client};
 
-    const SHORT: Duration = Duration::from_millis(300);
+    const SHORT: Duration = Duration::from_secs(1);
     const LONG: Duration = Duration::from_mins(1);
     const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -243,6 +243,17 @@ mod tests {
 
     fn hello() -> Router {
         Router::new().route("/", get(async || "hello"))
+    }
+
+    /// Tells when a request is there, and answers so much later.
+    fn takes(time: Duration) -> (Router, Arc<Notify>) {
+        let arrived = Arc::new(Notify::new());
+        let told = Arc::clone(&arrived);
+        let handler = async move || {
+            told.notify_one();
+            sleep(time).await;
+        };
+        (Router::new().route("/", get(handler)), arrived)
     }
 
     async fn is_answered(stream: &mut client::TlsStream<TcpStream>) -> bool {
@@ -318,13 +329,12 @@ mod tests {
 
     #[tokio::test]
     async fn at_shutdown_running_requests_finish_and_idle_ones_end() {
-        let slow = Router::new().route("/", get(async || sleep(SHORT).await));
-        let server = Server::start(FREE, slow).await;
+        let (router, arrived) = takes(SHORT);
+        let server = Server::start(FREE, router).await;
         let mut idle = server.connect().await;
         let mut running = server.connect().await;
         running.write_all(GET).await.unwrap();
-        // Gives the request time to arrive; were it late, the answer would be missing below.
-        sleep(SHORT / 3).await;
+        arrived.notified().await;
         server.stop.send(()).unwrap();
         let mut answer = Vec::new();
         running.read_to_end(&mut answer).await.unwrap();
@@ -336,15 +346,15 @@ mod tests {
 
     #[tokio::test]
     async fn shutdown_does_not_wait_for_ever() {
-        let stuck = Router::new().route("/", get(async || sleep(LONG).await));
+        let (router, arrived) = takes(LONG);
         let limits = Limits {
             shutdown: SHORT,
             ..FREE
         };
-        let server = Server::start(limits, stuck).await;
+        let server = Server::start(limits, router).await;
         let mut running = server.connect().await;
         running.write_all(GET).await.unwrap();
-        sleep(SHORT / 3).await;
+        arrived.notified().await;
         let before = Instant::now();
         server.stop.send(()).unwrap();
         server.task.await.unwrap();

@@ -17,6 +17,17 @@ pub struct Config {
     pub public_topics: Vec<TopicFilter>,
     /// Bounds.
     pub limits: Limits,
+    /// Where health and metrics are asked for, over plain HTTP; without one nowhere.
+    pub management: Option<ManagementConfig>,
+}
+
+/// The management listener: `GET /health/live`, `/health/ready`, `/metrics`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ManagementConfig {
+    /// The address; port 0 takes a free one. Refused outside loopback unless `insecure`.
+    pub address: SocketAddr,
+    /// The operator says it is meant: whoever reaches the address can read the metrics.
+    pub insecure: bool,
 }
 
 /// One listener.
@@ -85,7 +96,7 @@ pub struct AuthorizationConfig {
 pub struct Limits {
     /// Connections at once, over all shards.
     pub connections: usize,
-    /// TLS handshakes at once, over all shards.
+    /// Connections on their way to admission at once, for each listener and shard; the kernel keeps the others waiting.
     pub handshakes: usize,
     /// From accept to the end of the TLS handshake.
     pub handshake_timeout: Duration,

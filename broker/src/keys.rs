@@ -2,7 +2,13 @@
 
 use crate::config::AuthorizationConfig;
 use arc_swap::{ArcSwap, Guard};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use symbolon_ace_proto::{KeySet, TokenError};
 use symbolon_tls::{
     SetupError,
@@ -31,6 +37,24 @@ const WAITING_AT_MOST: usize = 1_024;
 pub(crate) struct Keys {
     current: ArcSwap<KeySet>,
     requests: mpsc::Sender<oneshot::Sender<()>>,
+    fetches: Fetches,
+}
+
+/// How often the keys were fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Fetches {
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
 }
 
 /// Fetches for [`Keys`].
@@ -50,6 +74,7 @@ impl Keys {
         let keys = Arc::new(Self {
             current: ArcSwap::default(),
             requests: sender,
+            fetches: Fetches::default(),
         });
         let source = match authorization {
             None => None,
@@ -67,6 +92,10 @@ impl Keys {
 
     pub(crate) fn current(&self) -> Guard<Arc<KeySet>> {
         self.current.load()
+    }
+
+    pub(crate) fn fetches(&self) -> &Fetches {
+        &self.fetches
     }
 
     /// A token names an unknown key: waits, within a limit, until the keys have been fetched or may not be fetched yet.
@@ -93,10 +122,12 @@ impl Fetcher {
             let (mut next, not_before) = match fetched {
                 Ok(set) => {
                     self.keys.current.store(Arc::new(set));
+                    self.keys.fetches.succeeded.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%uri, "fetched the authorization server's keys");
                     (fetched_at + REFETCH_EVERY, fetched_at + FETCH_AT_MOST_EVERY)
                 }
                 Err(error) => {
+                    self.keys.fetches.failed.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%uri, %error, "cannot fetch the authorization server's keys");
                     (
                         fetched_at + RETRY_AFTER,

@@ -6,14 +6,18 @@
 //! | `core/` | decides, without IO |
 //! | `driver/` | sockets, threads, timers |
 //! | `keys` | the authorization server's keys |
+//! | `management` | health and metrics |
 
 mod config;
 #[doc(hidden)]
 pub mod core;
 mod driver;
 mod keys;
+mod management;
 
-pub use config::{AuthorizationConfig, Config, Limits, ListenerConfig, Transport};
+pub use config::{
+    AuthorizationConfig, Config, Limits, ListenerConfig, ManagementConfig, Transport,
+};
 
 use crate::core::{
     admission::{Admission, Authority},
@@ -25,6 +29,7 @@ use crate::driver::{
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
 use keys::{Fetcher, Keys};
+use management::published::Published;
 use std::{
     io,
     net::SocketAddr,
@@ -44,6 +49,7 @@ const PACKET_SIZE_AT_MOST: u32 = 256 * 1024 * 1024 - 64 * 1024;
 #[derive(Debug)]
 pub struct Broker {
     local_addrs: Vec<SocketAddr>,
+    management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
@@ -85,6 +91,10 @@ impl Broker {
                 of_shard.push(one);
             }
         }
+        let management = (config.management.as_ref())
+            .map(management::bind)
+            .transpose()?;
+        let management_addr = management.as_ref().map(|(address, _)| *address);
         let (keys, fetcher) = Keys::new(config.authorization.as_ref()).map_err(|error| {
             StartError::Config(format!("CA for the authorization server: {error}"))
         })?;
@@ -101,12 +111,19 @@ impl Broker {
             mailboxes,
             arrivals,
             started: Instant::now(),
+            published: (0..shards).map(|_| Published::new()).collect(),
         });
         let (shutdown, _) = watch::channel(false);
         let mut threads = vec![spawn("keys".into(), {
             let shutdown = shutdown.subscribe();
             move || run_fetcher(fetcher, shutdown)
         })?];
+        if let Some((_, listener)) = management {
+            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
+            threads.push(spawn("management".into(), move || {
+                management::run(listener, common, shutdown)
+            })?);
+        }
         for (index, ((listeners, mailbox), arrivals)) in
             (0..).zip(listeners.into_iter().zip(mail).zip(arriving))
         {
@@ -124,6 +141,7 @@ impl Broker {
         }
         Ok(Self {
             local_addrs,
+            management_addr,
             shutdown,
             threads,
         })
@@ -132,6 +150,11 @@ impl Broker {
     /// Where it listens, in the order of the configuration.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Where health and metrics are asked for, if anywhere.
+    pub fn management_addr(&self) -> Option<SocketAddr> {
+        self.management_addr
     }
 
     /// Sends DISCONNECT 0x8B to every client, publishes no Will for them, and ends the shards. Waits for them at most `limit`; whether

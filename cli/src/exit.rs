@@ -72,7 +72,14 @@ impl Exit {
         }
         let wrong_setup = cause
             .downcast_ref::<AuthServerStartError>()
-            .is_some_and(|error| matches!(error, AuthServerStartError::Certificate(_)))
+            .is_some_and(|error| {
+                matches!(
+                    error,
+                    AuthServerStartError::Certificate(_)
+                        | AuthServerStartError::Issuer(..)
+                        | AuthServerStartError::TokenLifetime
+                )
+            })
             || cause
                 .downcast_ref::<BrokerStartError>()
                 .is_some_and(|error| matches!(error, BrokerStartError::Config(_)));

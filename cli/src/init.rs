@@ -11,12 +11,14 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
 use symbolon_ace_proto::{SigningKey, jwe::ContentKey, jwt::SigningAlgorithm};
 use symbolon_auth_server::store::ResourceServer;
 
+/// The management listener's port.
+const MANAGEMENT_PORT: u16 = 9880;
 /// The first port that is tried where a free one is asked for.
 const FIRST_FREE_PORT: u16 = 20_000;
 /// How many ports from there on.
@@ -39,6 +41,9 @@ pub(crate) struct InitArgs {
     /// The broker's port; 0 picks a free one and writes it down
     #[arg(long, value_name = "PORT", default_value_t = broker_address::TLS_PORT)]
     broker_port: u16,
+    /// The port of health and metrics, on 127.0.0.1; 0 picks a free one (default: 9880, or 0 where another port is 0)
+    #[arg(long, value_name = "PORT")]
+    management_port: Option<u16>,
     /// The address both listen on (default: 127.0.0.1 for the host localhost, else 0.0.0.0)
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
@@ -64,8 +69,8 @@ pub(crate) struct Made {
     pub(crate) ca: PathBuf,
     /// The configuration file.
     pub(crate) config: PathBuf,
-    /// The management listener's URL: none yet.
-    pub(crate) management: Option<String>,
+    /// The management listener's URL: `/health/live`, `/health/ready`, `/metrics` are below it.
+    pub(crate) management: String,
 }
 
 /// Where the files are, relative to the directory; `symbolon.toml` says the same.
@@ -90,6 +95,7 @@ impl InitArgs {
             host: "localhost".into(),
             as_port: 0,
             broker_port: 0,
+            management_port: None,
             listen: None,
             audience: None,
             output: OutputArgs {
@@ -109,6 +115,7 @@ impl InitArgs {
         println!("  issuer    {}", made.issuer);
         println!("  broker    {}", made.broker);
         println!("  audience  {}", made.audience);
+        println!("  metrics   {}/metrics", made.management);
         println!("  CA        {}", made.ca.display());
         println!();
         println!("next:");
@@ -151,19 +158,19 @@ impl InitArgs {
             "localhost" | "127.0.0.1" => Ipv4Addr::LOCALHOST.into(),
             _ => Ipv4Addr::UNSPECIFIED.into(),
         });
-        let (as_port, broker_port) = free_ports(listen, self.as_port, self.broker_port)?;
+        let ports = self.ports(listen)?;
         let host = broker_address::bracketed(&self.host);
-        let issuer = format!("https://{host}:{as_port}");
+        let issuer = format!("https://{host}:{}", ports.authorization_server);
         let audience = self
             .audience
             .clone()
             .unwrap_or_else(|| format!("mqtts://{host}"));
         let made = Made {
             token_endpoint: config::token_endpoint(&issuer),
-            broker: broker_address::format(&self.host, broker_port),
+            broker: broker_address::format(&self.host, ports.broker),
             ca: self.directory.join(layout::CA),
             config: self.directory.join(config::FILE_NAME),
-            management: None,
+            management: format!("http://{}", ports.management_address()),
             issuer,
             audience,
         };
@@ -172,9 +179,32 @@ impl InitArgs {
         self.write_keys(&certificates, &content_key)?;
         self.register(&made.audience, content_key, certificates.server_sha256)
             .await?;
-        let ports = (as_port, broker_port);
-        private_file::write_public(&made.config, &configuration(&made, listen, ports))?;
+        private_file::write_public(&made.config, &configuration(&made, listen, &ports))?;
         Ok(made)
+    }
+
+    /// The ports asked for; for 0 a free one. Listeners are held until all ports are known, so that they differ.
+    fn ports(&self, listen: IpAddr) -> anyhow::Result<Ports> {
+        let any_free = self.as_port == 0 || self.broker_port == 0;
+        let management = if any_free { 0 } else { MANAGEMENT_PORT };
+        let pick = |port: u16, listen| match port {
+            0 => free_port(listen).map(|(port, held)| (port, Some(held))),
+            _ => Ok((port, None)),
+        };
+        let (authorization_server, _held) = pick(self.as_port, listen)?;
+        let (broker, _broker_held) = pick(self.broker_port, listen)?;
+        let management = self.management_port.unwrap_or(management);
+        let (management, _management_held) = pick(management, Ipv4Addr::LOCALHOST.into())?;
+        if authorization_server == broker || [authorization_server, broker].contains(&management) {
+            return Err(usage(
+                "--as-port, --broker-port and --management-port must differ",
+            ));
+        }
+        Ok(Ports {
+            authorization_server,
+            broker,
+            management,
+        })
     }
 
     fn write_keys(
@@ -245,18 +275,18 @@ fn remove(path: &Path) {
     }
 }
 
-/// The ports asked for; for 0 a free one. Listeners are held until both ports are known, so that they differ.
-fn free_ports(listen: IpAddr, as_port: u16, broker_port: u16) -> anyhow::Result<(u16, u16)> {
-    let pick = |port: u16| match port {
-        0 => free_port(listen).map(|(port, held)| (port, Some(held))),
-        _ => Ok((port, None)),
-    };
-    let (as_port, _as_held) = pick(as_port)?;
-    let (broker_port, _broker_held) = pick(broker_port)?;
-    if as_port == broker_port {
-        return Err(usage("--as-port and --broker-port must differ"));
+/// Where what listens.
+#[derive(Debug)]
+struct Ports {
+    authorization_server: u16,
+    broker: u16,
+    management: u16,
+}
+
+impl Ports {
+    fn management_address(&self) -> SocketAddr {
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.management)
     }
-    Ok((as_port, broker_port))
 }
 
 /// A port that will still be free when the server comes up: below those that systems hand out to outgoing connections.
@@ -273,9 +303,9 @@ fn free_port(listen: IpAddr) -> anyhow::Result<(u16, TcpListener)> {
     Ok((listener.local_addr()?.port(), listener))
 }
 
-fn configuration(made: &Made, listen: IpAddr, (as_port, broker_port): (u16, u16)) -> String {
+fn configuration(made: &Made, listen: IpAddr, ports: &Ports) -> String {
     let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
-    let address = |port| text(&std::net::SocketAddr::new(listen, port).to_string());
+    let address = |port| text(&SocketAddr::new(listen, port).to_string());
     format!(
         r#"# Made by `symbolon init`, yours to edit: symbolon only ever reads it. All keys: docs/configuration.md
 # Check it with `symbolon config check`. Clients and policies are in the database, not here.
@@ -305,13 +335,18 @@ public_topics = []
 address = {broker_listen}
 transport = "tls"
 
+# Health and metrics over plain HTTP: /health/live, /health/ready, /metrics.
+[broker.management]
+address = {management}
+
 # What `symbolon client add` writes into device profiles.
 [profile]
 broker = {broker}
 ca = "{ca}"
 "#,
-        as_listen = address(as_port),
-        broker_listen = address(broker_port),
+        as_listen = address(ports.authorization_server),
+        broker_listen = address(ports.broker),
+        management = text(&ports.management_address().to_string()),
         issuer = text(&made.issuer),
         audience = text(&made.audience),
         jwks_uri = text(&config::jwks_uri(&made.issuer)),

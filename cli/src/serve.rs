@@ -146,6 +146,11 @@ impl Servers {
             .unwrap_or_default()
     }
 
+    /// Where the broker's health and metrics are asked for.
+    pub(crate) fn management_address(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().and_then(Broker::management_addr)
+    }
+
     /// Ends when the authorization server ends by itself, which it never should.
     async fn failed(&mut self) {
         match &mut self.authorization_server {
@@ -234,6 +239,11 @@ fn say_ready(servers: &Servers) -> anyhow::Result<()> {
         let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
         words.push(format!("broker={}", addresses.join(",")));
     }
+    words.extend(
+        servers
+            .management_address()
+            .map(|address| format!("management={address}")),
+    );
     let line = words.join(" ");
     tracing::info!("{line}");
     let mut out = std::io::stdout().lock();

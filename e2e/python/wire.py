@@ -98,6 +98,7 @@ class Received:
     kind: int
     flags: int
     body: bytes
+    level: int = 5
     reasons: list = field(default_factory=list)
     pairs: list = field(default_factory=list)
     identifier: int = None
@@ -158,6 +159,8 @@ class Received:
         return self._take(self._number(2))
 
     def _properties(self):
+        if self.level < 5:
+            return
         whole, self._rest = self._take(self._varint()), self._rest
         after, self._rest = self._rest, whole
         while self._rest:
@@ -216,6 +219,8 @@ class Wire:
 
     def __init__(self, system, version=None, timeout_secs=10.0):
         self.channel = Channel(system.host, system.port, system.ca, timeout_secs, version)
+        # 4 for MQTT 3.1.1, whose packets have no properties.
+        self.level = 5
 
     def send(self, octets):
         """False where the Server has closed already: to find out why, read."""
@@ -246,7 +251,7 @@ class Wire:
                 shift += 7
                 if octet < 0x80:
                     break
-            return Received(first >> 4, first & 0x0F, self._exactly(length))
+            return Received(first >> 4, first & 0x0F, self._exactly(length), self.level)
         except (EOFError, ConnectionError):
             return None
 

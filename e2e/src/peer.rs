@@ -10,14 +10,14 @@ fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-fn python() -> Command {
+fn python(program: &str) -> Command {
     let python = root().join("target/venv/bin/python");
     assert!(
         python.exists(),
         "there is no {}: run ./check",
         python.display()
     );
-    Command::new(python).arg(root().join("e2e/python/run.py"))
+    Command::new(python).arg(root().join("e2e/python").join(program))
 }
 
 /// The names of all cases.
@@ -25,7 +25,7 @@ fn python() -> Command {
 /// # Panics
 /// Where they cannot be listed.
 pub fn cases() -> Vec<String> {
-    let printed = python().arg("--list").run().success();
+    let printed = python("run.py").arg("--list").run().success();
     printed.lines().map(str::to_owned).collect()
 }
 
@@ -43,7 +43,21 @@ pub fn run(case: &str, settings: &[(&str, &str)]) {
 /// # Panics
 /// Where it cannot be run.
 pub fn run_against(system: &System, case: &str) -> Finished {
-    python().arg(case).arg(describe(system)).run()
+    python("run.py").arg(case).arg(describe(system)).run()
+}
+
+/// Another certificate for localhost by the CA of `system`, and its key.
+///
+/// # Panics
+/// Where it cannot be made.
+pub fn another_certificate(system: &System) -> (PathBuf, PathBuf) {
+    let ca = &system.init().ca;
+    let (certificate, key) = (system.scratch("another.pem"), system.scratch("another.key"));
+    let command = python("certificate.py")
+        .arg(ca)
+        .arg(ca.with_extension("key"));
+    command.arg(&certificate).arg(&key).run().success();
+    (certificate, key)
 }
 
 fn describe(system: &System) -> PathBuf {

@@ -1,7 +1,7 @@
 //! `symbolon pub`, `sub` and the rest, as a person uses them at two terminals.
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, time::Duration};
-use symbolon_e2e::{Command, System, messages::exchange};
+use symbolon_e2e::{Command, System, messages::exchange, peer};
 
 const REFUSED_BY_AUTHORIZATION_SERVER: i32 = 3;
 const REFUSED_BY_BROKER: i32 = 4;
@@ -41,6 +41,7 @@ flows! {
     messages_flow_with_an_ed25519_key_and_a_challenge: "--auth secret --pop ed25519" "challenge"
     messages_flow_with_a_p256_key_and_the_exporter: "--auth key --pop es256" "exporter"
     messages_flow_with_a_p256_key_and_a_challenge: "--auth secret --pop es256" "challenge"
+    messages_flow_in_mqtt_3_1_1: "--auth key --pop ed25519" "exporter -V 311"
 }
 
 #[test]
@@ -231,6 +232,26 @@ fn a_certificate_of_another_ca_is_refused() {
         .as_device("pub", &device, "-t rooms/1 -m x")
         .run()
         .failure(UNREACHABLE);
+}
+
+#[test]
+fn nothing_is_proved_to_a_broker_that_the_authorization_server_does_not_vouch_for() {
+    // RFC 9431 §2.2.1: where the AS gives the thumbprint, the client checks it. The CA alone would let it pass.
+    let mut system = System::initialized();
+    let device = system.device("meter", ROOMS);
+    let (certificate, key) = peer::another_certificate(&system);
+    system.up(&[
+        ("SYMBOLON_BROKER_CERTIFICATE", certificate.to_str().unwrap()),
+        ("SYMBOLON_BROKER_KEY", key.to_str().unwrap()),
+    ]);
+    for proof in ["exporter", "challenge"] {
+        let words = format!("--proof {proof} -t rooms/1 -m x -q 1");
+        let said = system
+            .as_device("pub", &device, &words)
+            .run()
+            .failure(UNREACHABLE);
+        assert!(said.contains("vouches"), "{said}");
+    }
 }
 
 #[test]

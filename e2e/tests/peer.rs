@@ -115,6 +115,7 @@ mod scope {
         an_accepted_will_is_published_after_the_token_has_expired
         a_retained_message_is_forgotten_when_its_publishers_token_expires
         a_renewed_token_replaces_the_old_one
+        a_renewed_token_that_allows_less_ends_what_it_does_not_allow
         a_failed_renewal_ends_the_connection
         the_exporter_does_not_renew_a_token
         a_token_of_another_client_does_not_renew
@@ -149,9 +150,16 @@ mod v311 {
         a_3_1_1_client_proves_a_shared_key
         a_3_1_1_client_proves_an_ed25519_key
         a_3_1_1_client_proves_a_p256_key
-        a_3_1_1_client_with_a_wrong_proof_is_refused
-        a_3_1_1_client_without_a_token_is_refused
-        a_3_1_1_client_that_publishes_beyond_its_scope_is_cut
+    }
+}
+
+mod old_version {
+    cases! { &[] =>
+        a_3_1_1_client_proves_possession_and_messages_flow
+        versions_talk_to_each_other
+        a_3_1_1_client_without_a_good_token_is_refused
+        a_3_1_1_client_beyond_its_scope_is_cut
+        a_3_1_1_connection_ends_when_the_token_expires
     }
 }
 
@@ -193,6 +201,7 @@ fn every_case_has_its_test() {
         scope::NAMES,
         delivery::NAMES,
         v311::NAMES,
+        old_version::NAMES,
         packets::NAMES,
         slow_clients::NAMES,
     ];

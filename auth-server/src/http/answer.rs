@@ -59,11 +59,12 @@ fn accepts_ace_json(range: &str) -> bool {
     named && !refused
 }
 
-/// An answer of the token endpoint: never cached (RFC 6749 §5.1).
+/// An answer of the token endpoint: never cached. RFC 6749 §5.1 demands both headers.
 pub(super) fn no_store(status: StatusCode, format: Format, body: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, "no-store"),
+        (header::PRAGMA, "no-cache"),
     ];
     (status, headers, body).into_response()
 }

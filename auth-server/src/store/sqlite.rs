@@ -5,11 +5,12 @@ use super::{
 };
 use crate::core::policy::{ClientId, filter_of};
 use sqlx::{
-    ConnectOptions, Connection, Sqlite as Engine, SqlitePool, Transaction,
+    ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{fs, io, path::Path, time::Duration};
 use symbolon_ace_proto::{Jwk, PopAlgorithm, ScopeEntry, SymmetricKey, jwe::ContentKey};
+use tokio::time::sleep;
 
 /// Readers beside the one writer that SQLite allows.
 const MAX_CONNECTIONS: u32 = 4;
@@ -17,6 +18,11 @@ const MAX_CONNECTIONS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the switch to the write-ahead log is tried: it fails, and does not wait, while another process does the same to a new file.
+const MAX_WAL_ATTEMPTS: u32 = 100;
+/// Rest between two attempts.
+const WAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A pool of connections to one file.
 #[derive(Clone)]
@@ -45,13 +51,12 @@ impl Sqlite {
             .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
             // What the command line reported as done must survive a power loss; writes are rare.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .disable_statement_logging();
-        let mut connection = options.connect().await?;
+        let mut connection = connect_with_wal(&options).await?;
         schema::migrate(&mut connection).await?;
         connection.close().await?;
         let pool = SqlitePoolOptions::new()
@@ -244,6 +249,26 @@ fn prepare_file(path: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The first connection puts the file into WAL mode, where it stays for all that follow.
+async fn connect_with_wal(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
+    for _ in 1..MAX_WAL_ATTEMPTS {
+        match options.connect().await {
+            Err(error) if is_busy(&error) => sleep(WAL_PAUSE).await,
+            other => return Ok(other?),
+        }
+    }
+    Ok(options.connect().await?)
+}
+
+/// `SQLITE_BUSY`, with whatever extension in the higher bits.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 async fn insert_policy(

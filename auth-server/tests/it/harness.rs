@@ -233,10 +233,17 @@ impl Answer {
         serde_json::from_str(&self.body).expect("a JSON body")
     }
 
+    // RFC 6749 §5.1
+    fn must_not_be_stored(&self) -> bool {
+        self.header("cache-control") == Some("no-store")
+            && self.header("pragma") == Some("no-cache")
+    }
+
     /// The body of a granted request.
     #[track_caller]
     pub(crate) fn granted(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
+        assert!(!self.body.contains("access_token") || self.must_not_be_stored());
         self.json()
     }
 
@@ -244,7 +251,7 @@ impl Answer {
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> String {
         assert_eq!(self.status, status, "{}", self.body);
-        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert!(self.must_not_be_stored());
         let json = self.json();
         assert_eq!(json["error"], code, "{}", self.body);
         let description = json["error_description"].as_str().unwrap_or_default();

@@ -6,6 +6,7 @@
 )]
 
 mod harness;
+mod log;
 mod malformed;
 mod metadata;
 mod store;

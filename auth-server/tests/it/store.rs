@@ -1,10 +1,11 @@
 //! The store on real files.
 
 use crate::harness::{AUDIENCE, SECRET, key, resource_server, scope};
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, PopKey, PopSigner};
 use symbolon_auth_server::store::{Client, ClientAuthentication, Policy, Store, StoreError};
 use tempfile::TempDir;
+use tokio::sync::Barrier;
 
 async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -321,6 +322,8 @@ async fn several_processes_may_open_and_write_at_once() {
                     .await
                     .unwrap();
                 assert!(store.client(&name).await.unwrap().is_some());
+                // This one reads before it writes.
+                store.add_policy(&policy(&name, "y")).await.unwrap();
             }
         });
     }
@@ -329,7 +332,27 @@ async fn several_processes_may_open_and_write_at_once() {
     }
     let store = Store::open(&path).await.unwrap();
     assert_eq!(store.clients().await.unwrap().len(), 80);
-    assert_eq!(store.policies(None).await.unwrap().len(), 80);
+    assert_eq!(store.policies(None).await.unwrap().len(), 160);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_file_is_made_once_however_many_open_it_together() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let path = directory.path().join(format!("{round}.sqlite"));
+        let together = Arc::new(Barrier::new(8));
+        let mut openers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (path, together) = (path.clone(), Arc::clone(&together));
+            openers.spawn(async move {
+                together.wait().await;
+                Store::open(&path).await.unwrap();
+            });
+        }
+        while let Some(opened) = openers.join_next().await {
+            opened.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

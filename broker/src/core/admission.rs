@@ -48,8 +48,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) keys: &'a KeySet,
     /// The connection's exporter value; absent on bare TCP.
     pub(crate) exporter: Option<&'a [u8; 32]>,
-    /// A fresh nonce, in case a challenge is due; `None` where the system has no random numbers.
-    pub(crate) rs_nonce: Option<RsNonce>,
+    /// Gives a fresh nonce where a challenge is due; `None` where the system has no random numbers.
+    pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
     pub(crate) now: UnixTime,
     /// Milliseconds on the broker's clock.
     pub(crate) now_ms: u64,
@@ -237,7 +237,7 @@ impl Admission {
         match data {
             ConnectData::NoToken => Err(Refusal::NoToken),
             ConnectData::Token(token) => {
-                let rs_nonce = at.rs_nonce.ok_or(Refusal::NoRandom)?;
+                let rs_nonce = (at.fresh_nonce)().ok_or(Refusal::NoRandom)?;
                 let challenge = self.judge(token, at.keys, at.now)?.challenge(rs_nonce);
                 let introduction =
                     Introduction::new(connect, at.now_ms, &challenge.candidate.grant)?;

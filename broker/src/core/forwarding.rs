@@ -1,6 +1,7 @@
 //! One message to many outboxes: encoded once for each layout, copied, its Packet Identifier patched.
 
 use super::{
+    counters::{Count, Dropped},
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
@@ -54,8 +55,7 @@ pub(crate) struct Frames {
 enum Forwarded {
     Sent,
     Queued,
-    /// A bound is reached, or the client does not take packets of this size.
-    Dropped,
+    Dropped(Dropped),
 }
 
 impl<'a> Forwarding<'a> {
@@ -133,10 +133,14 @@ impl Shard {
             let single = subscribers.len() == 1;
             let frames = (!single).then_some(&mut self.frames);
             match session.forward(forwarding, wanted, &self.limits, frames) {
-                Forwarded::Sent => self.mark_dirty(subscriber.session),
+                Forwarded::Sent => {
+                    self.counters.count(Count::Sent(qos));
+                    self.mark_dirty(subscriber.session);
+                }
                 Forwarded::Queued => {}
-                Forwarded::Dropped => {
-                    tracing::debug!(client = %session.client_identifier, ?qos, "message dropped at a bound of this client");
+                Forwarded::Dropped(why) => {
+                    self.counters.count(Count::Dropped(why));
+                    tracing::debug!(client = %session.client_identifier, ?qos, ?why, "message dropped at a bound of this client");
                 }
             }
         }
@@ -147,17 +151,24 @@ impl Shard {
 
     /// Sends what waits, as far as the client's window and outbox allow.
     pub(crate) fn handle_room(&mut self, key: SessionKey, now: Now) {
-        if self.session(key).state == State::Ended {
+        if self.session(key).state != State::Live {
             return;
         }
         let limit = self.limits.outbox_bytes;
-        let session = self.session_mut(key);
+        let session = &mut self.sessions[key as usize];
         let mut sent = false;
         while session.outgoing.has_room() && session.link.outbox.len() < limit {
             let Some(queued) = session.queue.pop_front() else {
                 break;
             };
-            sent |= session.send_queued(&queued, now);
+            match session.send_queued(&queued, now) {
+                Forwarded::Sent => {
+                    sent = true;
+                    self.counters.count(Count::Sent(queued.qos));
+                }
+                Forwarded::Queued => {}
+                Forwarded::Dropped(why) => self.counters.count(Count::Dropped(why)),
+            }
         }
         if sent {
             self.mark_dirty(key);
@@ -181,10 +192,11 @@ impl Shard {
             subscription_identifiers,
         };
         let limit = self.limits.queued_messages;
-        let session = self.session_mut(key);
+        let session = &mut self.sessions[key as usize];
         if session.queue.len() < limit {
             session.queue.push_back(queued);
         } else {
+            self.counters.count(Count::Dropped(Dropped::QueueFull));
             tracing::debug!(client = %session.client_identifier, "retained message dropped: the client's queue is full");
         }
     }
@@ -202,13 +214,13 @@ impl Session {
         let outbox_full = self.link.outbox.len() >= limits.outbox_bytes;
         if qos == Qos::AtMostOnce {
             if outbox_full {
-                return Forwarded::Dropped;
+                return Forwarded::Dropped(Dropped::OutboxFull);
             }
             return self.append(forwarding, wanted, None, frames);
         }
         if outbox_full || !self.queue.is_empty() || !self.outgoing.has_room() {
             if self.queue.len() >= limits.queued_messages {
-                return Forwarded::Dropped;
+                return Forwarded::Dropped(Dropped::QueueFull);
             }
             self.queue.push_back(Queued {
                 message: Arc::clone(forwarding.message()),
@@ -219,10 +231,10 @@ impl Session {
             return Forwarded::Queued;
         }
         let Ok(identifier) = self.outgoing.handle_send(qos, ()) else {
-            return Forwarded::Dropped;
+            return Forwarded::Dropped(Dropped::QueueFull);
         };
         let forwarded = self.append(forwarding, wanted, Some(identifier), frames);
-        if forwarded == Forwarded::Dropped {
+        if matches!(forwarded, Forwarded::Dropped(_)) {
             self.abandon(qos, identifier);
         }
         forwarded
@@ -255,10 +267,10 @@ impl Session {
         match frames {
             Some(frames) if wanted.subscription_identifiers.is_empty() => {
                 let Some((frame, offset)) = frames.of(publish, wanted.layout) else {
-                    return Forwarded::Dropped;
+                    return Forwarded::Dropped(Dropped::PacketTooLarge);
                 };
                 if frame.len() > maximum {
-                    return Forwarded::Dropped;
+                    return Forwarded::Dropped(Dropped::PacketTooLarge);
                 }
                 out.extend_from_slice(frame);
                 if let (Some(offset), Some(identifier)) = (offset, identifier) {
@@ -270,7 +282,7 @@ impl Session {
                 let encoded = wanted.lay_out(publish, identifier, |own| own.encode(version, out));
                 if encoded.is_err() || out.len() - start > maximum {
                     out.truncate(start);
-                    return Forwarded::Dropped;
+                    return Forwarded::Dropped(Dropped::PacketTooLarge);
                 }
             }
         }
@@ -294,17 +306,17 @@ impl Session {
         let size = out.len() - start + publish.payload.len();
         if encoded.is_err() || size > self.link.maximum_packet_size as usize {
             out.truncate(start);
-            return Forwarded::Dropped;
+            return Forwarded::Dropped(Dropped::PacketTooLarge);
         }
         self.link.outbox.push_shared(message.payload(publish));
         Forwarded::Sent
     }
 
-    /// Sends one that waited; whether anything was sent. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
-    fn send_queued(&mut self, queued: &Queued, now: Now) -> bool {
+    /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
+    fn send_queued(&mut self, queued: &Queued, now: Now) -> Forwarded {
         let mut publish = queued.message.publish();
         let Ok(left_secs) = queued.message.remaining_secs(&publish, now.ms) else {
-            return false;
+            return Forwarded::Dropped(Dropped::Expired);
         };
         publish.properties.message_expiry_interval_secs = left_secs;
         let identifier = match queued.qos {
@@ -312,7 +324,7 @@ impl Session {
             qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ())
             {
                 Ok(identifier) => Some(identifier),
-                Err(()) => return false,
+                Err(()) => return Forwarded::Dropped(Dropped::QueueFull),
             },
         };
         let wanted = Wanted {
@@ -324,10 +336,10 @@ impl Session {
             subscription_identifiers: &queued.subscription_identifiers,
         };
         let forwarded = self.append_shared(&queued.message, &publish, wanted, identifier);
-        if let (Forwarded::Dropped, Some(identifier)) = (forwarded, identifier) {
+        if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
             self.abandon(queued.qos, identifier);
         }
-        forwarded == Forwarded::Sent
+        forwarded
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a connected client sends, packet by packet.
 
 use super::{
+    counters::{Count, Outcome, Reason},
     reauthentication::AuthCircumstances,
     session::{SessionKey, State},
     shard::{Close, Now, Shard, WillFate},
@@ -18,7 +19,7 @@ impl Shard {
         with: AuthCircumstances<'_>,
         now: Now,
     ) {
-        if self.session(key).state == State::Ended {
+        if self.session(key).state != State::Live {
             return;
         }
         self.session_mut(key).link.last_packet_ms = now.ms;
@@ -41,7 +42,10 @@ impl Shard {
             }
             Packet::PingReq => self.handle_pingreq(key, now),
             Packet::Disconnect(disconnect) => self.handle_disconnect(key, disconnect, now),
-            Packet::Auth(auth) => self.handle_auth(key, auth, with, now),
+            Packet::Auth(auth) => self.handle_auth(key, auth, with, now).inspect_err(|_| {
+                self.counters
+                    .count(Count::Reauthentications(Outcome::Failure));
+            }),
             // MQTT-3.1.0-2.
             Packet::Connect(_) => Err(Close::new(ReasonCode::ProtocolError, "a second CONNECT")),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
@@ -139,6 +143,8 @@ impl Shard {
             ));
         }
         // MQTT-3.14.4-3: a normal disconnection discards the Will.
+        let reason = Count::Reason(Reason::ClientDisconnect, disconnect.reason_code);
+        self.counters.count(reason);
         let normal = disconnect.reason_code == ReasonCode::Success;
         let will = if normal {
             WillFate::Discard

@@ -12,9 +12,9 @@ use symbolon_mqtt_proto::{
 #[derive(Debug)]
 pub(crate) struct Message {
     /// The PUBLISH as MQTT 5.0 would carry it, with its Topic Name; the Packet Identifier in it means nothing.
-    frame: Bytes,
+    pub(crate) frame: Bytes,
     /// When it came, milliseconds on the broker's clock: its Message Expiry Interval counts from here.
-    received_ms: u64,
+    pub(crate) received_ms: u64,
     /// When the token that allowed it ends: a retained message lives no longer (RFC 9431 §5).
     pub(crate) token_expires_at: Option<UnixTime>,
 }

@@ -1,6 +1,7 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
+    counters::{Count, Reason},
     forwarding::Forwarding,
     message::Message,
     retaining::Stamp,
@@ -32,6 +33,7 @@ impl Shard {
         publish: Publish<'_>,
         now: Now,
     ) -> Result<(), Close> {
+        self.counters.count(Count::Received(publish.delivery.qos()));
         let session = &mut self.sessions[key as usize];
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
@@ -245,6 +247,8 @@ impl Shard {
         refused: NotPublished,
     ) -> Result<(), Close> {
         let NotPublished { reason_code, text } = refused;
+        self.counters
+            .count(Count::Reason(Reason::Publish, reason_code));
         let link = &self.session(key).link;
         match (link.version, delivery) {
             (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {

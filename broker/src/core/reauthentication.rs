@@ -2,6 +2,7 @@
 
 use super::{
     admission::{Challenge, Refusal},
+    counters::{Count, Outcome},
     session::SessionKey,
     shard::{Close, Now, Shard},
 };
@@ -63,6 +64,8 @@ impl Shard {
                 let session = self.session_mut(key);
                 session.grant = grant;
                 session.last_publish = None;
+                self.counters
+                    .count(Count::Reauthentications(Outcome::Success));
                 let ended = self.end_subscriptions_beyond_grant(key);
                 self.arm_expiry(key, expires_at, now);
                 let notice = (ended > 0)
@@ -90,6 +93,8 @@ impl Shard {
                 .map_err(Close::from)
                 .and_then(|candidate| self.challenge(key, candidate.challenge(rs_nonce)));
             if let Err(close) = outcome {
+                self.counters
+                    .count(Count::Reauthentications(Outcome::Failure));
                 self.close(key, &close, now);
             }
         }

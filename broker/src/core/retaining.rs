@@ -10,8 +10,8 @@ use symbolon_mqtt_proto::{TopicFilter, TopicName};
 /// Orders retained messages of one topic: a Lamport clock, the shard breaking ties.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Stamp {
-    counter: u64,
-    shard: ShardIndex,
+    pub(crate) counter: u64,
+    pub(crate) shard: ShardIndex,
 }
 
 /// What is retained at a topic.
@@ -139,6 +139,11 @@ impl Retaining {
             })
             | None => false,
         }
+    }
+
+    /// How many messages there are.
+    pub(crate) fn message_count(&self) -> usize {
+        self.messages
     }
 
     /// Drops some of what has expired.

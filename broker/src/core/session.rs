@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 use symbolon_mqtt_proto::{
-    ProtocolVersion, Qos, TopicFilter,
+    ProtocolVersion, Qos, ShareName, TopicFilter,
     delivery::{Incoming, Outgoing},
 };
 
@@ -38,13 +38,22 @@ pub(crate) struct Session {
     pub(crate) reauthentication: Reauthentication,
 }
 
+/// What a subscription is known by: its Topic Filter and, where it is shared, its `ShareName` (MQTT 5.0 §4.8.2).
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct SubscriptionKey {
+    pub(crate) share_name: Option<ShareName>,
+    pub(crate) filter: TopicFilter,
+}
+
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
     /// Packets flow.
     Live,
-    /// It is over: only what stands in the outbox is still to be written.
-    Ended,
+    /// The client has left it.
+    Left,
+    /// We ended it: what stands in the outbox, and why, is still to be written.
+    Dismissed,
 }
 
 /// The connection's side of a session.

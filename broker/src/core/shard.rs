@@ -5,6 +5,7 @@
 
 use super::{
     admission::{Admission, Admitted, Refusal},
+    counters::{Count, Counters, Reason},
     forwarding::Frames,
     hash_seed::HashSeed,
     interest::Interest,
@@ -93,6 +94,7 @@ pub(crate) struct Shard {
     pub(super) outbound: Vec<Vec<ShardMessage>>,
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<SessionKey>,
+    pub(crate) counters: Counters,
     due: Vec<Timer>,
     next_serial: u64,
 }
@@ -132,6 +134,7 @@ impl Shard {
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
             frames: Frames::default(),
             key_requests: VecDeque::new(),
+            counters: Counters::default(),
             due: Vec::new(),
             next_serial: 0,
         }
@@ -195,6 +198,9 @@ impl Shard {
 
     /// The connection is gone or done: the session's place is free afterwards.
     pub(crate) fn handle_closed(&mut self, key: SessionKey, now: Now) {
+        if self.session(key).state == State::Live {
+            self.counters.count(Count::ConnectionsLost);
+        }
         self.end(key, WillFate::Publish, now);
         self.sessions.remove(key as usize);
     }
@@ -295,6 +301,14 @@ impl Shard {
             .any(|waiting| waiting.len() >= CONGESTED_FROM)
     }
 
+    /// What was counted, with what there is now.
+    pub(crate) fn counters(&mut self) -> &Counters {
+        self.counters.set(Count::Clients, self.by_client.len());
+        let retained = self.retaining.message_count();
+        self.counters.set(Count::RetainedMessages, retained);
+        &self.counters
+    }
+
     /// Clients connected.
     pub(crate) fn session_count(&self) -> usize {
         self.sessions.len()
@@ -340,11 +354,17 @@ impl Shard {
     /// Ends a session from our side: DISCONNECT with the reason in 5.0, silence in 3.1.1 (which has no server DISCONNECT).
     pub(crate) fn close(&mut self, key: SessionKey, close: &Close, now: Now) {
         let session = self.session_mut(key);
-        if session.state == State::Ended {
+        if session.state != State::Live {
             return;
         }
         tracing::info!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "client disconnected");
-        match session.link.version {
+        let version = session.link.version;
+        let reason = Count::Reason(Reason::BrokerDisconnect, close.reason_code);
+        self.counters.count(reason);
+        if *close == Close::token_expired() {
+            self.counters.count(Count::TokenExpiries);
+        }
+        match version {
             ProtocolVersion::V5 => {
                 self.send(
                     key,
@@ -354,15 +374,16 @@ impl Shard {
             ProtocolVersion::V311 => self.mark_dirty(key),
         }
         self.end(key, WillFate::Publish, now);
+        self.session_mut(key).state = State::Dismissed;
     }
 
     /// The session is over: it gets nothing more, and its Will is published or not.
     pub(super) fn end(&mut self, key: SessionKey, will: WillFate, now: Now) {
         let session = &mut self.sessions[key as usize];
-        if session.state == State::Ended {
+        if session.state != State::Live {
             return;
         }
-        session.state = State::Ended;
+        session.state = State::Left;
         let link = &mut session.link;
         for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()]
             .into_iter()

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each Topic Filter is judged by the grant (RFC 9431 §3.3); SUBACK leaves once every shard knows.
 
 use super::{
+    counters::{Count, Reason},
     interest::Waiting,
     message::Message,
     publishing::{AUTHZ_INFO, levels_exceed},
@@ -37,7 +38,11 @@ impl Shard {
         let mut told = 0;
         for subscription in &subscribe.subscriptions {
             let reason_code = match self.judge_subscription(key, subscription) {
-                Err(refused) => refused,
+                Err(refused) => {
+                    self.counters
+                        .count(Count::Reason(Reason::Subscribe, refused));
+                    refused
+                }
                 Ok(granted) => {
                     told += usize::from(self.subscribe(key, subscription, &mut waiting, now));
                     granted
@@ -119,6 +124,7 @@ impl Shard {
             return false;
         }
         self.session_mut(key).subscriptions.insert(filter.clone());
+        self.counters.count(Count::Subscriptions);
         let tell = self.interest.add(filter);
         if tell {
             let request = self.interest.next_request();
@@ -143,7 +149,7 @@ impl Shard {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
         };
-        if session.state == State::Ended || session.serial != waiting.serial {
+        if session.state != State::Live || session.serial != waiting.serial {
             return;
         }
         let refused = waiting.reason_codes.iter().any(|code| code.is_failure());
@@ -206,7 +212,9 @@ impl Shard {
 
     /// Takes a subscription out of the routes, and the interest in it from the other shards if it was the last.
     pub(super) fn drop_subscription(&mut self, key: SessionKey, filter: &TopicFilter) {
-        self.router.unsubscribe(filter, Target::Session(key));
+        if self.router.unsubscribe(filter, Target::Session(key)) {
+            self.counters.discount(Count::Subscriptions);
+        }
         if self.interest.remove(filter) {
             self.tell_others(|| ShardMessage::Uninterested {
                 filter: filter.clone(),

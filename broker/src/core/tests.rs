@@ -2,6 +2,7 @@
 
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step},
+    counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
     reauthentication::AuthCircumstances,
@@ -104,6 +105,10 @@ impl World {
         }
     }
 
+    fn counted(&self, what: Count) -> u64 {
+        self.shard.counters.numbers()[what.place()]
+    }
+
     fn sign(&self, token: &Token<'_>, now: Now) -> Vec<u8> {
         let claims = Claims {
             issuer: ISSUER.into(),
@@ -151,7 +156,7 @@ impl World {
         let at = Circumstances {
             keys: &self.keys,
             exporter,
-            rs_nonce: Some(NONCE),
+            fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,
         };
@@ -361,7 +366,7 @@ fn a_3_1_1_client_brings_its_token_in_the_user_name_and_its_proof_in_the_passwor
         let at = Circumstances {
             keys: &world.keys,
             exporter,
-            rs_nonce: Some(NONCE),
+            fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,
         };
@@ -441,7 +446,7 @@ fn an_expired_token_ends_the_session_whatever_the_client_sends() {
             send(&mut world, key, after(100)),
             [ReasonCode::NotAuthorized]
         );
-        assert_eq!(world.shard.session(key).state, State::Ended);
+        assert_eq!(world.shard.session(key).state, State::Dismissed);
     }
 }
 
@@ -453,6 +458,7 @@ fn an_expired_token_ends_a_silent_session_by_the_timer() {
     assert_eq!(world.sent(key), []);
     world.shard.handle_timeout(after(101));
     assert_eq!(world.sent(key), [ReasonCode::NotAuthorized]);
+    assert_eq!(world.counted(Count::TokenExpiries), 1);
 }
 
 // RFC 9431 §3.2: nothing is delivered on an expired token, and the subscriber is told.
@@ -544,6 +550,9 @@ fn re_authentication_replaces_the_rights_once_it_succeeds() {
         .map(TopicFilter::as_str)
         .collect();
     assert_eq!(kept, ["both"]);
+    assert_eq!(world.counted(Count::Subscriptions), 1);
+    let renewals = Count::Reauthentications(Outcome::Success);
+    assert_eq!(world.counted(renewals), 1);
     // The timer follows the new token.
     world.shard.handle_timeout(after(140));
     assert_eq!(world.sent(key), []);
@@ -559,7 +568,9 @@ fn a_failed_re_authentication_disconnects() {
     let expect_end =
         |world: &mut World, key: SessionKey, codes: Vec<ReasonCode>, expected: ReasonCode| {
             assert_eq!(codes, [expected]);
-            assert_eq!(world.shard.session(key).state, State::Ended);
+            assert_eq!(world.shard.session(key).state, State::Dismissed);
+            let failures = Count::Reauthentications(Outcome::Failure);
+            assert_eq!(world.counted(failures), 1);
         };
     // A wrong proof.
     let mut world = World::new();

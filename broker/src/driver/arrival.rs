@@ -5,7 +5,10 @@ use super::{
     listener::Entrance,
     shard::{ShardHandle, unix_time},
 };
-use crate::core::admission::{Admitted, AwaitProof, Circumstances, Refusal, Step};
+use crate::core::{
+    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
+    counters::{Count, NoClient, Reason},
+};
 use std::{
     io,
     rc::Rc,
@@ -38,6 +41,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) channel: DetachedChannel,
+    pub(crate) newcomer: Newcomer,
+}
+
+/// An admitted client and what belongs to its connection.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
     pub(crate) admitted: Box<Admitted>,
     /// We gave it its Client Identifier.
     pub(crate) assigned: bool,
@@ -86,12 +95,19 @@ pub(crate) fn accept(
             };
             let Some(place) = Place::take(&shard.common.connections, shard.limits().connections)
             else {
+                shard.count(Count::NoClient(NoClient::Limit));
                 tracing::debug!("connection refused: the limit of connections is reached");
                 continue;
             };
             let (shard, entrance) = (Rc::clone(&shard), entrance.clone());
+            shard.count(Count::Handshakes);
             spawn_local(async move {
-                match arrive(&shard, stream, &entrance, place).await {
+                let arrived = arrive(&shard, stream, &entrance, place).await;
+                shard.core_mut().counters.discount(Count::Handshakes);
+                if let Err(error) = &arrived {
+                    shard.count(error.count());
+                }
+                match arrived {
                     Ok(()) => {}
                     // An operator looks for denials; the rest is the noise of networks.
                     Err(ArrivalError::Refused(reason)) => {
@@ -126,6 +142,22 @@ enum ArrivalError {
     Busy,
 }
 
+impl ArrivalError {
+    fn count(&self) -> Count {
+        use symbolon_tls::HandshakeError;
+        Count::NoClient(match self {
+            Self::Refused(refusal) => return Count::Reason(Reason::Refused, refusal.reason_code()),
+            Self::Handshake(HandshakeError::Timeout) => NoClient::HandshakeTimeout,
+            Self::Timeout => NoClient::ConnectTimeout,
+            Self::Malformed(_) => NoClient::Malformed,
+            Self::NotConnect => NoClient::NotConnect,
+            Self::Io(_) | Self::Closed | Self::Handshake(HandshakeError::Io(_)) => NoClient::Closed,
+            Self::Handshake(_) => NoClient::Tls,
+            Self::Busy => NoClient::Busy,
+        })
+    }
+}
+
 async fn arrive(
     shard: &Rc<ShardHandle>,
     stream: TcpStream,
@@ -149,17 +181,19 @@ async fn arrive(
                 admitted.introduction.client_identifier = assigned_identifier()?;
             }
             let home = home_shard(shard, &admitted.introduction.client_identifier);
-            let unread = std::mem::take(&mut doorstep.buffer);
-            let channel = doorstep.channel.detach()?;
-            let arrival = Arrival {
-                channel,
+            let newcomer = Newcomer {
                 admitted,
                 assigned,
-                unread,
+                unread: std::mem::take(&mut doorstep.buffer),
                 place,
             };
+            if home == shard.index() {
+                shard.admit(doorstep.channel, newcomer);
+                return Ok(());
+            }
+            let channel = doorstep.channel.detach()?;
             shard.common.arrivals[home]
-                .try_send(arrival)
+                .try_send(Arrival { channel, newcomer })
                 .map_err(|_| ArrivalError::Busy)
         }
         Err(error) => {
@@ -233,7 +267,7 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
-            rs_nonce: fresh_nonce(),
+            fresh_nonce: &fresh_nonce,
             now: unix_time(),
             now_ms: self.shard.now().ms,
         };
@@ -293,9 +327,12 @@ impl Doorstep<'_> {
                     return Ok(size);
                 }
             }
-            if self.channel.read_buf(&mut self.buffer).await? == 0 {
+            let count = self.channel.read_buf(&mut self.buffer).await?;
+            if count == 0 {
                 return Err(ArrivalError::Closed);
             }
+            let counters = &mut self.shard.core_mut().counters;
+            counters.add(Count::BytesReceived, count);
         }
     }
 
@@ -351,6 +388,8 @@ impl Doorstep<'_> {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ArrivalError> {
         self.channel.write_all(bytes).await?;
+        let count = bytes.len();
+        (self.shard.core_mut().counters).add(Count::BytesSent, count);
         Ok(self.channel.flush().await?)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::shard::ShardHandle;
 use crate::core::{
+    counters::Count,
     reauthentication::AuthCircumstances,
     session::{SessionKey, State},
 };
@@ -71,10 +72,13 @@ impl Connection {
             tracing::debug!(%error, "connection lost");
         }
         let shard = Rc::clone(&self.shard);
+        let dismissed = shard.core().session(self.key).state == State::Dismissed;
         shard.with_core(|core, now| core.handle_closed(self.key, now));
         shard.forget_waker(self.key);
-        if outcome.is_ok() {
+        if outcome.is_ok() && dismissed {
             linger(self.channel).await;
+        } else {
+            close(self.channel).await;
         }
     }
 
@@ -85,7 +89,7 @@ impl Connection {
             let written = self.poll_write(context)?;
             let (ended, may_read, waits_for_others) = {
                 let core = self.shard.core();
-                let ended = core.session(self.key).state == State::Ended;
+                let ended = core.session(self.key).state != State::Live;
                 (ended, core.may_read(self.key), core.is_congested())
             };
             if ended {
@@ -133,6 +137,7 @@ impl Connection {
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(())) => {
                 if count > 0 {
+                    shard.core_mut().counters.add(Count::BytesReceived, count);
                     self.handle_bytes(&scratch.bytes()[..kept.len() + count]);
                 }
                 Ok(Poll::Ready(count))
@@ -184,6 +189,7 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     outbox.advance(count);
+                    core.counters.add(Count::BytesSent, count);
                     self.needs_flush = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -209,11 +215,23 @@ pub(crate) fn fresh_nonce() -> Option<RsNonce> {
     Some(RsNonce(nonce))
 }
 
+/// Closes our side of a connection that the client has left: TLS says goodbye too, as far as that needs no waiting.
+async fn close(mut channel: Channel) {
+    let shutdown = std::future::poll_fn(|context| {
+        // Not waited for: nobody is there any more.
+        Poll::Ready(Pin::new(&mut channel).poll_shutdown(context))
+    });
+    if let Poll::Ready(Err(error)) = shutdown.await {
+        tracing::trace!(%error, "connection lost while closing");
+    }
+}
+
 /// Closes our side and reads the rest, within limits: closing a socket with unread bytes resets it, and our last packet could be lost.
 pub(crate) async fn linger(mut channel: Channel) {
     let finish = async {
         channel.shutdown().await?;
-        let mut rest = [0; 4096];
+        // On the heap: in this future it would be part of every connection's task, from its first moment on.
+        let mut rest = vec![0; 4096];
         let mut read = 0;
         while read < LINGER_BYTES {
             let mut target = ReadBuf::new(&mut rest);

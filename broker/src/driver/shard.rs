@@ -1,7 +1,7 @@
 //! A shard's thread: its core, its mailbox, its timers, and the tasks of its connections.
 
 use super::{
-    arrival::{self, Arrival},
+    arrival::{self, Arrival, Newcomer},
     connection::Connection,
     listener::Listener,
 };
@@ -9,11 +9,13 @@ use crate::{
     Limits,
     core::{
         admission::Admission,
+        counters::Count,
         hash_seed::HashSeed,
         session::SessionKey,
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
     keys::Keys,
+    management::published::Published,
 };
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
@@ -24,10 +26,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{KeySet, UnixTime};
+use symbolon_tls::Channel;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::{LocalSet, spawn_local},
-    time::{Instant as TokioInstant, sleep_until},
+    time::{Instant as TokioInstant, sleep, sleep_until},
 };
 
 /// Batches that may wait for one shard; the senders keep the rest, and stop reading from clients at their own bound.
@@ -38,6 +41,8 @@ pub(crate) const ARRIVALS: usize = 1_024;
 const READ_BYTES: usize = 64 * 1024;
 /// How long a shard that is shutting down waits for its clients to take their DISCONNECT.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
+/// How often what was counted is copied to where the management listener reads it.
+const PUBLISH_COUNTERS_EVERY: Duration = Duration::from_secs(1);
 
 /// What shards send each other: who, and what.
 pub(crate) type Batch = (u16, Vec<ShardMessage>);
@@ -54,6 +59,8 @@ pub(crate) struct Common {
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
+    /// What each shard lets the management listener read.
+    pub(crate) published: Box<[Published]>,
 }
 
 /// What one shard's thread is started with.
@@ -139,19 +146,22 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     spawn_local(Rc::clone(&shard).take_mail(mailbox));
     spawn_local(Rc::clone(&shard).run_timers());
     spawn_local(Rc::clone(&shard).work_off_backlog());
+    spawn_local(Rc::clone(&shard).publish_counters());
+    let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
     while !*shutdown.borrow_and_update() {
         if shutdown.changed().await.is_err() {
             break;
         }
     }
+    drop(accepts);
     for task in accepting {
         task.abort();
     }
     shard.with_core(Shard::handle_shutdown);
     let limit = TokioInstant::now() + GOODBYE_LIMIT;
     while shard.core().session_count() > 0 && TokioInstant::now() < limit {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
@@ -171,6 +181,10 @@ impl ShardHandle {
 
     pub(crate) fn core_mut(&self) -> RefMut<'_, Shard> {
         self.core.borrow_mut()
+    }
+
+    pub(crate) fn count(&self, what: Count) {
+        self.core_mut().counters.count(what);
     }
 
     pub(crate) fn scratch(&self) -> RefMut<'_, Scratch> {
@@ -251,22 +265,19 @@ impl ShardHandle {
         self.backlog.notify_one();
     }
 
+    /// This shard's place among the shards.
+    pub(crate) fn index(&self) -> usize {
+        usize::from(self.index)
+    }
+
     /// An admitted client is at home here.
-    pub(crate) fn admit(self: &Rc<Self>, arrival: Arrival) {
-        let Arrival {
-            channel,
+    pub(crate) fn admit(self: &Rc<Self>, channel: Channel, newcomer: Newcomer) {
+        let Newcomer {
             admitted,
             assigned,
             unread,
             place,
-        } = arrival;
-        let channel = match channel.attach() {
-            Ok(channel) => channel,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take a connection over");
-                return;
-            }
-        };
+        } = newcomer;
         let version = admitted.introduction.version;
         let key = self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now));
         let connection = Connection::new(Rc::clone(self), key, channel, version, unread);
@@ -277,8 +288,11 @@ impl ShardHandle {
     }
 
     async fn take_arrivals(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
-        while let Some(arrival) = arrivals.recv().await {
-            self.admit(arrival);
+        while let Some(Arrival { channel, newcomer }) = arrivals.recv().await {
+            match channel.attach() {
+                Ok(channel) => self.admit(channel, newcomer),
+                Err(error) => tracing::warn!(%error, "cannot take a connection over"),
+            }
         }
     }
 
@@ -303,6 +317,13 @@ impl ShardHandle {
                     }
                 }
             }
+        }
+    }
+
+    async fn publish_counters(self: Rc<Self>) {
+        loop {
+            sleep(PUBLISH_COUNTERS_EVERY).await;
+            self.common.published[usize::from(self.index)].store(self.core_mut().counters());
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod management;
+#[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod refusals;

@@ -36,6 +36,7 @@ impl Running {
             authorization: None,
             public_topics: vec![TopicFilter::parse("#").unwrap()],
             limits,
+            management: None,
         };
         let broker = Broker::start(&config).unwrap();
         let address = broker.local_addrs()[0];

@@ -178,6 +178,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         authorization: None,
         public_topics: Vec::new(),
         limits: Limits::default(),
+        management: None,
     };
     let error = Broker::start(&config).unwrap_err();
     assert!(error.to_string().contains("insecure = true"), "{error}");

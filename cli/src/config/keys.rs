@@ -49,6 +49,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.limits.retained_messages", Kind::Plain),
     ("broker.limits.receive_maximum", Kind::Plain),
     ("broker.limits.keep_alive_secs", Kind::Plain),
+    ("broker.management.address", Kind::Text),
+    ("broker.management.insecure", Kind::Plain),
     ("profile.broker", Kind::Text),
     ("profile.ca", Kind::Text),
     ("log.level", Kind::Text),

@@ -160,6 +160,7 @@ impl<'a> Loader<'a> {
             authorization,
             public_topics: settings.public_topics.clone(),
             limits: settings.limits,
+            management: settings.management,
         })
     }
 

@@ -46,6 +46,7 @@ pub(super) struct Broker {
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) management: Option<Management>,
 }
 
 /// `[[broker.listener]]`.
@@ -71,6 +72,15 @@ pub(super) enum Transport {
     Tcp,
     Wss,
     Ws,
+}
+
+/// `[broker.management]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Management {
+    pub(super) address: Option<SocketAddr>,
+    #[serde(default)]
+    pub(super) insecure: bool,
 }
 
 /// `[broker.limits]`.

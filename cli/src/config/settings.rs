@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::Limits;
+use symbolon_broker::{Limits, ManagementConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -56,6 +56,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) public_topics: Vec<TopicFilter>,
     pub(crate) shards: usize,
     pub(crate) limits: Limits,
+    pub(crate) management: Option<ManagementConfig>,
 }
 
 /// Whose tokens count at the broker.
@@ -205,12 +206,17 @@ impl Checker<'_> {
             .collect();
         let public_topics = self.public_topics(section.public_topics.as_deref());
         let limits = self.limits(&section.limits);
+        let management = section
+            .management
+            .as_ref()
+            .and_then(|section| self.management(section));
         (self.diagnostics.len() == complaints).then_some(BrokerSettings {
             authorization,
             listeners,
             public_topics,
             shards: section.shards.unwrap_or(0),
             limits,
+            management,
         })
     }
 
@@ -320,6 +326,17 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+
+    fn management(&mut self, section: &schema::Management) -> Option<ManagementConfig> {
+        let address = self.required("broker.management.address", section.address)?;
+        let insecure = section.insecure;
+        if !address.ip().is_loopback() && !insecure {
+            let message = "health and metrics outside loopback: whoever reaches the address could read them; \
+                           use 127.0.0.1, or write `insecure = true` beside it";
+            self.complain("broker.management.address", message);
+        }
+        Some(ManagementConfig { address, insecure })
     }
 
     fn public_topics(&mut self, topics: Option<&[String]>) -> Vec<TopicFilter> {

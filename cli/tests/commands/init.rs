@@ -14,10 +14,11 @@ fn the_json_names_all_that_a_client_needs() {
     let ca = std::fs::read_to_string(text("ca")).unwrap();
     assert!(ca.starts_with("-----BEGIN CERTIFICATE-----"));
     assert!(Path::new(&text("config")).is_file());
-    assert!(site.made["management"].is_null());
+    assert!(text("management").starts_with("http://127.0.0.1:"));
     let ports = |name: &str| text(name).rsplit(':').next().unwrap().to_owned();
     assert_ne!(ports("issuer"), "0");
     assert_ne!(ports("issuer"), ports("broker"));
+    assert!(![ports("issuer"), ports("broker")].contains(&ports("management")));
 }
 
 #[cfg(unix)]

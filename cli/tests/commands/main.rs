@@ -11,6 +11,8 @@ mod help;
 #[cfg(test)]
 mod init;
 #[cfg(test)]
+mod management;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod program;

@@ -254,12 +254,33 @@ def a_renewed_token_replaces_the_old_one(system):
         connection.send(wire.auth(CONTINUE, ace.answer_challenge(renewed.key, nonce)))
         answer = connection.expect(AUTH, SUCCESS)
         assert answer.find(wire.METHOD) == ace.METHOD, answer
-        connection.send(wire.publish("cellars/1", b"x", qos=1))
-        assert connection.expect(PUBACK).reason in (0, 0x10)
+        # The very topic that was allowed a moment ago first: what was decided under the old token is forgotten.
         connection.send(wire.publish("rooms/1/t", b"x", qos=1))
         connection.expect(PUBACK, NOT_AUTHORIZED)
+        connection.send(wire.publish("cellars/1", b"x", qos=1))
+        assert connection.expect(PUBACK).reason in (0, 0x10)
         connection.expect_silence(4 + NOTICE_SECS)
         alive(connection)
+
+
+@case
+def a_renewed_token_that_allows_less_ends_what_it_does_not_allow(system):
+    # RFC 9431 §3.2: nothing is delivered beyond the scope. A broker may also end the connection.
+    token = token_of(system)
+    narrow = system.forge(token, scope=ace.encode_scope([["halls/#", ["sub"]]]))
+    reader, _ = system.admitted(token, "reader")
+    writer, _ = system.admitted(system.forge(token, scope=ace.encode_scope([["#", ["pub"]]])), "writer")
+    with reader, writer:
+        reader.send(wire.subscribe("rooms/+/t", "halls/#"))
+        reader.expect(SUBACK, 0)
+        reader.send(wire.auth(REAUTHENTICATE, ace.token_only(narrow.text.encode())))
+        reader.send(wire.auth(CONTINUE, ace.answer_challenge(narrow.key, wire.challenge_of(reader.read()))))
+        reader.expect(AUTH, SUCCESS)
+        for topic in ("rooms/1/t", "halls/1"):
+            writer.send(wire.publish(topic, b"x", qos=1))
+            assert writer.expect(PUBACK).reason in (0, 0x10)
+        received = reader.read()
+        assert received.kind == DISCONNECT or received.topic == "halls/1", received
 
 
 def renewal_fails(system, token, data, answer=None):

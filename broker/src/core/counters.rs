@@ -1,0 +1,224 @@
+//! What a shard has counted since its start: plain numbers, which its driver copies to where they can be read by others.
+
+use symbolon_mqtt_proto::{Qos, ReasonCode};
+
+/// One number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Count {
+    /// PUBLISH packets that clients sent.
+    Received(Qos),
+    /// PUBLISH packets for clients.
+    Sent(Qos),
+    /// Messages that a subscriber did not get.
+    Dropped(Dropped),
+    BytesReceived,
+    BytesSent,
+    /// Clients disconnected because their token had expired.
+    TokenExpiries,
+    Reauthentications(Outcome),
+    /// Connections that ended without DISCONNECT from either side.
+    ConnectionsLost,
+    /// Connections of which no client came.
+    NoClient(NoClient),
+    /// Now: clients connected.
+    Clients,
+    /// Now: subscriptions of this shard's clients.
+    Subscriptions,
+    /// Now: retained messages, of which every shard keeps all.
+    RetainedMessages,
+    /// Now: connections on their way to admission.
+    Handshakes,
+    /// Something that ended with a reason code.
+    Reason(Reason, ReasonCode),
+}
+
+/// Why a subscriber did not get a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Dropped {
+    /// `outbox_bytes` wait for its socket, and the message is of `QoS` 0.
+    OutboxFull,
+    /// `queued_messages` wait for it.
+    QueueFull,
+    /// Larger than the client takes (MQTT-3.1.2-25).
+    PacketTooLarge,
+    /// Its Message Expiry Interval passed while it waited (MQTT 5.0 §3.3.2.3.3).
+    Expired,
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outcome {
+    Success,
+    Failure,
+}
+
+/// Why no client came of a connection, where it was not told a reason code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NoClient {
+    /// The limit of connections is reached.
+    Limit,
+    /// The TLS handshake failed.
+    Tls,
+    /// The TLS handshake took too long.
+    HandshakeTimeout,
+    /// There was no admitted CONNECT in time.
+    ConnectTimeout,
+    /// Bytes that are no packet.
+    Malformed,
+    /// Another packet than CONNECT came first.
+    NotConnect,
+    /// The peer closed the connection or it was lost.
+    Closed,
+    /// The client's shard takes no more.
+    Busy,
+}
+
+/// What a reason code is counted for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reason {
+    /// CONNACK refused the client.
+    Refused,
+    /// We sent DISCONNECT, or would have in 5.0.
+    BrokerDisconnect,
+    /// The client sent DISCONNECT.
+    ClientDisconnect,
+    /// A PUBLISH was refused.
+    Publish,
+    /// A Topic Filter of a SUBSCRIBE was refused.
+    Subscribe,
+}
+
+/// Reason codes are a byte.
+const CODES: usize = 256;
+/// Where the numbers by reason code begin.
+const BY_REASON: usize = 28;
+/// How many numbers there are.
+pub(crate) const NUMBERS: usize = BY_REASON + 5 * CODES;
+
+impl Dropped {
+    pub(crate) const ALL: [(Self, &str); 4] = [
+        (Self::OutboxFull, "outbox_full"),
+        (Self::QueueFull, "queue_full"),
+        (Self::PacketTooLarge, "packet_too_large"),
+        (Self::Expired, "expired"),
+    ];
+}
+
+impl Outcome {
+    pub(crate) const ALL: [(Self, &str); 2] =
+        [(Self::Success, "success"), (Self::Failure, "failure")];
+}
+
+impl NoClient {
+    pub(crate) const ALL: [(Self, &str); 8] = [
+        (Self::Limit, "limit"),
+        (Self::Tls, "tls"),
+        (Self::HandshakeTimeout, "handshake_timeout"),
+        (Self::ConnectTimeout, "connect_timeout"),
+        (Self::Malformed, "malformed"),
+        (Self::NotConnect, "not_connect"),
+        (Self::Closed, "closed"),
+        (Self::Busy, "busy"),
+    ];
+}
+
+impl Count {
+    /// Its place among the numbers.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Received(qos) => qos as usize,
+            Self::Sent(qos) => 3 + qos as usize,
+            Self::Dropped(dropped) => 6 + dropped as usize,
+            Self::BytesReceived => 10,
+            Self::BytesSent => 11,
+            Self::TokenExpiries => 12,
+            Self::Reauthentications(outcome) => 13 + outcome as usize,
+            Self::ConnectionsLost => 15,
+            Self::NoClient(no_client) => 16 + no_client as usize,
+            Self::Clients => 24,
+            Self::Subscriptions => 25,
+            Self::RetainedMessages => 26,
+            Self::Handshakes => 27,
+            Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
+        }
+    }
+}
+
+/// The numbers of one shard.
+#[derive(Debug)]
+pub(crate) struct Counters(Box<[u64; NUMBERS]>);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self(Box::new([0; NUMBERS]))
+    }
+}
+
+impl Counters {
+    /// One more.
+    #[inline]
+    pub(crate) fn count(&mut self, what: Count) {
+        self.add(what, 1);
+    }
+
+    /// So many more.
+    #[inline]
+    pub(crate) fn add(&mut self, what: Count, more: usize) {
+        self.0[what.place()] += more as u64;
+    }
+
+    /// One fewer of what there is now.
+    pub(crate) fn discount(&mut self, what: Count) {
+        let number = &mut self.0[what.place()];
+        *number = number.saturating_sub(1);
+    }
+
+    /// So many there are now.
+    pub(crate) fn set(&mut self, what: Count, now: usize) {
+        self.0[what.place()] = now as u64;
+    }
+
+    /// All of them, by [`Count::place`].
+    pub(crate) fn numbers(&self) -> &[u64; NUMBERS] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_counts_share_a_place() {
+        let qos = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
+        let mut all = vec![
+            Count::BytesReceived,
+            Count::BytesSent,
+            Count::TokenExpiries,
+            Count::ConnectionsLost,
+            Count::Clients,
+            Count::Subscriptions,
+            Count::RetainedMessages,
+            Count::Handshakes,
+        ];
+        all.extend(qos.map(Count::Received));
+        all.extend(qos.map(Count::Sent));
+        all.extend(Dropped::ALL.map(|(dropped, _)| Count::Dropped(dropped)));
+        all.extend(Outcome::ALL.map(|(outcome, _)| Count::Reauthentications(outcome)));
+        all.extend(NoClient::ALL.map(|(no_client, _)| Count::NoClient(no_client)));
+        let codes: Vec<_> = (0..=u8::MAX).filter_map(ReasonCode::from_u8).collect();
+        for reason in [
+            Reason::Refused,
+            Reason::BrokerDisconnect,
+            Reason::ClientDisconnect,
+            Reason::Publish,
+            Reason::Subscribe,
+        ] {
+            all.extend(codes.iter().map(|code| Count::Reason(reason, *code)));
+        }
+        let places: BTreeSet<_> = all.iter().map(|count| count.place()).collect();
+        assert_eq!(places.len(), all.len());
+        assert!(places.iter().all(|place| *place < NUMBERS));
+    }
+}

@@ -1,0 +1,214 @@
+//! The metrics by name; `docs/metrics.md` describes each, and a test sees to that.
+
+use crate::{
+    core::counters::{Count, Dropped, NoClient, Outcome, Reason},
+    driver::shard::Common,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+use symbolon_mqtt_proto::{Qos, ReasonCode};
+
+/// Labels of one number of a metric.
+type Labels = Vec<(&'static str, String)>;
+
+/// What all metric names begin with.
+const PREFIX: &str = "symbolon_broker";
+
+/// The metrics of a broker, read anew at each scrape.
+pub(super) fn registry(common: Arc<Common>) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Metrics(common)));
+    registry
+}
+
+#[derive(Debug)]
+struct Metrics(Arc<Common>);
+
+/// A counter's name, and what it counts.
+type Described = (&'static str, &'static str);
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.gauges(&mut encoder)?;
+        self.messages(&mut encoder)?;
+        self.ends(&mut encoder)?;
+        let expiries = vec![(Labels::new(), self.sum(Count::TokenExpiries))];
+        let described = (
+            "token_expiries",
+            "Clients disconnected because their token expired",
+        );
+        counter(&mut encoder, described, None, expiries)?;
+        let outcomes = Outcome::ALL.map(|(outcome, name)| {
+            let number = self.sum(Count::Reauthentications(outcome));
+            (label("outcome", name), number)
+        });
+        let described = (
+            "reauthentications",
+            "Attempts to bring a new token into a session",
+        );
+        counter(&mut encoder, described, None, outcomes)?;
+        let fetches = self.0.keys.fetches();
+        let fetches = [
+            (label("outcome", "success"), fetches.succeeded()),
+            (label("outcome", "failure"), fetches.failed()),
+        ];
+        let described = (
+            "key_fetches",
+            "Fetches of the authorization server's key set",
+        );
+        counter(&mut encoder, described, None, fetches)
+    }
+}
+
+impl Metrics {
+    fn sum(&self, what: Count) -> u64 {
+        let shards = self.0.published.iter();
+        shards.map(|shard| shard.number(what)).sum()
+    }
+
+    fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // Every shard keeps all retained messages.
+        let retained = (self.0.published.iter())
+            .map(|shard| shard.number(Count::RetainedMessages))
+            .max()
+            .unwrap_or_default();
+        let gauges = [
+            (
+                "connections",
+                "Connections, with those not admitted yet",
+                self.0.connections.load(Ordering::Relaxed) as u64,
+            ),
+            (
+                "handshakes",
+                "Connections on their way to an admitted CONNECT",
+                self.sum(Count::Handshakes),
+            ),
+            ("clients", "Clients connected", self.sum(Count::Clients)),
+            (
+                "subscriptions",
+                "Subscriptions of all clients",
+                self.sum(Count::Subscriptions),
+            ),
+            ("retained_messages", "Retained messages", retained),
+        ];
+        for (name, help, number) in gauges {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(number).encode(metric)?;
+        }
+        Ok(())
+    }
+
+    fn messages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let by_qos = |count: fn(Qos) -> Count| {
+            [
+                (Qos::AtMostOnce, "0"),
+                (Qos::AtLeastOnce, "1"),
+                (Qos::ExactlyOnce, "2"),
+            ]
+            .map(|(qos, name)| (label("qos", name), self.sum(count(qos))))
+        };
+        let described = ("messages_received", "PUBLISH packets that clients sent");
+        counter(encoder, described, None, by_qos(Count::Received))?;
+        let described = ("messages_sent", "PUBLISH packets for clients");
+        counter(encoder, described, None, by_qos(Count::Sent))?;
+        let dropped = Dropped::ALL.map(|(dropped, name)| {
+            let number = self.sum(Count::Dropped(dropped));
+            (label("reason", name), number)
+        });
+        let described = ("messages_dropped", "Messages that a subscriber did not get");
+        counter(encoder, described, None, dropped)?;
+        let bytes = Some(Unit::Bytes);
+        let number = [(Labels::new(), self.sum(Count::BytesReceived))];
+        let described = ("received", "Bytes of MQTT that clients sent");
+        counter(encoder, described, bytes.as_ref(), number)?;
+        let number = [(Labels::new(), self.sum(Count::BytesSent))];
+        let described = ("sent", "Bytes of MQTT for clients");
+        counter(encoder, described, bytes.as_ref(), number)
+    }
+
+    /// What was refused, and what ended.
+    fn ends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let no_client = NoClient::ALL.map(|(no_client, name)| {
+            let number = self.sum(Count::NoClient(no_client));
+            (label("reason", name), number)
+        });
+        let refused = self.by_code(Reason::Refused, Some(("reason", "refused")));
+        let described = (
+            "connections_refused",
+            "Connections of which no client came, by reason",
+        );
+        let numbers = no_client.into_iter().chain(refused);
+        counter(encoder, described, None, numbers)?;
+        let lost = (label("by", "network"), self.sum(Count::ConnectionsLost));
+        let by_broker = self.by_code(Reason::BrokerDisconnect, Some(("by", "broker")));
+        let by_client = self.by_code(Reason::ClientDisconnect, Some(("by", "client")));
+        let described = (
+            "disconnects",
+            "Clients whose connection ended, by whom and why",
+        );
+        let numbers = by_broker.chain(by_client).chain([lost]);
+        counter(encoder, described, None, numbers)?;
+        let described = ("publishes_refused", "PUBLISH packets that were refused");
+        counter(
+            encoder,
+            described,
+            None,
+            self.by_code(Reason::Publish, None),
+        )?;
+        let described = (
+            "subscriptions_refused",
+            "Topic Filters of SUBSCRIBE packets that were refused",
+        );
+        counter(
+            encoder,
+            described,
+            None,
+            self.by_code(Reason::Subscribe, None),
+        )
+    }
+
+    /// The numbers of those reason codes that occurred.
+    fn by_code(
+        &self,
+        reason: Reason,
+        first: Option<(&'static str, &'static str)>,
+    ) -> impl Iterator<Item = (Labels, u64)> {
+        let codes = (0..=u8::MAX).filter_map(ReasonCode::from_u8);
+        codes.filter_map(move |code| {
+            let number = self.sum(Count::Reason(reason, code));
+            let first = first.map(|(name, value)| (name, value.to_owned()));
+            let code = ("reason_code", format!("0x{:02X}", code as u8));
+            (number > 0).then(|| (first.into_iter().chain([code]).collect(), number))
+        })
+    }
+}
+
+fn label(name: &'static str, value: &str) -> Labels {
+    vec![(name, value.to_owned())]
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Described,
+    unit: Option<&Unit>,
+    numbers: impl IntoIterator<Item = (Labels, u64)>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+    for (labels, number) in numbers {
+        let counter = ConstCounter::new(number);
+        if labels.is_empty() {
+            // Without labels it is the only number.
+            return counter.encode(metric);
+        }
+        counter.encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
