@@ -67,14 +67,22 @@ impl Channel {
     }
 
     /// The same connection with WebSocket frames over it: `unread` came behind the request.
-    pub(crate) async fn into_websocket(self, unread: Vec<u8>, message_bytes: usize) -> Self {
+    pub(crate) fn into_websocket(self, unread: Vec<u8>, message_bytes: usize) -> Self {
         let transport = match self.transport {
-            Transport::Direct(carrier) => Transport::WebSocket(Box::new(
-                WebSocket::new(carrier, unread, message_bytes).await,
-            )),
+            Transport::Direct(carrier) => {
+                Transport::WebSocket(Box::new(WebSocket::new(carrier, unread, message_bytes)))
+            }
             already @ Transport::WebSocket(_) => already,
         };
         Self { transport, ..self }
+    }
+
+    /// From now on, how large a frame and a message of a WebSocket may be, bytes. Other channels know no such bound.
+    pub fn set_message_bytes(&mut self, message_bytes: usize) {
+        match &mut self.transport {
+            Transport::Direct(_) => {}
+            Transport::WebSocket(socket) => socket.set_message_bytes(message_bytes),
+        }
     }
 
     /// Whom the peer proved to be.

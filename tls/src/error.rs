@@ -67,9 +67,9 @@ pub enum UpgradeError {
     #[error("not a WebSocket request of version 13")]
     NotWebSocket,
     /// A page of an origin that is not on the list (RFC 6455 §10.2).
-    #[error("origin not allowed")]
+    #[error("origin not allowed: it is not among the listener's `origins`")]
     Origin,
     /// The subprotocol `mqtt` is not offered (MQTT 5.0 §6).
-    #[error("subprotocol mqtt not offered")]
+    #[error("Sec-WebSocket-Protocol does not offer the subprotocol mqtt")]
     Subprotocol,
 }

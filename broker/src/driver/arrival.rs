@@ -2,7 +2,7 @@
 
 use super::{
     connection::{fresh_nonce, linger},
-    listener::Entrance,
+    listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, unix_time},
 };
 use crate::core::{
@@ -23,7 +23,7 @@ use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
     UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
 };
-use symbolon_tls::{Channel, DetachedChannel};
+use symbolon_tls::{Channel, DetachedChannel, HandshakeError, UpgradeError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -33,7 +33,7 @@ use tokio::{
 };
 
 /// The largest CONNECT or AUTH taken from a client that is not admitted, bytes: a token, a Will and their properties.
-const UNADMITTED_PACKET_BYTES: u32 = 256 * 1024;
+pub(super) const UNADMITTED_PACKET_BYTES: u32 = 256 * 1024;
 /// After a failing accept, as when file descriptors run out, the next try comes this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -113,6 +113,12 @@ pub(crate) fn accept(
                     Err(ArrivalError::Refused(reason)) => {
                         tracing::info!(%peer, %reason, "client refused");
                     }
+                    // The operator's own pages may be among them.
+                    Err(ArrivalError::Handshake(HandshakeError::Upgrade(
+                        error @ UpgradeError::Origin,
+                    ))) => {
+                        tracing::info!(%peer, %error, "WebSocket refused; the key is `origins` of [[broker.listener]]");
+                    }
                     Err(error) => tracing::debug!(%peer, %error, "no client came of a connection"),
                 }
                 drop(permit);
@@ -125,7 +131,7 @@ pub(crate) fn accept(
 #[derive(Debug, thiserror::Error)]
 enum ArrivalError {
     #[error(transparent)]
-    Handshake(#[from] symbolon_tls::HandshakeError),
+    Handshake(#[from] HandshakeError),
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
     #[error("no admitted CONNECT within the limit")]
@@ -143,8 +149,19 @@ enum ArrivalError {
 }
 
 impl ArrivalError {
+    /// Whether the client was told in a last packet or frame, which a reset must not overtake.
+    fn was_told(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Malformed(_) => true,
+            // Against RFC 6455.
+            Self::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+            Self::Handshake(_) | Self::Timeout | Self::NotConnect | Self::Closed | Self::Busy => {
+                false
+            }
+        }
+    }
+
     fn count(&self) -> Count {
-        use symbolon_tls::HandshakeError;
         Count::NoClient(match self {
             Self::Refused(refusal) => return Count::Reason(Reason::Refused, refusal.reason_code()),
             Self::Handshake(HandshakeError::Timeout) => NoClient::HandshakeTimeout,
@@ -187,6 +204,8 @@ async fn arrive(
                 unread: std::mem::take(&mut doorstep.buffer),
                 place,
             };
+            (doorstep.channel)
+                .set_message_bytes(websocket_message_bytes(shard.limits().packet_size));
             if home == shard.index() {
                 shard.admit(doorstep.channel, newcomer);
                 return Ok(());
@@ -197,7 +216,7 @@ async fn arrive(
                 .map_err(|_| ArrivalError::Busy)
         }
         Err(error) => {
-            if matches!(error, ArrivalError::Refused(_) | ArrivalError::Malformed(_)) {
+            if error.was_told() {
                 linger(doorstep.channel).await;
             }
             Err(error)

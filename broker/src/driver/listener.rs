@@ -1,5 +1,6 @@
 //! Listening sockets: one for each shard on the same address, so that the kernel spreads connections over the shards.
 
+use super::arrival::UNADMITTED_PACKET_BYTES;
 use crate::{
     StartError,
     config::{Limits, ListenerConfig, Transport},
@@ -87,11 +88,17 @@ impl Entrance {
 }
 
 fn policy(origins: &[String], limits: &Limits) -> WebSocketPolicy {
-    let packet_size = usize::try_from(limits.packet_size).unwrap_or(usize::MAX);
     WebSocketPolicy {
         origins: origins.into(),
-        message_bytes: packet_size.max(WEBSOCKET_MESSAGE_BYTES),
+        message_bytes: websocket_message_bytes(limits.packet_size.min(UNADMITTED_PACKET_BYTES)),
     }
+}
+
+/// How large a frame and a message of a WebSocket may be, bytes, where this is the largest packet.
+pub(super) fn websocket_message_bytes(packet_size: u32) -> usize {
+    usize::try_from(packet_size)
+        .unwrap_or(usize::MAX)
+        .max(WEBSOCKET_MESSAGE_BYTES)
 }
 
 fn refuse_bare(config: &ListenerConfig, insecure: bool) -> Result<(), StartError> {

@@ -11,7 +11,7 @@ pub struct WebSocketPolicy {
     /// The origins of the pages that may connect, as browsers write them (RFC 6454 §6.2); `*` is any. A client that names no origin
     /// is no browser, and not asked for one.
     pub origins: Arc<[String]>,
-    /// The largest frame and the largest message, bytes.
+    /// The largest frame and the largest message, bytes, until [`Channel::set_message_bytes`] says otherwise.
     pub message_bytes: usize,
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tungstenite::handshake::derive_accept_key;
 
 /// The longest request, bytes.
 const REQUEST_BYTES: usize = 8 * 1024;
@@ -38,7 +38,7 @@ pub(super) async fn serve(
                 .await
                 .map_err(HandshakeError::Io)?;
             let unread = bytes.split_off(size);
-            Ok(channel.into_websocket(unread, policy.message_bytes).await)
+            Ok(channel.into_websocket(unread, policy.message_bytes))
         }
         Err(HandshakeError::Upgrade(error)) => {
             send(&mut channel, &refusal(error))
