@@ -12,7 +12,6 @@ use super::{
     shard::{Now, Shard},
 };
 use std::{rc::Rc, sync::Arc};
-use symbolon_mqtt_proto::Qos;
 
 impl Shard {
     /// Puts back a session whose client is at home here. The other shards hear of its subscriptions; until [`Shard::is_settled`], they may

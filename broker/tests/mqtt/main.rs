@@ -14,3 +14,5 @@ mod refusals;
 mod resumption;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod websocket;

@@ -114,6 +114,7 @@ impl Disk {
 
     fn apply(&mut self, entry: Entry) {
         match entry {
+            Entry::Part { entries, .. } => entries.into_iter().for_each(|entry| self.apply(entry)),
             Entry::PutSession { id, record } => {
                 let record = *record;
                 if let Some(kept) = self.sessions.get_mut(&id) {
