@@ -13,6 +13,7 @@
 //! | `journal.rs` | what must outlive the process |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
@@ -32,6 +33,7 @@ pub(crate) mod message;
 mod outbox;
 mod publishing;
 pub(crate) mod reauthentication;
+pub(crate) mod reloading;
 pub mod retained;
 pub(crate) mod retaining;
 pub(crate) mod router;

@@ -19,7 +19,7 @@ mod error;
 pub mod https;
 mod socket;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, ServerCertificate};
 pub use channel::{Channel, DetachedChannel, ExporterValue, Peer};
 pub use connector::Connector;
 pub use engine::EngineError;

@@ -185,7 +185,8 @@ impl Shard {
             reason_code: ReasonCode::Success,
             properties,
         };
-        let session = Session::new(self.next_serial, admitted, keep_alive_secs, now);
+        let mut session = Session::new(self.next_serial, admitted, keep_alive_secs, now);
+        session.link.receive_maximum = self.limits.receive_maximum;
         self.next_serial += 1;
         let expires_at = session.grant.expires_at();
         let key = session_key(self.sessions.insert(session));

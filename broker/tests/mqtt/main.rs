@@ -9,4 +9,6 @@ mod peer;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod sessions;
