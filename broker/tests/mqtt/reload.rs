@@ -163,7 +163,7 @@ fn more_or_fewer_handshakes_at_once_are_let_in() {
         &["#"],
         Limits {
             handshakes: 1,
-            connect_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_mins(1),
             ..Limits::default()
         },
     );
