@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,8 @@ const WAITING_AT_MOST: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Keys {
     current: ArcSwap<KeySet>,
+    /// They have been fetched from where they are now.
+    fetched: AtomicBool,
     requests: mpsc::Sender<oneshot::Sender<()>>,
     fetches: Fetches,
 }
@@ -88,6 +90,7 @@ impl Keys {
         let (sender, requests) = mpsc::channel(WAITING_AT_MOST);
         let keys = Arc::new(Self {
             current: ArcSwap::default(),
+            fetched: AtomicBool::new(false),
             requests: sender,
             fetches: Fetches::default(),
         });
@@ -109,6 +112,11 @@ impl Keys {
         &self.fetches
     }
 
+    /// Whether there was an answer from where the keys are now.
+    pub(crate) fn are_fetched(&self) -> bool {
+        self.fetched.load(Ordering::Relaxed)
+    }
+
     /// A token names an unknown key: waits, within a limit, until the keys have been fetched or may not be fetched yet.
     pub(crate) async fn refresh(&self) {
         let (done, wait) = oneshot::channel();
@@ -122,10 +130,15 @@ impl Keys {
 impl Fetcher {
     /// Fetches until `shutdown` says so, from wherever the keys are now.
     pub(crate) async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
+        let mut held: Option<Arc<Source>> = None;
         loop {
             let Announcement { content, done } = self.source.borrow_and_update().clone();
-            // Keys of an earlier source vouch for nobody any more.
-            self.keys.current.store(Arc::default());
+            if held.is_none_or(|held| !Arc::ptr_eq(&held, &content)) {
+                // Keys of an earlier source vouch for nobody any more.
+                self.keys.current.store(Arc::default());
+                self.keys.fetched.store(false, Ordering::Relaxed);
+            }
+            held = Some(Arc::clone(&content));
             if let Some(done) = done {
                 done.tell();
             }
@@ -155,6 +168,7 @@ impl Fetcher {
             let (mut next, not_before) = match fetched {
                 Ok(set) => {
                     self.keys.current.store(Arc::new(set));
+                    self.keys.fetched.store(true, Ordering::Relaxed);
                     self.keys.fetches.succeeded.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%uri, "fetched the authorization server's keys");
                     (fetched_at + REFETCH_EVERY, fetched_at + FETCH_AT_MOST_EVERY)

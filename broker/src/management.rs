@@ -161,7 +161,7 @@ impl Management {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not every listener accepts connections",
             )
-        } else if needs_keys && self.common.keys.fetches().succeeded() == 0 {
+        } else if needs_keys && !self.common.keys.are_fetched() {
             plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the authorization server's keys have not been fetched yet",

@@ -121,6 +121,15 @@ impl Reloader {
         held.clone_from(config);
         Ok(())
     }
+
+    /// Has the authorization server's keys fetched at once, for one that knows that they have changed. Those there are count until then.
+    pub fn fetch_keys_anew(&self) {
+        // Not while a reload waits for its announcement to be taken over.
+        let _held = self.shared.config.lock();
+        // The same once more: who works with it begins again.
+        let source = &self.shared.changing.source;
+        source.send_modify(|announcement| announcement.done = None);
+    }
 }
 
 /// Private keys are in the configuration.

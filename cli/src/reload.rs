@@ -46,7 +46,7 @@ mod unix {
     use super::{
         ReloadArgs, Reloader,
         control::{ControlSocket, Peer, path_in},
-        report::{Line, Outcome, Report, Request},
+        report::{Line, Report, Request},
     };
     use crate::{
         config,
@@ -77,30 +77,28 @@ mod unix {
                 Some(parent) if !parent.as_os_str().is_empty() => parent,
                 Some(_) | None => Path::new("."),
             };
-            let mut answered = Vec::new();
+            // One that cannot be spoken to is told before any of them changes.
+            let mut servers = Vec::new();
             for which in SERVERS {
-                if let Some(stream) = connect(directory, which)? {
-                    answered.push(ask(stream).with_context(|| which.command())?);
-                }
+                servers.extend(connect(directory, which)?.map(|stream| (which, stream)));
             }
-            if answered.is_empty() {
+            if servers.is_empty() {
                 let place = directory.display();
                 return Err(NoServer(format!("no server of {place} is running here")).into());
             }
-            let mut out = io::stdout().lock();
-            for report in &answered {
-                for change in &report.changes {
-                    writeln!(out, "{change}")?;
-                }
+            let several = servers.len() > 1;
+            let mut ended = Ok(());
+            for (which, stream) in servers {
+                let told = ask(stream).and_then(Report::print);
+                let told = if several {
+                    told.with_context(|| format!("symbolon {}", which.command()))
+                } else {
+                    told
+                };
+                // The first that fails is the one to speak of; the others are told all the same.
+                ended = ended.and(told);
             }
-            let mut failed = None;
-            for Report { outcome, .. } in answered {
-                match &outcome {
-                    Outcome::Changed | Outcome::Unchanged => writeln!(out, "{outcome}")?,
-                    Outcome::NeedsRestart(_) | Outcome::Refused(_) => failed = Some(outcome),
-                }
-            }
-            failed.map_or(Ok(()), Outcome::into_result)
+            ended
         }
     }
 
@@ -128,7 +126,10 @@ mod unix {
         let mut changes = Vec::new();
         for line in BufReader::new(stream.take(ANSWER_BYTES)).lines() {
             let line = match line {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error)
+                    if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut]
+                        .contains(&error.kind()) =>
+                {
                     return Err(TimedOut(": the server does not answer").into());
                 }
                 line => line?,

@@ -5,7 +5,7 @@ use super::{
     grant::{Grant, PublicTopics},
     reauthentication::Reauthentication,
     session::SessionKey,
-    shard::{Now, Shard},
+    shard::Shard,
 };
 use crate::Limits;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl Shard {
     /// Other rules hold from now on. Nobody is disconnected: what was promised to a client in CONNACK stays so for its connection, and a
     /// token that was accepted counts until it runs out. Where other topics are public, every session is judged by them at once:
     /// subscriptions that are not covered any more end.
-    pub(crate) fn handle_reload(&mut self, rules: &Rules, _now: Now) {
+    pub(crate) fn handle_reload(&mut self, rules: &Rules) {
         self.limits = rules.limits;
         self.retaining.set_limit(rules.limits.retained_messages);
         let before = std::mem::replace(&mut self.admission, Arc::clone(&rules.admission));

@@ -102,6 +102,10 @@ impl Reloader {
         }
         if let Some(prepared) = prepared {
             prepared.take_over();
+            // Tokens of a new signing key would be refused for as long as the broker does not ask again.
+            if let Some(broker) = &self.broker {
+                broker.fetch_keys_anew();
+            }
         }
         let (level, format) = self.source.logs.resolve(&reading.opened.settings);
         self.log.set(&level, format)?;

@@ -5,6 +5,7 @@ use crate::{
     exit::{NeedsRestart, usage},
 };
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 
 /// What came of a reload.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,6 +70,20 @@ impl Report {
             .collect()
     }
 
+    /// To whoever asked: a line for each change, then how it ended.
+    pub(crate) fn print(self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        for change in &self.changes {
+            writeln!(out, "{change}")?;
+        }
+        let words = self.outcome.to_string();
+        match self.outcome {
+            Outcome::Changed | Outcome::Unchanged => Ok(writeln!(out, "{words}")?),
+            Outcome::NeedsRestart(_) => Err(anyhow::Error::new(NeedsRestart(words))),
+            Outcome::Refused(_) => Err(usage(words)),
+        }
+    }
+
     /// Into the log, as SIGHUP has no other place to answer.
     pub(crate) fn log(&self) {
         for change in &self.changes {
@@ -79,18 +94,6 @@ impl Report {
             Outcome::NeedsRestart(_) | Outcome::Refused(_) => {
                 tracing::error!("reload: {}", self.outcome);
             }
-        }
-    }
-}
-
-impl Outcome {
-    /// As the end of `symbolon reload`.
-    pub(crate) fn into_result(self) -> anyhow::Result<()> {
-        let words = self.to_string();
-        match self {
-            Self::Changed | Self::Unchanged => Ok(()),
-            Self::NeedsRestart(_) => Err(anyhow::Error::new(NeedsRestart(words))),
-            Self::Refused(_) => Err(usage(words)),
         }
     }
 }

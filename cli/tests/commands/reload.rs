@@ -7,7 +7,10 @@ use crate::{
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::net::{UnixDatagram, UnixStream},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixDatagram, UnixStream},
+    },
     path::Path,
     process::Stdio,
     time::Duration,
@@ -151,6 +154,36 @@ fn a_certificate_is_read_again_and_one_without_its_key_is_refused() {
     publish(&site, &others_ca, "a").success();
     let ended = publish(&site, &site.path().join("certificates/ca.pem"), "a");
     assert_eq!(ended.code, 5, "{ended:?}");
+}
+
+#[test]
+fn tokens_of_a_new_signing_key_count_at_once() {
+    let (site, other) = (Site::new(), Site::new());
+    site.run("client add meter --allow pubsub:rooms/#")
+        .success();
+    let _server = Server::start("up", &site, &[]);
+    let profile = site.path().join("clients/meter.json");
+    let publish = || {
+        let words = ["pub", "-q", "1", "-t", "rooms/a", "-m", "x", "--profile"];
+        let mut command = command();
+        command.args(words).arg(&profile);
+        Ended::from(command.output().unwrap())
+    };
+    // The broker may still be on its way to the first keys.
+    until("a message is published", || publish().code == 0);
+    copy(&other, &site, &["keys/signing.jwk"]);
+    let said = reload(&site).success();
+    assert!(
+        said.contains("as.signing_key: the content of \"keys/signing.jwk\" changed"),
+        "{said}"
+    );
+    publish().success();
+    // A key with others' rights is refused, and the one before goes on signing.
+    let file = site.path().join("keys/signing.jwk");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = reload(&site).failure(2);
+    assert!(said.contains("chmod 600"), "{said}");
+    publish().success();
 }
 
 #[test]
