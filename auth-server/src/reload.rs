@@ -3,7 +3,7 @@
 use crate::{
     Config, StartError,
     issuing::{Issuing, now},
-    tls,
+    tls::{self, ServerTls},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -28,7 +28,7 @@ pub enum ReloadError {
 #[derive(Clone, Debug)]
 pub struct Reloader {
     fixed: Arc<Fixed>,
-    pub(crate) tls: Arc<ArcSwap<rustls::ServerConfig>>,
+    pub(crate) tls: Arc<ArcSwap<ServerTls>>,
     pub(crate) issuing: Arc<ArcSwap<Issuing>>,
     /// One change at a time.
     changing: Arc<Mutex<()>>,
@@ -47,12 +47,12 @@ pub(crate) struct Fixed {
 #[must_use = "nothing changes before it is taken over"]
 pub struct Prepared {
     reloader: Reloader,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<ServerTls>,
     issuing: Issuing,
 }
 
 impl Reloader {
-    pub(crate) fn new(fixed: Fixed, tls: Arc<rustls::ServerConfig>, issuing: Issuing) -> Self {
+    pub(crate) fn new(fixed: Fixed, tls: Arc<ServerTls>, issuing: Issuing) -> Self {
         Self {
             fixed: Arc::new(fixed),
             tls: Arc::new(ArcSwap::new(tls)),
