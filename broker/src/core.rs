@@ -14,6 +14,7 @@
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
@@ -35,6 +36,7 @@ pub(crate) mod message;
 mod outbox;
 mod publishing;
 pub(crate) mod reauthentication;
+pub(crate) mod reloading;
 mod restoring;
 pub mod retained;
 pub(crate) mod retaining;

@@ -8,6 +8,7 @@
 //! | `keys` | the authorization server's keys |
 //! | `management` | health and metrics |
 //! | [`store`] | what outlives the process |
+//! | [`Reloader`] | another configuration while it runs |
 
 mod config;
 #[doc(hidden)]
@@ -15,28 +16,33 @@ pub mod core;
 mod driver;
 mod keys;
 mod management;
+mod reload;
 pub mod store;
 
 pub use config::{
     AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
     Transport,
 };
+pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
     admission::{Admission, Authority},
     grant::PublicTopics,
     hash_seed::HashSeed,
+    reloading::Rules,
 };
 use crate::driver::{
-    listener,
+    listener::{self, Entrance, Listener},
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
+use arc_swap::ArcSwap;
 use driver::restored::Restored;
-use keys::{Fetcher, Keys};
+use keys::{Fetcher, Keys, Source};
 use management::published::Published;
+use reload::{Announcement, Changing};
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
     thread::{self, JoinHandle},
@@ -57,6 +63,7 @@ pub struct Broker {
     local_addrs: Vec<SocketAddr>,
     management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
+    reloader: Reloader,
     threads: Vec<JoinHandle<io::Result<()>>>,
     store: Option<StoreWriter>,
 }
@@ -97,22 +104,22 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let mut local_addrs = Vec::new();
-        let mut listeners: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-        for listener in &config.listeners {
-            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
-            local_addrs.push(address);
-            for (one, of_shard) in bound.into_iter().zip(&mut listeners) {
-                of_shard.push(one);
-            }
-        }
+        let Bound {
+            local_addrs,
+            entrances,
+            listeners,
+        } = Bound::new(config, shards)?;
         let management = (config.management.as_ref())
             .map(management::bind)
             .transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
-        let (keys, fetcher) = Keys::new(config.authorization.as_ref()).map_err(|error| {
+        let source = Source::new(config.authorization.as_ref()).map_err(|error| {
             StartError::Config(format!("CA for the authorization server: {error}"))
         })?;
+        let (source, announced_source) = watch::channel(Announcement::first(source));
+        let (keys, fetcher) = Keys::new(announced_source);
+        let rules = config.rules();
+        let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
         let (arrivals, arriving): (Vec<_>, Vec<_>) =
@@ -124,8 +131,7 @@ impl Broker {
             source,
         })?;
         let common = Arc::new(Common {
-            limits: config.limits,
-            admission: Arc::new(config.admission()),
+            rules: ArcSwap::from_pointee(rules),
             keys,
             home,
             connections: Arc::new(AtomicUsize::new(0)),
@@ -141,10 +147,8 @@ impl Broker {
             move || run_fetcher(fetcher, shutdown)
         })?];
         if let Some((_, listener)) = management {
-            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            threads.push(spawn("management".into(), move || {
-                management::run(listener, common, shutdown)
-            })?);
+            let common = Arc::clone(&common);
+            threads.push(spawn_management(listener, common, shutdown.subscribe())?);
         }
         for (index, (((listeners, mailbox), arrivals), sessions)) in
             (0..).zip((listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions))
@@ -157,6 +161,7 @@ impl Broker {
                 mailbox,
                 arrivals,
                 shutdown: shutdown.subscribe(),
+                rules: announced_rules.subscribe(),
                 seed: random_seed()?,
                 store: restored.store.clone(),
                 sessions,
@@ -164,10 +169,17 @@ impl Broker {
             };
             threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
         }
+        let changing = Changing {
+            entrances,
+            common,
+            rules: announced_rules,
+            source,
+        };
         Ok(Self {
             local_addrs,
             management_addr,
             shutdown,
+            reloader: Reloader::new(config.clone(), changing),
             threads,
             store: restored.writer,
         })
@@ -181,6 +193,22 @@ impl Broker {
     /// Where health and metrics are asked for, if anywhere.
     pub fn management_addr(&self) -> Option<SocketAddr> {
         self.management_addr
+    }
+
+    /// Takes another configuration over while it runs, all of it or, where anything in it cannot be used or needs a restart, nothing.
+    /// When it returns, it holds in every shard; one that is busy for seconds is not waited for.
+    ///
+    /// Listeners (all but their certificates), `shards` and `management` must be as they are. A new certificate is for new connections.
+    /// New limits hold for new connections or from the next packet on, and disconnect nobody. Other public topics are for every session at
+    /// once: subscriptions that they do not cover any more end. Another authorization server is for new tokens: those that were accepted
+    /// count until they run out.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        self.reloader.reload(config)
+    }
+
+    /// For reloading from elsewhere; it may outlive the broker, and then does nothing.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Sends DISCONNECT 0x8B to every client, ends the shards and brings what they have to the store. Wills of stored sessions are kept
@@ -212,9 +240,45 @@ impl Broker {
     }
 }
 
+/// Every listener, bound.
+struct Bound {
+    local_addrs: Vec<SocketAddr>,
+    /// One for each listener.
+    entrances: Vec<Entrance>,
+    /// For each shard one of each listener.
+    listeners: Vec<Vec<Listener>>,
+}
+
+impl Bound {
+    fn new(config: &Config, shards: usize) -> Result<Self, StartError> {
+        let mut all = Self {
+            local_addrs: Vec::new(),
+            entrances: Vec::new(),
+            listeners: (0..shards).map(|_| Vec::new()).collect(),
+        };
+        for listener in &config.listeners {
+            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
+            all.local_addrs.push(address);
+            let entrance = bound.first().map(|one| one.entrance.clone());
+            all.entrances.extend(entrance);
+            for (one, of_shard) in bound.into_iter().zip(&mut all.listeners) {
+                of_shard.push(one);
+            }
+        }
+        Ok(all)
+    }
+}
+
 impl Config {
     fn check(&self) -> Result<(), StartError> {
-        let complaint = if self.listeners.is_empty() {
+        self.complaint().map_or(Ok(()), |complaint| {
+            Err(StartError::Config(complaint.into()))
+        })
+    }
+
+    /// How it contradicts itself, if it does.
+    fn complaint(&self) -> Option<&'static str> {
+        Some(if self.listeners.is_empty() {
             "no listener"
         } else if self.shards > SHARDS_AT_MOST {
             "more than 256 shards"
@@ -227,9 +291,8 @@ impl Config {
         } else if self.limits.handshakes == 0 || self.limits.connections == 0 {
             "a limit of 0 connections or handshakes lets nobody in"
         } else {
-            return Ok(());
-        };
-        Err(StartError::Config(complaint.into()))
+            return None;
+        })
     }
 
     fn shard_count(&self) -> usize {
@@ -238,6 +301,13 @@ impl Config {
                 .map_or(1, std::num::NonZero::get)
                 .min(SHARDS_AT_MOST),
             count => count,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            limits: self.limits,
+            admission: Arc::new(self.admission()),
         }
     }
 
@@ -268,6 +338,16 @@ fn spawn(
         .name(name)
         .spawn(work)
         .map_err(StartError::Thread)
+}
+
+fn spawn_management(
+    listener: TcpListener,
+    common: Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    spawn("management".into(), move || {
+        management::run(listener, common, shutdown)
+    })
 }
 
 fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {

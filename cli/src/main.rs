@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`init`], [`certificates`] | `symbolon init` |
 //! | [`serve`] | `symbolon up`, `as`, `broker` |
+//! | [`reload`] | `symbolon reload`, and SIGHUP |
+//! | [`service`] | what systemd is told |
 //! | [`client`], [`policy`] | who may do what |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
@@ -29,8 +31,10 @@ mod private_file;
 mod profile_file;
 mod publish;
 mod registry;
+mod reload;
 mod runtime;
 mod serve;
+mod service;
 mod store;
 mod subscribe;
 mod token;
@@ -59,6 +63,8 @@ enum Command {
     As(serve::ServeArgs),
     /// Run the broker alone
     Broker(serve::ServeArgs),
+    /// Let a running server read its configuration again
+    Reload(reload::ReloadArgs),
     /// Register devices and write their profiles
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -104,6 +110,7 @@ impl CommandLine {
             Command::As(arguments) => arguments.run(serve::Which::AuthorizationServer, &self.logs),
             Command::Broker(arguments) => arguments.run(serve::Which::Broker, &self.logs),
             other @ (Command::Init(_)
+            | Command::Reload(_)
             | Command::Client(_)
             | Command::Policy(_)
             | Command::Token(_)
@@ -125,6 +132,7 @@ impl CommandLine {
             Command::Pub(arguments) => arguments.connect.quiet,
             Command::Sub(arguments) => arguments.connect.quiet,
             Command::Init(_)
+            | Command::Reload(_)
             | Command::Up(_)
             | Command::As(_)
             | Command::Broker(_)
@@ -143,6 +151,7 @@ impl Command {
     fn run_once(self) -> anyhow::Result<()> {
         match self {
             Self::Init(arguments) => arguments.run(),
+            Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
             Self::Policy(command) => command.run(),
             Self::Token(command) => command.run(),
@@ -160,6 +169,7 @@ impl Command {
             Self::Pub(arguments) => arguments.connect.debug,
             Self::Sub(arguments) => arguments.connect.debug,
             Self::Init(_)
+            | Self::Reload(_)
             | Self::Up(_)
             | Self::As(_)
             | Self::Broker(_)

@@ -425,7 +425,10 @@ fn nothing_acknowledged_is_lost_however_often_the_broker_is_killed() {
         sent[1],
         received.exactly_once.len()
     );
-    assert!(sent.iter().all(|sent| *sent > 1_000), "hardly anything was sent: {sent:?}");
+    assert!(
+        sent.iter().all(|sent| *sent > 1_000),
+        "hardly anything was sent: {sent:?}"
+    );
     check_at_least_once(sent[0], &received.at_least_once);
     let expected: Vec<u64> = (1..=sent[1]).collect();
     assert!(

@@ -23,7 +23,7 @@ use symbolon_mqtt_proto::{
 };
 
 /// Whose tokens count, and what a client without one is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Authority {
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -33,7 +33,7 @@ pub(crate) struct Authority {
 }
 
 /// What every admission is judged by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     pub(crate) authority: Option<Authority>,
     pub(crate) public_topics: Arc<PublicTopics>,
@@ -331,6 +331,11 @@ impl Challenge {
     /// What the token would allow, once proved.
     pub(crate) fn grant(&self) -> &Grant {
         &self.candidate.grant
+    }
+
+    /// Other topics are public from now on.
+    pub(crate) fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
+        self.candidate.grant.set_public_topics(public);
     }
 
     /// Checks the answer. Right or wrong, one challenge gets one answer.

@@ -43,7 +43,8 @@ impl Shard {
         let earlier = self.take_over(admitted, now);
         let keep_alive_secs =
             granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
-        let link = Link::new(admitted, keep_alive_secs, now);
+        let mut link = Link::new(admitted, keep_alive_secs, now);
+        link.receive_maximum = self.limits.receive_maximum;
         let serial = self.next_serial;
         self.next_serial += 1;
         let key = match earlier {

@@ -100,6 +100,11 @@ impl Grant {
         }
     }
 
+    /// Other topics are public from now on.
+    pub fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
+        self.public = public;
+    }
+
     /// Who holds the token; `None` without one.
     pub fn holder(&self) -> Option<&Holder> {
         self.token.as_ref().map(|token| &token.holder)
@@ -153,6 +158,11 @@ impl PublicTopics {
             publish: TopicSet::compile(filters),
             subscribe: filters.into(),
         }
+    }
+
+    /// Whether this is the operator's list already.
+    pub fn is_of(&self, filters: &[TopicFilter]) -> bool {
+        *self.subscribe == *filters
     }
 
     /// Whether there are none.

@@ -149,10 +149,6 @@ impl Journal {
         }
     }
 
-    pub(crate) fn is_enabled(&self) -> bool {
-        self.is_enabled
-    }
-
     /// A name for a new session; `None` without a store.
     pub(crate) fn name_session(&mut self) -> Option<SessionId> {
         if !self.is_enabled {

@@ -115,8 +115,9 @@ impl Shard {
 
     /// A QoS 2 message is passed on once, however often it comes before its PUBREL (MQTT-4.3.3-10).
     fn is_first(&mut self, key: SessionKey, identifier: PacketIdentifier) -> Result<bool, Close> {
-        let limit = usize::from(self.limits.receive_maximum);
-        let incoming = &mut self.sessions[key as usize].incoming;
+        let session = &mut self.sessions[key as usize];
+        let limit = usize::from(session.link.receive_maximum);
+        let incoming = &mut session.incoming;
         let first = incoming.handle_publish(identifier);
         // MQTT-3.3.4-9.
         if first && incoming.len() > limit {

@@ -104,6 +104,8 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     /// The driver has been told that there is something to write.
     pub(crate) dirty: bool,
+    /// What CONNACK said: the client's QoS 1 and 2 messages in flight to us.
+    pub(crate) receive_maximum: u16,
     /// The largest packet the client takes, bytes.
     pub(crate) maximum_packet_size: u32,
     /// Reason Strings are welcome in every packet (MQTT 5.0 §3.1.2.11.7).
@@ -237,6 +239,7 @@ impl Link {
             version: introduction.version,
             outbox: Outbox::default(),
             dirty: false,
+            receive_maximum: u16::MAX,
             maximum_packet_size: introduction.maximum_packet_size,
             problem_information: introduction.problem_information,
             extended_authentication: admitted.extended_authentication,
@@ -256,6 +259,7 @@ impl Link {
             version: ProtocolVersion::V5,
             outbox: Outbox::default(),
             dirty: false,
+            receive_maximum: u16::MAX,
             maximum_packet_size: u32::MAX,
             problem_information: false,
             extended_authentication: false,

@@ -314,7 +314,7 @@ impl Shard {
     pub(crate) fn may_read(&self, key: SessionKey) -> bool {
         let link = &self.session(key).link;
         link.outbox.len() < self.limits.outbox_bytes
-            && link.held < usize::from(self.limits.receive_maximum)
+            && link.held < usize::from(link.receive_maximum)
     }
 
     /// Appends a packet to a session's outbox. One that the client does not take (MQTT-3.1.2-24) or that cannot be written is left out.

@@ -1,5 +1,7 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod reloading;
+
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step},
     counters::{Count, Outcome},

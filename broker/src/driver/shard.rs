@@ -8,19 +8,21 @@ use super::{
 use crate::{
     Limits,
     core::{
-        admission::Admission,
         counters::Count,
         hash_seed::HashSeed,
         journal::{SessionId, StoredSession},
         message::Message,
+        reloading::Rules,
         retaining::Stamp,
         session::{ConnectionKey, SessionKey},
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
     keys::Keys,
     management::published::Published,
+    reload::{Announced, Announcement},
     store::{commits::Commits, writer::Batch as StoreBatch},
 };
+use arc_swap::ArcSwap;
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
     io,
@@ -56,8 +58,8 @@ pub(crate) type Batch = (u16, Vec<ShardMessage>);
 /// What all shards share. Nothing in it is locked on the path of a PUBLISH.
 #[derive(Debug)]
 pub(crate) struct Common {
-    pub(crate) limits: Limits,
-    pub(crate) admission: Arc<Admission>,
+    /// What new connections are judged by; the shards are told of other rules by [`ShardStart::rules`].
+    pub(crate) rules: ArcSwap<Rules>,
     pub(crate) keys: Arc<Keys>,
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
@@ -80,6 +82,7 @@ pub(crate) struct ShardStart {
     pub(crate) mailbox: mpsc::Receiver<Batch>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) rules: Announced<Rules>,
     pub(crate) seed: HashSeed,
     pub(crate) store: Option<ShardStore>,
     /// Sessions of clients that are at home here.
@@ -135,19 +138,21 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         mailbox,
         arrivals,
         mut shutdown,
+        rules,
         seed,
         store,
         sessions,
         retained,
     } = start;
+    let now_in_force = common.rules.load_full();
     let count =
         u16::try_from(common.mailboxes.len()).expect("Broker::start bounds the number of shards");
     let core = Shard::new(ShardSetup {
         index,
         count,
-        limits: common.limits,
-        admission: Arc::clone(&common.admission),
         store: store.as_ref().map(|store| store.first_session),
+        limits: now_in_force.limits,
+        admission: Arc::clone(&now_in_force.admission),
         seed,
     });
     let shard = Rc::new(ShardHandle {
@@ -179,6 +184,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     spawn_local(Rc::clone(&shard).take_arrivals(arrivals));
     spawn_local(Rc::clone(&shard).run_timers());
     spawn_local(Rc::clone(&shard).publish_counters());
+    spawn_local(Rc::clone(&shard).take_rules(rules));
     let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
     while !*shutdown.borrow_and_update() {
@@ -200,8 +206,9 @@ async fn serve(start: ShardStart) -> io::Result<()> {
 }
 
 impl ShardHandle {
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.common.limits
+    /// The limits in force now.
+    pub(crate) fn limits(&self) -> Limits {
+        self.common.rules.load().limits
     }
 
     pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
@@ -386,13 +393,17 @@ impl ShardHandle {
     /// An admitted client is at home here.
     pub(crate) fn admit(self: &Rc<Self>, channel: Channel, newcomer: Newcomer) {
         let Newcomer {
-            admitted,
+            mut admitted,
             assigned,
             unread,
             place,
         } = newcomer;
         let version = admitted.introduction.version;
-        match self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now)) {
+        let outcome = self.with_core(|core, now| {
+            core.bring_up_to_date(&mut admitted.grant);
+            core.handle_admitted(&admitted, assigned, now)
+        });
+        match outcome {
             Ok(at) => {
                 let connection = Connection::new(Rc::clone(self), at, channel, version, unread);
                 spawn_local(async move {
@@ -421,6 +432,16 @@ impl ShardHandle {
     async fn take_mail(self: Rc<Self>, mut mailbox: mpsc::Receiver<Batch>) {
         while let Some((from, batch)) = mailbox.recv().await {
             self.with_core(|core, now| core.handle_batch(from, batch, now));
+        }
+    }
+
+    async fn take_rules(self: Rc<Self>, mut rules: Announced<Rules>) {
+        while rules.changed().await.is_ok() {
+            let Announcement { content, done } = rules.borrow_and_update().clone();
+            self.with_core(|core, _| core.handle_reload(&content));
+            if let Some(done) = done {
+                done.tell();
+            }
         }
     }
 

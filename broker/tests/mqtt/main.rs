@@ -11,6 +11,7 @@ mod peer;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reload;
 mod resumption;
 #[cfg(test)]
 mod sessions;

@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "up",
     "as",
     "broker",
+    "reload",
     "client",
     "client add",
     "client list",

@@ -17,4 +17,10 @@ mod messages;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+#[cfg(unix)]
+mod reload;
+#[cfg(test)]
+#[cfg(unix)]
+mod signals;
+#[cfg(test)]
 mod token;
