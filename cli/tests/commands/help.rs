@@ -23,6 +23,9 @@ const COMMANDS: &[&str] = &[
     "pub",
     "sub",
     "demo",
+    "store",
+    "store check",
+    "store export",
     "config",
     "config check",
 ];

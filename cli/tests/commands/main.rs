@@ -17,4 +17,6 @@ mod messages;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod token;
