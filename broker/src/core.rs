@@ -26,10 +26,6 @@ pub mod hash_seed;
 mod holding;
 mod inbound;
 mod interest;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the sessions are being built against it")
-)]
 pub(crate) mod journal;
 mod level_tree;
 pub(crate) mod message;

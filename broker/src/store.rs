@@ -4,15 +4,15 @@
 //! |---|---|
 //! | `records.rs`, `fields.rs` | entries of the journal to keys and values, and back |
 //! | `plan.rs` | the changes of tables that a group of entries means |
-//! | `load.rs` | tables to [`Stored`] |
+//! | `load.rs` | tables to `Stored` |
 //! | `lmdb.rs`, `memory.rs` | the two stores |
 //! | `writer.rs`, `group.rs`, `joining.rs` | the thread that writes, group by group |
 //! | `commits.rs` | how far each shard's journal is written, and whether there is room |
 //! | `inspect.rs` | a look into a store from outside |
 //!
-//! How a shard uses it: it numbers its entries from 1, sends them in order as [`writer::Batch`]es, and holds back what it must not
-//! tell a client before they are written: [`commits::Commits::wait_beyond`] says how far the store is. While
-//! [`commits::Commits::is_full`] it takes nothing new that would be stored: QoS 1 and 2 are refused with Quota exceeded, and so are new
+//! How a shard uses it: it numbers its entries from 1, sends them in order as `writer::Batch`es, and holds back what it must not
+//! tell a client before they are written: `commits::Commits::wait_beyond` says how far the store is. While
+//! `commits::Commits::is_full` it takes nothing new that would be stored: QoS 1 and 2 are refused with Quota exceeded, and so are new
 //! sessions that outlive their connection, and retained messages. What is under way then still finds room.
 //!
 //! ```text

@@ -24,7 +24,7 @@ pub(crate) struct Environment {
 /// The caller has looked into the file first, and holds the lock of its directory or reads alone.
 #[expect(
     unsafe_code,
-    reason = "a mapped file can only be opened by an unsafe call"
+    reason = "only a call that the compiler cannot check maps a file"
 )]
 fn open(
     directory: &Path,

@@ -24,6 +24,9 @@ const COMMANDS: &[&str] = &[
     "pub",
     "sub",
     "demo",
+    "store",
+    "store check",
+    "store export",
     "config",
     "config check",
 ];

@@ -24,7 +24,9 @@ pub(crate) fn names(pages: &mut Pages<'_>, meta: &Meta) -> Result<Names, ReadErr
         if key.len() != size_of::<u64>() {
             return Err(damage(0, "a key of the free list is no number"));
         }
-        free_pages.extend(free_pages_of(list).ok_or_else(|| damage(0, "the free list"))?);
+        free_pages.extend(
+            free_pages_of(list).ok_or_else(|| damage(0, "a list of free pages is no such list"))?,
+        );
         Ok(())
     })?;
     for number in &free_pages {
@@ -39,7 +41,7 @@ pub(crate) fn names(pages: &mut Pages<'_>, meta: &Meta) -> Result<Names, ReadErr
             return Err(damage(0, "a value among the names of tables"));
         };
         let record = TreeRecord::of_table(record);
-        let record = record.ok_or_else(|| damage(0, "the record of a table"))?;
+        let record = record.ok_or_else(|| damage(0, "the record of a table is no such record"))?;
         names.push((name.to_vec(), record));
         Ok(())
     })?;

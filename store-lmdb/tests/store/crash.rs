@@ -1,6 +1,6 @@
 //! A process that is killed while it writes. The test's own program, started again, is that process.
 
-use crate::site::{self, Site, put, settings};
+use crate::site::{self, FORMAT, Site, put, settings};
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::Duration,
 };
-use symbolon_store_lmdb::Store;
+use symbolon_store_lmdb::{ReadError, Reader, Store};
 
 /// Where the process that writes finds its store; set for that process alone.
 const DIRECTORY: &str = "STORE_LMDB_TEST_DIRECTORY";
@@ -107,4 +107,39 @@ fn what_was_acknowledged_survives_a_kill() {
         );
     }
     assert!(acknowledged > Some(12), "{acknowledged:?}");
+}
+
+#[test]
+fn another_process_reads_one_moment_while_the_store_is_written() {
+    let site = Site::new();
+    let mut child = again("crash::writes_until_it_is_killed", site.path())
+        .spawn()
+        .unwrap();
+    let mut lines = acknowledgements(&mut child);
+    for _ in 0..20 {
+        let known: usize = lines.next().unwrap().parse().unwrap();
+        let reader = Reader::open(site.path(), FORMAT).unwrap();
+        let read = || {
+            let mut records = Vec::new();
+            reader
+                .for_each("things", &mut |key, value| {
+                    records.push((key.to_vec(), value.len()));
+                    Ok::<(), ReadError>(())
+                })
+                .unwrap();
+            records
+        };
+        let first = read();
+        assert!(first.len() > known, "{} of {known}", first.len());
+        for _ in 0..50 {
+            lines.next().unwrap();
+        }
+        assert_eq!(
+            read(),
+            first,
+            "meanwhile it was written, and this moment stays"
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

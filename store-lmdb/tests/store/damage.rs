@@ -181,7 +181,7 @@ fn several_damaged_stores_in_one_second_all_stay() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn a_flipped_bit_is_found_or_means_nothing(at in any::<prop::sample::Index>(), bit in 0_u32..8) {
