@@ -185,7 +185,10 @@ impl Shard {
         };
         self.forward(forwarding, &route.locals, now);
         let asked = self.hand_to_shards(forwarding, &route.shards, stamp);
-        let nobody = route.locals.is_empty() && route.shards.is_empty();
+        if !route.groups.is_empty() {
+            self.share(forwarding, &route.groups, now);
+        }
+        let nobody = route.locals.is_empty() && route.shards.is_empty() && route.groups.is_empty();
         let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
