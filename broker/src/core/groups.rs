@@ -78,7 +78,7 @@ pub(crate) struct Groups {
     own: ShardIndex,
     count: ShardIndex,
     by_name: HashMap<Arc<SubscriptionKey>, GroupKey, ahash::RandomState>,
-    groups: Slab<Group>,
+    all: Slab<Group>,
     seed: HashSeed,
 }
 
@@ -108,7 +108,7 @@ impl Groups {
             own,
             count,
             by_name: HashMap::with_hasher(seed.state()),
-            groups: Slab::new(),
+            all: Slab::new(),
             seed: seed.clone(),
         }
     }
@@ -124,7 +124,7 @@ impl Groups {
         }
         let name = Arc::new(name.clone());
         let shards = usize::from(self.count);
-        let key = self.groups.insert(Group {
+        let key = self.all.insert(Group {
             name: Arc::clone(&name),
             online: Ring::new(&self.seed),
             away: Ring::new(&self.seed),
@@ -140,13 +140,13 @@ impl Groups {
 
     /// Forgets a group that nobody is a member of; whether it was.
     pub(crate) fn prune(&mut self, key: GroupKey) -> bool {
-        let Some(group) = self.groups.get(key as usize) else {
+        let Some(group) = self.all.get(key as usize) else {
             return false;
         };
         let is_empty =
             group.census().is_empty() && group.elsewhere.iter().all(|census| census.is_empty());
         if is_empty {
-            let group = self.groups.remove(key as usize);
+            let group = self.all.remove(key as usize);
             self.by_name.remove(&group.name);
         }
         is_empty
@@ -154,19 +154,19 @@ impl Groups {
 
     /// What the group is called; `None` once it is forgotten.
     pub(crate) fn name(&self, key: GroupKey) -> Option<&Arc<SubscriptionKey>> {
-        Some(&self.groups.get(key as usize)?.name)
+        Some(&self.all.get(key as usize)?.name)
     }
 
     /// What the other shards are told of it.
     pub(crate) fn census(&self, key: GroupKey) -> Census {
-        self.groups
+        self.all
             .get(key as usize)
             .map_or_else(Census::default, Group::census)
     }
 
     /// Another shard tells of its members.
     pub(crate) fn set_census(&mut self, key: GroupKey, shard: ShardIndex, census: Census) {
-        if let Some(group) = self.groups.get_mut(key as usize) {
+        if let Some(group) = self.all.get_mut(key as usize) {
             let shard = usize::from(shard);
             group.elsewhere[shard] = census;
             if census.online == 0 {
@@ -183,7 +183,7 @@ impl Groups {
         online: bool,
         durable: bool,
     ) -> bool {
-        let Some(group) = self.groups.get_mut(key as usize) else {
+        let Some(group) = self.all.get_mut(key as usize) else {
             return false;
         };
         let ring = if online {
@@ -198,7 +198,7 @@ impl Groups {
 
     /// A client of this shard is no member any more; whether it was.
     pub(crate) fn leave(&mut self, key: GroupKey, session: SessionKey, durable: bool) -> bool {
-        let Some(group) = self.groups.get_mut(key as usize) else {
+        let Some(group) = self.all.get_mut(key as usize) else {
             return false;
         };
         let member = group.online.remove(session).or(group.away.remove(session));
@@ -208,7 +208,7 @@ impl Groups {
 
     /// A member of this shard is there now, or away.
     pub(crate) fn move_member(&mut self, key: GroupKey, session: SessionKey, online: bool) {
-        let Some(group) = self.groups.get_mut(key as usize) else {
+        let Some(group) = self.all.get_mut(key as usize) else {
             return;
         };
         let (from, to) = if online {
@@ -226,7 +226,7 @@ impl Groups {
     /// Shards take turns in proportion to their members, as evenly as can be: each earns credit for its members, and the richest pays for all.
     pub(crate) fn choose(&mut self, key: GroupKey) -> Option<(ShardIndex, Phase)> {
         let own = self.own;
-        let group = self.groups.get_mut(key as usize)?;
+        let group = self.all.get_mut(key as usize)?;
         let here = group.census();
         let mut total = 0;
         let mut richest = own;
@@ -256,7 +256,7 @@ impl Groups {
 
     /// Where a search that found nobody here goes on. What is not queued is not looked for in queues.
     pub(crate) fn next(&self, key: GroupKey, search: Search, is_queued: bool) -> Next {
-        let Some(group) = self.groups.get(key as usize) else {
+        let Some(group) = self.all.get(key as usize) else {
             return Next::Nobody;
         };
         let left = self.count.saturating_sub(search.walked + 1);
@@ -277,14 +277,14 @@ impl Groups {
 
     /// How many members of this shard a search looks at.
     pub(crate) fn member_count(&self, key: GroupKey, phase: Phase) -> usize {
-        self.groups
+        self.all
             .get(key as usize)
             .map_or(0, |group| group.ring(phase).members.len())
     }
 
     /// The next member of this shard in turn.
     pub(crate) fn take_turn(&mut self, key: GroupKey, phase: Phase) -> Option<LocalSubscriber> {
-        let group = self.groups.get_mut(key as usize)?;
+        let group = self.all.get_mut(key as usize)?;
         match phase {
             Phase::Room | Phase::Queue => group.online.take_turn(),
             Phase::Away => group.away.take_turn(),
@@ -293,14 +293,14 @@ impl Groups {
 
     /// Whether anybody is there, on any shard.
     pub(crate) fn has_online(&self, key: GroupKey) -> bool {
-        self.groups.get(key as usize).is_some_and(|group| {
+        self.all.get(key as usize).is_some_and(|group| {
             group.census().online > 0 || group.elsewhere.iter().any(|census| census.online > 0)
         })
     }
 
     /// Whether a member of any shard must not lose a message with the process.
     pub(crate) fn is_durable(&self, key: GroupKey) -> bool {
-        self.groups.get(key as usize).is_some_and(|group| {
+        self.all.get(key as usize).is_some_and(|group| {
             group.durable > 0 || group.elsewhere.iter().any(|census| census.durable)
         })
     }

@@ -35,6 +35,14 @@ enum Custody {
     Ticket(Ticket),
 }
 
+/// The search for a member that takes one message.
+#[derive(Clone, Copy, Debug)]
+struct Errand {
+    group: GroupKey,
+    search: Search,
+    custody: Custody,
+}
+
 impl Shard {
     /// To one member of each of these groups.
     pub(super) fn share(&mut self, forwarding: &Forwarding<'_>, groups: &[GroupKey], now: Now) {
@@ -56,10 +64,15 @@ impl Shard {
                     Custody::Nobody
                 };
                 let search = Search::new(phase);
+                let errand = Errand {
+                    group,
+                    search,
+                    custody,
+                };
                 if shard == self.index {
-                    self.seek(forwarding, group, search, custody, now);
+                    self.seek(forwarding, errand, now);
                 } else {
-                    self.hand_on(forwarding, group, (shard, search), custody);
+                    self.hand_on(forwarding, shard, errand);
                 }
             }
         }
@@ -71,35 +84,34 @@ impl Shard {
         match self.groups.find(&shared.group) {
             Some(group) => {
                 let forwarding = Forwarding::of(&shared.message, now);
-                self.seek(&forwarding, group, shared.search, custody, now);
+                let search = shared.search;
+                let errand = Errand {
+                    group,
+                    search,
+                    custody,
+                };
+                self.seek(&forwarding, errand, now);
             }
             None => self.kept(custody),
         }
     }
 
     /// Gives the message to a member of this shard, or passes it to the next shard, less and less choosy.
-    fn seek(
-        &mut self,
-        forwarding: &Forwarding<'_>,
-        group: GroupKey,
-        mut search: Search,
-        custody: Custody,
-        now: Now,
-    ) {
+    fn seek(&mut self, forwarding: &Forwarding<'_>, mut errand: Errand, now: Now) {
         let is_queued = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
         loop {
-            let placed = self.place(forwarding, group, search.phase, now);
+            let placed = self.place(forwarding, errand.group, errand.search.phase, now);
             let Err(why) = placed else {
-                return self.kept(custody);
+                return self.kept(errand.custody);
             };
-            match self.groups.next(group, search, is_queued) {
+            match self.groups.next(errand.group, errand.search, is_queued) {
                 Next::Shard(shard, search) => {
-                    return self.hand_on(forwarding, group, (shard, search), custody);
+                    return self.hand_on(forwarding, shard, Errand { search, ..errand });
                 }
-                Next::Here(next) => search = next,
+                Next::Here(search) => errand.search = search,
                 Next::Nobody => {
-                    self.give_up(group, why);
-                    return self.kept(custody);
+                    self.give_up(errand.group, why);
+                    return self.kept(errand.custody);
                 }
             }
         }
@@ -133,13 +145,12 @@ impl Shard {
         Err(why)
     }
 
-    fn hand_on(
-        &mut self,
-        forwarding: &Forwarding<'_>,
-        group: GroupKey,
-        (shard, search): (ShardIndex, Search),
-        custody: Custody,
-    ) {
+    fn hand_on(&mut self, forwarding: &Forwarding<'_>, shard: ShardIndex, errand: Errand) {
+        let Errand {
+            group,
+            search,
+            custody,
+        } = errand;
         let Some(name) = self.groups.name(group).map(Arc::clone) else {
             return self.kept(custody);
         };
@@ -360,3 +371,6 @@ impl Session {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,7 @@ fn leave(peer: &mut Peer) {
 fn publishers_on_all_shards_reach_all_members_equally_often_and_each_message_one_of_them() {
     for shards in 1..=3 {
         let running = Running::new(shards);
-        let version = |number: usize| if number % 2 == 0 { V5 } else { V311 };
+        let version = |number: usize| if number.is_multiple_of(2) { V5 } else { V311 };
         let mut members: Vec<Peer> = (0..12)
             .map(|number| running.connect(version(number), &format!("m{number}")))
             .collect();
