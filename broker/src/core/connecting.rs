@@ -256,6 +256,7 @@ impl Shard {
         if self.live(at).is_some() {
             self.counters.count(Count::ConnectionsLost);
             self.part(at.session, WillFate::Publish, false, now);
+            self.close_expired_members(now);
         }
         self.farewells.remove(&at.serial);
         self.connected -= 1;

@@ -248,28 +248,33 @@ impl Cluster {
         let mut seen = Vec::new();
         while let Some((packet, size)) = decoder.decode(rest).unwrap() {
             rest = &rest[size..];
-            seen.extend(match packet {
-                Packet::Publish(publish) => Some(message(str::from_utf8(publish.payload).unwrap())),
-                Packet::PubAck(_) => Some(Seen::Acknowledged),
-                Packet::SubAck(suback) => Some(Seen::Subscribed(suback.reason_codes[0])),
-                Packet::Disconnect(disconnect) => Some(Seen::Disconnected(disconnect.reason_code)),
-                _ => None,
-            });
+            if let Packet::Publish(publish) = packet {
+                seen.push(message(str::from_utf8(publish.payload).unwrap()));
+            } else if let Packet::PubAck(_) = packet {
+                seen.push(Seen::Acknowledged);
+            } else if let Packet::SubAck(suback) = packet {
+                seen.push(Seen::Subscribed(suback.reason_codes[0]));
+            } else if let Packet::Disconnect(disconnect) = packet {
+                seen.push(Seen::Disconnected(disconnect.reason_code));
+            }
         }
         seen
     }
 
     /// What the journal of a shard says of messages and of sessions that end, in its order.
     fn story(&self, shard: usize) -> Vec<String> {
-        let tell = |entry: &Entry| match entry {
-            Entry::PutMessage { id, message, .. } => {
+        let tell = |entry: &Entry| {
+            if let Entry::PutMessage { id, message, .. } = entry {
                 let message = message.message.as_ref()?.publish();
                 let text = str::from_utf8(message.payload).unwrap();
                 Some(format!("put {text} {id}"))
+            } else if let Entry::RemoveMessage { id, .. } = entry {
+                Some(format!("remove {id}"))
+            } else if let Entry::RemoveSession { id } = entry {
+                Some(format!("end {id}"))
+            } else {
+                None
             }
-            Entry::RemoveMessage { id, .. } => Some(format!("remove {id}")),
-            Entry::RemoveSession { id } => Some(format!("end {id}")),
-            _ => None,
         };
         self.journals[shard].iter().filter_map(tell).collect()
     }
