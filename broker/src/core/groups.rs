@@ -28,8 +28,8 @@ pub(crate) enum Phase {
     Room,
     /// Who is there and has room in its queue.
     Queue,
-    /// Who may come back and has room in its queue.
-    Away,
+    /// Who may come back and has room in its queue; or who is there, having come back while it was searched.
+    Any,
 }
 
 /// A search for a member: it visits each shard at most once in each phase.
@@ -86,7 +86,7 @@ impl Census {
     fn members(self, phase: Phase) -> u32 {
         match phase {
             Phase::Room | Phase::Queue => self.online,
-            Phase::Away => self.away,
+            Phase::Any => self.online.saturating_add(self.away),
         }
     }
 
@@ -251,7 +251,7 @@ impl Groups {
             group.credits[usize::from(richest)] -= total;
             return Some((richest, Phase::Room));
         }
-        group.choose_away(own).map(|shard| (shard, Phase::Away))
+        group.choose_away(own).map(|shard| (shard, Phase::Any))
     }
 
     /// Where a search that found nobody here goes on. What is not queued is not looked for in queues.
@@ -270,8 +270,8 @@ impl Groups {
         match search.phase {
             Phase::Room | Phase::Queue if !is_queued => Next::Nobody,
             Phase::Room => Next::Here(Search::new(Phase::Queue)),
-            Phase::Queue => Next::Here(Search::new(Phase::Away)),
-            Phase::Away => Next::Nobody,
+            Phase::Queue => Next::Here(Search::new(Phase::Any)),
+            Phase::Any => Next::Nobody,
         }
     }
 
@@ -287,7 +287,7 @@ impl Groups {
         let group = self.all.get_mut(key as usize)?;
         match phase {
             Phase::Room | Phase::Queue => group.online.take_turn(),
-            Phase::Away => group.away.take_turn(),
+            Phase::Any => group.away.take_turn(),
         }
     }
 
@@ -318,7 +318,7 @@ impl Group {
     fn ring(&self, phase: Phase) -> &Ring {
         match phase {
             Phase::Room | Phase::Queue => &self.online,
-            Phase::Away => &self.away,
+            Phase::Any => &self.away,
         }
     }
 
@@ -460,7 +460,7 @@ mod tests {
         let mut turns = [0, 0];
         for _ in 0..8 {
             let (shard, phase) = groups.choose(key).unwrap();
-            assert_eq!(phase, Phase::Away);
+            assert_eq!(phase, Phase::Any);
             turns[usize::from(shard)] += 1;
         }
         assert_eq!(turns, [4, 4]);
@@ -487,8 +487,11 @@ mod tests {
         let queue = groups.next(key, exhausted, true);
         assert_eq!(queue, Next::Here(Search::new(Phase::Queue)));
         assert_eq!(groups.next(key, exhausted, false), Next::Nobody);
-        let away = groups.next(key, Search::new(Phase::Away), true);
-        assert_eq!(away, Next::Nobody);
+        let any = Search {
+            phase: Phase::Any,
+            walked: 3,
+        };
+        assert_eq!(groups.next(key, any, true), Next::Nobody);
     }
 
     #[test]

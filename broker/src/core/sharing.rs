@@ -56,7 +56,7 @@ impl Shard {
         match self.groups.choose(group) {
             // Its last member left in this very turn.
             None => {}
-            Some((_, Phase::Away)) if !is_queued => self.give_up(group, Dropped::Away),
+            Some((_, Phase::Any)) if !is_queued => self.give_up(group, Dropped::Away),
             Some((shard, phase)) => {
                 let custody = if is_queued && self.groups.is_durable(group) {
                     Custody::Own
@@ -133,13 +133,20 @@ impl Shard {
         let Some(name) = self.groups.name(group).map(Arc::clone) else {
             return Err(why);
         };
-        for _ in 0..self.groups.member_count(group, phase) {
-            let Some(member) = self.groups.take_turn(group, phase) else {
-                break;
-            };
-            match self.forward_to_member(forwarding, &member, (&name, phase), now) {
-                Ok(()) => return Ok(()),
-                Err(dropped) => why = dropped,
+        let phases: &[Phase] = match phase {
+            Phase::Room => &[Phase::Room],
+            Phase::Queue => &[Phase::Queue],
+            Phase::Any => &[Phase::Queue, Phase::Any],
+        };
+        for phase in phases {
+            for _ in 0..self.groups.member_count(group, *phase) {
+                let Some(member) = self.groups.take_turn(group, *phase) else {
+                    break;
+                };
+                match self.forward_to_member(forwarding, &member, (&name, *phase), now) {
+                    Ok(()) => return Ok(()),
+                    Err(dropped) => why = dropped,
+                }
             }
         }
         Err(why)

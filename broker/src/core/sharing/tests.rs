@@ -59,6 +59,10 @@ fn message(text: &str) -> Seen {
 
 impl Cluster {
     fn new(count: ShardIndex, is_stored: bool) -> Self {
+        Self::with_queues(count, is_stored, 2)
+    }
+
+    fn with_queues(count: ShardIndex, is_stored: bool, queued_messages: usize) -> Self {
         let public = PublicTopics::compile(&[TopicFilter::parse("t/#").unwrap()]);
         let public = Arc::new(public);
         let admission = Arc::new(Admission {
@@ -70,7 +74,7 @@ impl Cluster {
                 index,
                 count,
                 limits: Limits {
-                    queued_messages: 2,
+                    queued_messages,
                     ..Limits::default()
                 },
                 admission: Arc::clone(&admission),
@@ -230,6 +234,22 @@ impl Cluster {
     }
 
     fn sent(&mut self, client: Client) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        self.read(client, |packet| {
+            if let Packet::Publish(publish) = packet {
+                seen.push(message(str::from_utf8(publish.payload).unwrap()));
+            } else if let Packet::PubAck(_) = packet {
+                seen.push(Seen::Acknowledged);
+            } else if let Packet::SubAck(suback) = packet {
+                seen.push(Seen::Subscribed(suback.reason_codes[0]));
+            } else if let Packet::Disconnect(disconnect) = packet {
+                seen.push(Seen::Disconnected(disconnect.reason_code));
+            }
+        });
+        seen
+    }
+
+    fn read(&mut self, client: Client, mut take: impl FnMut(&Packet<'_>)) {
         let shard = &mut self.shards[client.shard];
         let bytes = if shard.live(client.at).is_some() {
             let outbox = &mut shard.session_mut(client.at.session).link.outbox;
@@ -245,20 +265,10 @@ impl Cluster {
             maximum_packet_size: u32::MAX,
         };
         let mut rest = &bytes[..];
-        let mut seen = Vec::new();
         while let Some((packet, size)) = decoder.decode(rest).unwrap() {
             rest = &rest[size..];
-            if let Packet::Publish(publish) = packet {
-                seen.push(message(str::from_utf8(publish.payload).unwrap()));
-            } else if let Packet::PubAck(_) = packet {
-                seen.push(Seen::Acknowledged);
-            } else if let Packet::SubAck(suback) = packet {
-                seen.push(Seen::Subscribed(suback.reason_codes[0]));
-            } else if let Packet::Disconnect(disconnect) = packet {
-                seen.push(Seen::Disconnected(disconnect.reason_code));
-            }
+            take(&packet);
         }
-        seen
     }
 
     /// What the journal of a shard says of messages and of sessions that end, in its order.
@@ -615,3 +625,5 @@ fn where_no_queue_has_room_the_message_is_dropped_and_counted_once() {
     let counted: u64 = counted.map(|shard| shard.counters.numbers()[dropped]).sum();
     assert_eq!(counted, 1);
 }
+
+mod chance;
