@@ -9,6 +9,7 @@
 //! | `inbound.rs` | what each packet of a connected client does |
 //! | `publishing.rs`, `forwarding.rs` | the path of a PUBLISH, in and out |
 //! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
+//! | `groups.rs`, `sharing.rs`, `tickets.rs` | Shared Subscriptions: whose turn it is, and who gets what a lost member had |
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
@@ -22,6 +23,7 @@ mod connecting;
 pub(crate) mod counters;
 mod forwarding;
 pub mod grant;
+mod groups;
 pub mod hash_seed;
 mod holding;
 mod inbound;
@@ -39,10 +41,12 @@ pub(crate) mod retaining;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod shard;
+mod sharing;
 mod short_text;
 mod split_index;
 mod subscribing;
 pub mod subscriptions;
+mod tickets;
 pub mod wheel;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
 use std::num::{NonZeroU16, NonZeroU32};
 use symbolon_ace_proto::AUTHENTICATION_METHOD;
 use symbolon_mqtt_proto::{
-    ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, connack::ConnAckProperties,
+    ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, connack::ConnAckProperties,
 };
 
 /// A session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
@@ -65,7 +65,8 @@ impl Shard {
         self.send_connack(key, admitted, &granted);
         self.journal_session(key, None);
         if earlier.is_some() {
-            self.judge_again(key);
+            self.judge_again(key, now);
+            self.move_in_groups(key, true);
         }
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, admitted.grant.expires_at(), now);
@@ -166,8 +167,8 @@ impl Shard {
 
     /// A resumed session has the rights of its new token: subscriptions end that it does not cover, and messages are given up that it does
     /// not let the client receive (RFC 9431 §5).
-    fn judge_again(&mut self, key: SessionKey) {
-        let ended = self.end_subscriptions_beyond_grant(key);
+    fn judge_again(&mut self, key: SessionKey, now: Now) {
+        let ended = self.end_subscriptions_beyond_grant(key, now);
         let Session {
             id,
             grant,
@@ -178,30 +179,44 @@ impl Shard {
             ..
         } = &mut self.sessions[key as usize];
         let mut given_up = Vec::new();
+        // Other members of its group may have them.
+        let mut orphans = Vec::new();
         queue.retain(|queued| {
             let keep = grant.permits_receive(queued.message.topic());
             if !keep {
                 *queued_bytes -= queued.size();
-                given_up.push(queued.place);
+                if queued.shared.is_some() {
+                    orphans.push(queued.clone());
+                } else {
+                    given_up.push(queued.place);
+                }
             }
             keep
         });
         outgoing.retain(|place, queued| {
             let keep = (queued.as_ref())
                 .is_none_or(|queued| grant.permits_receive(queued.message.topic()));
-            if !keep {
-                given_up.push(place);
+            match queued.as_deref() {
+                Some(queued)
+                    if !keep && queued.shared.is_some() && queued.qos == Qos::AtLeastOnce =>
+                {
+                    orphans.push(queued.clone());
+                }
+                Some(_) | None if !keep => given_up.push(place),
+                Some(_) | None => {}
             }
             keep
         });
-        if ended > 0 || !given_up.is_empty() {
-            tracing::info!(client = %client_identifier, subscriptions = ended, messages = given_up.len(), "the new token does not cover all of the session");
+        if ended > 0 || !given_up.is_empty() || !orphans.is_empty() {
+            tracing::info!(client = %client_identifier, subscriptions = ended, messages = given_up.len() + orphans.len(), "the new token does not cover all of the session");
         }
-        if let Some(id) = *id {
+        let id = *id;
+        if let Some(id) = id {
             for place in given_up {
                 self.journal.push(Entry::RemoveMessage { id, place });
             }
         }
+        self.give_away(id, orphans, now);
     }
 
     fn send_connack(&mut self, key: SessionKey, admitted: &Admitted, granted: &Granted) {
@@ -221,7 +236,6 @@ impl Shard {
                 maximum_packet_size: NonZeroU32::new(self.limits.packet_size),
                 topic_alias_maximum: Some(TOPIC_ALIAS_MAXIMUM),
                 assigned_client_identifier: assigned.then_some(&introduction.client_identifier),
-                shared_subscription_available: Some(false),
                 server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
                     .then_some(keep_alive_secs),
                 authentication_method: admitted
@@ -243,6 +257,7 @@ impl Shard {
         if self.live(at).is_some() {
             self.counters.count(Count::ConnectionsLost);
             self.part(at.session, WillFate::Publish, false, now);
+            self.close_expired_members(now);
         }
         self.farewells.remove(&at.serial);
         self.connected -= 1;
@@ -321,6 +336,10 @@ impl Shard {
         if expiry_secs == 0 {
             self.end(key, will, now);
         } else {
+            self.move_in_groups(key, false);
+            if will != WillFate::Keep {
+                self.hand_over_unsent(key, now);
+            }
             self.settle_will(key, will, now);
             self.arm_end(key, u64::from(expiry_secs), now);
             self.journal_session(key, Some(now));
@@ -329,7 +348,7 @@ impl Shard {
 
     /// The session is over, and all that belongs to it.
     pub(super) fn end(&mut self, key: SessionKey, will: WillFate, now: Now) {
-        let session = self.sessions.remove(key as usize);
+        let mut session = self.sessions.remove(key as usize);
         for timer in [session.will_timer, session.end_timer]
             .into_iter()
             .flatten()
@@ -340,11 +359,12 @@ impl Shard {
             self.drop_subscription(key, session.id, subscription);
         }
         self.by_client.remove(&session.client_identifier);
-        if let Some(id) = session.id {
-            self.journal.push(Entry::RemoveSession { id });
+        let (id, own_will) = (session.id, session.will.take());
+        self.give_away(None, session.into_orphans(), now);
+        if let Some(id) = id {
+            self.journal_after_tickets(Entry::RemoveSession { id });
         }
-        if let (Some(will), WillFate::Publish) = (session.will, will) {
-            tracing::debug!(client = %session.client_identifier, "publishing the will");
+        if let (Some(will), WillFate::Publish) = (own_will, will) {
             self.publish_will(&will.message, now);
         }
     }

@@ -2,11 +2,12 @@
 
 use super::{
     counters::{Count, Dropped},
+    groups::Phase,
     journal::{Entry, StoredMessage},
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
-    session::{Link, Queued, Session, SessionKey, State},
+    session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
 };
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
@@ -43,6 +44,8 @@ struct Layout {
 struct Wanted<'a> {
     layout: Layout,
     subscription_identifiers: &'a Rc<[u32]>,
+    /// The Shared Subscription it comes by.
+    shared: Option<&'a Arc<SubscriptionKey>>,
     /// It may have been sent before (MQTT-3.3.1-1).
     duplicate: bool,
 }
@@ -84,8 +87,13 @@ impl<'a> Forwarding<'a> {
 
     /// A message that is shared already.
     pub(crate) fn of(message: &'a Arc<Message>, now: Now) -> Self {
+        let mut publish = message.publish();
+        // It may have waited for another client meanwhile.
+        if let Ok(left_secs) = message.remaining_secs(&publish, now.ms) {
+            publish.properties.message_expiry_interval_secs = left_secs;
+        }
         let forwarding = Self::new(
-            message.publish(),
+            publish,
             message.topic(),
             None,
             message.token_expires_at,
@@ -134,6 +142,7 @@ impl Shard {
                     retain,
                 },
                 subscription_identifiers: &subscriber.subscription_identifiers,
+                shared: None,
                 duplicate: false,
             };
             let forwarded = if session.is_direct() {
@@ -149,6 +158,50 @@ impl Shard {
         for key in expired {
             self.close(key, &Close::token_expired(), now);
         }
+    }
+
+    /// Delivers to a member of a Shared Subscription, or says why not. One whose token has expired is to be disconnected.
+    pub(super) fn forward_to_member(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        member: &LocalSubscriber,
+        (group, phase): (&Arc<SubscriptionKey>, Phase),
+        now: Now,
+    ) -> Result<(), Dropped> {
+        let key = member.session;
+        let session = &mut self.sessions[key as usize];
+        let qos = member.maximum_qos.min(forwarding.publish.delivery.qos());
+        let is_expired = session.state == State::Live && session.grant.is_expired(now.unix);
+        if is_expired {
+            self.expired_members.push(session.connection_key(key));
+        }
+        if is_expired || (phase == Phase::Room && !session.has_room_at_once(qos, &self.limits)) {
+            return Err(if qos == Qos::AtMostOnce {
+                Dropped::OutboxFull
+            } else {
+                Dropped::QueueFull
+            });
+        }
+        let wanted = Wanted {
+            layout: Layout {
+                version: session.link.version,
+                qos,
+                retain: member.retain_as_published && forwarding.publish.retain,
+            },
+            subscription_identifiers: &member.subscription_identifiers,
+            shared: Some(group),
+            duplicate: false,
+        };
+        let forwarded = if session.is_direct() {
+            session.forward(forwarding, wanted, &self.limits, None)
+        } else {
+            self.enqueue(key, wanted.queued(forwarding.message()), now)
+        };
+        if let Forwarded::Dropped(why) = forwarded {
+            return Err(why);
+        }
+        self.note_forwarded(key, qos, forwarded);
+        Ok(())
     }
 
     fn note_forwarded(&mut self, key: SessionKey, qos: Qos, forwarded: Forwarded) {
@@ -313,8 +366,7 @@ impl Session {
                 Err(why) => Forwarded::Dropped(why),
             };
         }
-        let kept = self
-            .outlives_connection()
+        let kept = (self.outlives_connection() || wanted.shared.is_some())
             .then(|| Box::new(wanted.queued(forwarding.message())));
         let Ok(identifier) = self.outgoing.handle_send(qos, kept) else {
             return Forwarded::Dropped(Dropped::QueueFull);
@@ -324,6 +376,22 @@ impl Session {
             self.abandon(qos, identifier);
         }
         forwarded
+    }
+
+    /// Whether a message would not wait for the client.
+    fn has_room_at_once(&self, qos: Qos, limits: &crate::Limits) -> bool {
+        if self.link.outbox.len() >= limits.outbox_bytes {
+            return false;
+        }
+        match (qos, self.id) {
+            (Qos::AtMostOnce, _) => true,
+            (_, None) => self.queue.is_empty() && self.outgoing.has_room(),
+            // Its messages pass through the queue while they are written.
+            (_, Some(_)) => {
+                let waiting = self.queue.len() + self.outgoing.len();
+                waiting < usize::from(self.outgoing.receive_maximum())
+            }
+        }
     }
 
     fn has_queue_room(&self, queued: &Queued, limits: &crate::Limits) -> Result<(), Dropped> {
@@ -394,9 +462,10 @@ impl Session {
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
             let message = forwarding.message();
-            return self
-                .link
-                .append_shared(message, &message.publish(), wanted, identifier);
+            let mut whole = message.publish();
+            whole.properties.message_expiry_interval_secs =
+                publish.properties.message_expiry_interval_secs;
+            return self.link.append_shared(message, &whole, wanted, identifier);
         }
         let out = self.link.outbox.tail();
         let start = out.len();
@@ -442,6 +511,7 @@ impl Session {
                 retain: queued.retain,
             },
             subscription_identifiers: &subscription_identifiers,
+            shared: None,
             duplicate: false,
         };
         let identifier = if qos == Qos::AtMostOnce {
@@ -450,7 +520,8 @@ impl Session {
             if self.id.is_some() {
                 self.outgoing.skip_to(queued.place);
             }
-            let kept = self.outlives_connection().then(|| Box::new(queued));
+            let kept =
+                (self.outlives_connection() || queued.shared.is_some()).then(|| Box::new(queued));
             match self.outgoing.handle_send(qos, kept) {
                 Ok(identifier) => Some(identifier),
                 Err(_) => return Forwarded::Dropped(Dropped::QueueFull),
@@ -484,6 +555,7 @@ impl Link {
                 retain: queued.retain,
             },
             subscription_identifiers: &queued.subscription_identifiers,
+            shared: None,
             duplicate: true,
         };
         self.append_shared(&queued.message, &publish, wanted, Some(identifier))
@@ -542,7 +614,7 @@ impl Wanted<'_> {
             qos: self.layout.qos,
             retain: self.layout.retain,
             subscription_identifiers: Rc::clone(self.subscription_identifiers),
-            shared: None,
+            shared: self.shared.map(Arc::clone),
             place: 0,
             journaled: 0,
         }

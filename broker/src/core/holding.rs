@@ -20,6 +20,15 @@ pub(crate) struct Needs {
     own: u64,
     /// Of each of these shards, what came of our messages up to this one.
     others: SmallVec<[(ShardIndex, u64); 2]>,
+    /// Our tickets up to this one; 0 is none.
+    tickets: u64,
+}
+
+/// How much was promised at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    own: u64,
+    tickets: u64,
 }
 
 /// What waits.
@@ -76,21 +85,25 @@ impl Holding {
 
 impl Needs {
     fn is_empty(&self) -> bool {
-        self.own == 0 && self.others.is_empty()
+        self.own == 0 && self.others.is_empty() && self.tickets == 0
     }
 }
 
 impl Shard {
     /// What was promised up to here; [`Shard::needs_since`] says what came on top.
-    pub(super) fn mark(&self) -> u64 {
-        self.journal.sequence()
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            own: self.journal.sequence(),
+            tickets: self.tickets.taken(),
+        }
     }
 
     /// What was promised since `mark`: by this shard's journal, and by the shards that were asked for it in this turn.
-    pub(super) fn needs_since(&self, mark: u64, asked: &[ShardIndex]) -> Needs {
-        let sequence = self.journal.sequence();
+    pub(super) fn needs_since(&self, mark: Mark, asked: &[ShardIndex]) -> Needs {
+        let Mark { own, tickets } = self.mark();
         Needs {
-            own: if sequence > mark { sequence } else { 0 },
+            own: if own > mark.own { own } else { 0 },
+            tickets: if tickets > mark.tickets { tickets } else { 0 },
             others: asked
                 .iter()
                 .map(|shard| (*shard, self.holding.asked[usize::from(*shard)]))
@@ -103,6 +116,7 @@ impl Shard {
         let others = (0..).zip(&self.holding.asked).zip(&self.holding.confirmed);
         Needs {
             own: self.journal.sequence(),
+            tickets: self.tickets.taken(),
             others: others
                 .filter(|((_, asked), confirmed)| asked > confirmed)
                 .map(|((shard, asked), _)| (shard, *asked))
@@ -154,6 +168,7 @@ impl Shard {
     fn is_met(&self, needs: &Needs) -> bool {
         needs.is_empty()
             || (self.journal.is_committed(needs.own)
+                && self.tickets.are_back(needs.tickets)
                 && needs
                     .others
                     .iter()
@@ -164,6 +179,7 @@ impl Shard {
     pub(crate) fn handle_committed(&mut self, up_to: u64, now: Now) {
         self.journal.handle_committed(up_to);
         self.confirm_to_others();
+        self.tell_settled(now);
         self.release_held(now);
         while let Some((sequence, at)) = self.awaiting_commit.front().copied() {
             if !self.journal.is_committed(sequence) {
@@ -212,7 +228,7 @@ impl Shard {
         }
     }
 
-    fn release_held(&mut self, now: Now) {
+    pub(super) fn release_held(&mut self, now: Now) {
         while let Some(first) = self.holding.held.front() {
             if !self.is_met(&first.needs) {
                 break;

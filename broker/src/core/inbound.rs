@@ -40,7 +40,7 @@ impl Shard {
             }
             Packet::Subscribe(subscribe) => self.handle_subscribe(key, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => {
-                self.handle_unsubscribe(key, unsubscribe);
+                self.handle_unsubscribe(key, unsubscribe, now);
                 Ok(())
             }
             Packet::PingReq => self.handle_pingreq(key, now),
@@ -58,6 +58,7 @@ impl Shard {
         if let Err(close) = outcome {
             self.close(key, &close, now);
         }
+        self.close_expired_members(now);
     }
 
     /// Bytes came that are no packet.

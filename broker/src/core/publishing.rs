@@ -36,6 +36,8 @@ struct Published {
     asked: SmallVec<[ShardIndex; 2]>,
     /// What is stored of it belongs to this.
     transaction: Option<Transaction>,
+    /// Parts of it that are this shard's too, and empty.
+    more_parts: usize,
 }
 
 impl Shard {
@@ -102,6 +104,15 @@ impl Shard {
                 self.journal.push(received);
             }
             self.journal.end_part(transaction);
+            if let (Some(transaction), Ok(published)) = (transaction, &published) {
+                for _ in 0..published.more_parts {
+                    let entries = Vec::new();
+                    self.journal.push(Entry::Part {
+                        transaction,
+                        entries,
+                    });
+                }
+            }
         }
         match published {
             Ok(published) => {
@@ -202,13 +213,23 @@ impl Shard {
             .filter(|shard| shard.durable && acknowledged)
             .map(|shard| shard.index)
             .collect();
-        let transaction = in_transaction.then(|| Transaction {
-            id: self.journal.name_transaction(),
-            parts: u16::try_from(asked.len() + 1).unwrap_or(u16::MAX),
+        let transaction = in_transaction.then(|| {
+            let groups = route.groups.iter();
+            let storing = groups.filter(|group| self.groups.is_durable(**group));
+            let parts = 1 + asked.len() + storing.count();
+            Transaction {
+                id: self.journal.name_transaction(),
+                parts: u16::try_from(parts).unwrap_or(u16::MAX),
+            }
         });
         self.forward(forwarding, &route.locals, now);
         self.hand_to_shards(forwarding, &route.shards, stamp, transaction);
-        let nobody = route.locals.is_empty() && route.shards.is_empty();
+        let more_parts = if route.groups.is_empty() {
+            0
+        } else {
+            self.share(forwarding, &route.groups, transaction, now)
+        };
+        let nobody = route.locals.is_empty() && route.shards.is_empty() && route.groups.is_empty();
         let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
@@ -218,6 +239,7 @@ impl Shard {
             reason_code,
             asked,
             transaction,
+            more_parts,
         })
     }
 

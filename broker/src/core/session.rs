@@ -131,7 +131,7 @@ pub(crate) struct Queued {
     pub(crate) retain: bool,
     pub(crate) subscription_identifiers: Rc<[u32]>,
     /// The Shared Subscription it came by.
-    pub(crate) shared: Option<Rc<SubscriptionKey>>,
+    pub(crate) shared: Option<Arc<SubscriptionKey>>,
     /// Of a stored session: its place in the order of delivery.
     pub(crate) place: u64,
     /// Of a stored session: the journal's entry that must be written before it is sent.

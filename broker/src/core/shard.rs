@@ -7,14 +7,17 @@ use super::{
     admission::{Admission, Refusal},
     counters::{Count, Counters},
     forwarding::Frames,
+    groups::{Census, Groups},
     hash_seed::HashSeed,
     holding::Holding,
-    interest::Interest,
+    interest::{Interest, UNAWAITED},
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
-    session::{ConnectionKey, Farewell, Session, SessionKey, State},
+    session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
+    sharing::Shared,
+    tickets::Tickets,
     wheel::Wheel,
 };
 use crate::Limits;
@@ -58,6 +61,16 @@ pub(crate) enum ShardMessage {
     },
     /// No client of mine has this filter any more.
     Uninterested { filter: TopicFilter },
+    /// My members of this group from now on. Acknowledge, unless nobody waits for it.
+    Group {
+        group: Arc<SubscriptionKey>,
+        census: Census,
+        request: u64,
+    },
+    /// Give it to a member of a group, or hand it on.
+    Shared(Shared),
+    /// The message of this ticket of yours is kept.
+    Settled { ticket: u64 },
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -101,6 +114,10 @@ pub(crate) struct Shard {
     pub(super) by_client: HashMap<Box<str>, SessionKey, ahash::RandomState>,
     pub(super) router: Router,
     pub(super) interest: Interest,
+    pub(super) groups: Groups,
+    pub(super) tickets: Tickets,
+    /// Members of groups whose tokens were found to be over.
+    pub(super) expired_members: Vec<ConnectionKey>,
     pub(super) retaining: Retaining,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
@@ -155,6 +172,9 @@ impl Shard {
             by_client: HashMap::with_hasher(setup.seed.state()),
             router: Router::new(&setup.seed),
             interest: Interest::new(setup.count - 1, &setup.seed),
+            groups: Groups::new(setup.index, setup.count, &setup.seed),
+            tickets: Tickets::default(),
+            expired_members: Vec::new(),
             journal: Journal::new(setup.store, setup.index, setup.count),
             holding: Holding::new(setup.count),
             awaiting_commit: VecDeque::new(),
@@ -207,12 +227,27 @@ impl Shard {
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
                 }
+                ShardMessage::Group {
+                    group,
+                    census,
+                    request,
+                } => {
+                    self.handle_census(from, &group, census);
+                    if request != UNAWAITED {
+                        let acknowledged = ShardMessage::Acknowledged { request };
+                        self.outbound[usize::from(from)].push(acknowledged);
+                    }
+                }
+                ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
+                ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
             }
         }
+        self.close_expired_members(now);
         self.confirm_to_others();
+        self.tell_settled(now);
     }
 
     /// Timers that are due.
@@ -232,6 +267,7 @@ impl Shard {
             }
         }
         self.due = due;
+        self.close_expired_members(now);
     }
 
     /// When [`Shard::handle_timeout`] is due next, milliseconds on the broker's clock.

@@ -66,9 +66,6 @@ impl Shard {
     ) -> Result<ReasonCode, ReasonCode> {
         let session = self.session(key);
         let filter = &subscription.filter;
-        if subscription.share_name.is_some() {
-            return Err(ReasonCode::SharedSubscriptionsNotSupported);
-        }
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
             return Err(ReasonCode::NotAuthorized);
         }
@@ -115,6 +112,9 @@ impl Shard {
                 options,
             });
         }
+        if subscription.share_name.is_some() {
+            return self.subscribe_shared(key, &key_of(subscription), &options);
+        }
         let is_new = self.router.subscribe(filter, Target::Session(key), options);
         let send_retained = match subscription.retain_handling {
             RetainHandling::Send => true,
@@ -144,6 +144,22 @@ impl Shard {
         let request = self.interest.next_request();
         self.tell_interest(filter, durable, request);
         true
+    }
+
+    /// A Shared Subscription gets no retained messages (MQTT 5.0 §4.8.2).
+    fn subscribe_shared(
+        &mut self,
+        key: SessionKey,
+        subscription: &SubscriptionKey,
+        options: &SubscriptionOptions,
+    ) -> bool {
+        let request = self.interest.next_request();
+        let is_new = self.join_group(key, subscription, options, request);
+        if is_new {
+            let subscription = subscription.clone();
+            self.session_mut(key).subscriptions.insert(subscription);
+        }
+        is_new && self.outbound.len() > 1
     }
 
     pub(super) fn tell_interest(&mut self, filter: &TopicFilter, durable: bool, request: u64) {
@@ -193,14 +209,19 @@ impl Shard {
         self.handle_room(key, now);
     }
 
-    pub(super) fn handle_unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe<'_>) {
+    pub(super) fn handle_unsubscribe(
+        &mut self,
+        key: SessionKey,
+        unsubscribe: &Unsubscribe<'_>,
+        now: Now,
+    ) {
         let mark = self.mark();
         let reason_codes = unsubscribe.filters.iter().map(|(share_name, filter)| {
             let subscription = SubscriptionKey {
                 share_name: share_name.clone(),
                 filter: filter.clone(),
             };
-            if self.forget_subscription(key, &subscription) {
+            if self.forget_subscription(key, &subscription, now) {
                 ReasonCode::Success
             } else {
                 ReasonCode::NoSubscriptionExisted
@@ -219,15 +240,33 @@ impl Shard {
         self.answer(key, &unsuback, needs);
     }
 
-    fn forget_subscription(&mut self, key: SessionKey, subscription: &SubscriptionKey) -> bool {
+    fn forget_subscription(
+        &mut self,
+        key: SessionKey,
+        subscription: &SubscriptionKey,
+        now: Now,
+    ) -> bool {
         let session = self.session_mut(key);
         let id = session.id;
         let held = session.subscriptions.remove(subscription);
         if held {
-            self.drop_subscription(key, id, subscription);
-            self.journal_subscription_end(id, subscription);
+            self.end_subscription(key, id, subscription, now);
         }
         held
+    }
+
+    fn end_subscription(
+        &mut self,
+        key: SessionKey,
+        id: Option<SessionId>,
+        subscription: &SubscriptionKey,
+        now: Now,
+    ) {
+        self.drop_subscription(key, id, subscription);
+        self.journal_subscription_end(id, subscription);
+        if subscription.share_name.is_some() {
+            self.hand_over_of_group(key, subscription, now);
+        }
     }
 
     fn journal_subscription_end(&mut self, id: Option<SessionId>, subscription: &SubscriptionKey) {
@@ -245,6 +284,9 @@ impl Shard {
         id: Option<SessionId>,
         subscription: &SubscriptionKey,
     ) {
+        if subscription.share_name.is_some() {
+            return self.leave_group(key, id, subscription);
+        }
         let filter = &subscription.filter;
         if self.router.unsubscribe(filter, Target::Session(key)) {
             self.counters.discount(Count::Subscriptions);
@@ -259,7 +301,7 @@ impl Shard {
     }
 
     /// A new grant holds: subscriptions that it does not cover end. How many did.
-    pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey) -> usize {
+    pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey, now: Now) -> usize {
         let session = self.session_mut(key);
         let id = session.id;
         let (kept, ended) = std::mem::take(&mut session.subscriptions)
@@ -267,13 +309,12 @@ impl Shard {
             .partition::<BTreeSet<_>, _>(|held| session.grant.permits_subscribe(&held.filter));
         session.subscriptions = kept;
         for subscription in &ended {
-            self.drop_subscription(key, id, subscription);
-            self.journal_subscription_end(id, subscription);
+            self.end_subscription(key, id, subscription, now);
         }
         ended.len()
     }
 
-    fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
+    pub(super) fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
         let own = usize::from(self.index);
         for (_, outbound) in self
             .outbound

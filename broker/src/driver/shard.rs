@@ -438,7 +438,7 @@ impl ShardHandle {
     async fn take_rules(self: Rc<Self>, mut rules: Announced<Rules>) {
         while rules.changed().await.is_ok() {
             let Announcement { content, done } = rules.borrow_and_update().clone();
-            self.with_core(|core, _| core.handle_reload(&content));
+            self.with_core(|core, now| core.handle_reload(&content, now));
             if let Some(done) = done {
                 done.tell();
             }

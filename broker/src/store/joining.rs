@@ -48,7 +48,7 @@ impl Joining {
             })
             .count();
         let taken = self.take_of(candidates);
-        if taken.is_empty() && candidates < self.waiting.len() {
+        if taken.is_empty() && entries > 0 && candidates < self.waiting.len() {
             // A transaction reaches beyond.
             return self.take_of(self.waiting.len());
         }

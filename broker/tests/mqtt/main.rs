@@ -16,4 +16,5 @@ mod resumption;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shared;
 mod websocket;

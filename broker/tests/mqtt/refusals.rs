@@ -126,7 +126,6 @@ fn bounds_of_a_client_are_answered_and_not_exceeded() {
         ("$share/g/a", zero),
     ]);
     let quota = ReasonCode::QuotaExceeded;
-    let shared = ReasonCode::SharedSubscriptionsNotSupported;
     assert_eq!(
         codes,
         [
@@ -134,7 +133,7 @@ fn bounds_of_a_client_are_answered_and_not_exceeded() {
             ReasonCode::Success,
             quota,
             ReasonCode::Success,
-            shared
+            quota
         ]
     );
     let mut ack_of = |topic: &str, retain: bool| {
