@@ -56,16 +56,18 @@ impl Aliases {
 }
 
 impl Link {
-    /// Appends a PUBLISH with its topic named as briefly as the client understands. An alias counts as told only once the packet that says
-    /// it stands in the outbox, whose order is that on the wire.
-    pub(super) fn append_by_alias(
+    /// Appends a PUBLISH with its topic named as briefly as the client understands; `shared` is the payload, if it is large. An alias counts
+    /// as told only once the packet that tells it stands in the outbox, whose order is that on the wire.
+    pub(super) fn append_named(
         &mut self,
-        mut aliases: Box<Aliases>,
         publish: &Publish<'_>,
         shared: Option<&Bytes>,
         wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
+        let Some(mut aliases) = self.topic_aliases.take() else {
+            return self.append_publish(publish, shared, wanted, identifier);
+        };
         let topic = publish.topic.map_or("", |topic| topic.as_str());
         let mut named = aliases.name(topic);
         let mut own = *publish;

@@ -507,20 +507,6 @@ impl Link {
         self.append_publish(&publish, payload.as_ref(), wanted, Some(identifier))
     }
 
-    /// Appends a PUBLISH, by an alias where the client takes them.
-    fn append_named(
-        &mut self,
-        publish: &Publish<'_>,
-        shared: Option<&Bytes>,
-        wanted: Wanted<'_>,
-        identifier: Option<PacketIdentifier>,
-    ) -> Forwarded {
-        match self.topic_aliases.take() {
-            Some(aliases) => self.append_by_alias(aliases, publish, shared, wanted, identifier),
-            None => self.append_publish(publish, shared, wanted, identifier),
-        }
-    }
-
     /// A large payload is not copied for each client: only what stands before it is, and `shared` is the payload.
     pub(super) fn append_publish(
         &mut self,

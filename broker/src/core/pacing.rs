@@ -60,10 +60,10 @@ impl Pace {
 
     /// A message takes a token. When the next one is there, milliseconds on the broker's clock, if that was the last.
     fn spend(&mut self, now_ms: u64) -> Option<u64> {
-        let now_ns = now_ms.saturating_mul(NS_PER_MS);
-        self.full_at_ns = self.full_at_ns.max(now_ns) + self.interval_ns;
-        let next_ns = (self.full_at_ns + self.interval_ns).saturating_sub(self.burst_ns);
-        (next_ns > now_ns).then(|| next_ns.div_ceil(NS_PER_MS))
+        let earliest = now_ms.saturating_mul(NS_PER_MS);
+        self.full_at_ns = self.full_at_ns.max(earliest) + self.interval_ns;
+        let next = (self.full_at_ns + self.interval_ns).saturating_sub(self.burst_ns);
+        (next > earliest).then(|| next.div_ceil(NS_PER_MS))
     }
 }
 

@@ -327,10 +327,11 @@ fn of_too_many_bytes_for_a_socket_those_of_qos_0_are_dropped_and_counted() {
     let mut stuck = bounded.running.connect(V5, "stuck");
     stuck.subscribe(&[("t", Qos::AtMostOnce)]);
     let mut publisher = bounded.running.connect(V5, "p");
+    let payload = vec![0; 60_000];
     let deadline = Instant::now() + SOON;
     loop {
         for _ in 0..100 {
-            publisher.publish("t", &[0; 60_000], Delivery::AtMostOnce);
+            publisher.publish("t", &payload, Delivery::AtMostOnce);
         }
         publisher.ping();
         if bounded.count("outbox_bytes") > 0 {
