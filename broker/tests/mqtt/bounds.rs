@@ -482,15 +482,14 @@ fn no_more_messages_than_the_bound_are_in_flight_to_a_client_that_takes_any_numb
         puback(&mut publisher, "t", &[number], false);
     }
     let mut came = Vec::new();
-    while let Some(identifier) =
-        client.try_next(Duration::from_millis(200), |packet| match packet {
-            Some(Packet::Publish(publish)) => match publish.delivery {
-                Delivery::AtLeastOnce(identifier) => identifier,
-                delivery => panic!("{delivery:?}"),
-            },
-            packet => panic!("{packet:?}"),
-        })
-    {
+    let one = |packet: Option<&Packet<'_>>| match packet {
+        Some(Packet::Publish(publish)) => publish.delivery,
+        packet => panic!("{packet:?}"),
+    };
+    while let Some(delivery) = client.try_next(Duration::from_millis(200), one) {
+        let Delivery::AtLeastOnce(identifier) = delivery else {
+            panic!("{delivery:?}");
+        };
         came.push(identifier);
     }
     assert_eq!(came.len(), 2);
