@@ -345,8 +345,8 @@ impl Config {
     }
 }
 
-/// It becomes a text of a packet, and so a topic for the client.
-fn is_response_information(text: &str) -> bool {
+/// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
+pub fn is_response_information(text: &str) -> bool {
     (1..=RESPONSE_INFORMATION_AT_MOST).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

@@ -207,6 +207,11 @@ impl Checker<'_> {
             .filter_map(|(index, listener)| self.listener(index, listener, section))
             .collect();
         let public_topics = self.public_topics(section.public_topics.as_deref());
+        let response_information = section.response_information.clone();
+        if !(response_information.as_deref()).is_none_or(symbolon_broker::is_response_information) {
+            let message = "expected a text of 1 to 4096 bytes without control characters";
+            self.complain("broker.response_information", message);
+        }
         let limits = self.limits(&section.limits);
         let management = section
             .management
@@ -221,7 +226,7 @@ impl Checker<'_> {
             listeners,
             public_topics,
             shards: section.shards.unwrap_or(0),
-            response_information: section.response_information.clone(),
+            response_information,
             limits,
             management,
             store,
@@ -415,10 +420,6 @@ impl Checker<'_> {
                 .subscriptions_per_client
                 .unwrap_or(default.subscriptions_per_client),
             queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
-            queued_bytes: section.queued_bytes.unwrap_or(default.queued_bytes),
-            session_expiry_secs: section
-                .session_expiry_secs
-                .unwrap_or(default.session_expiry_secs),
             outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
             retained_messages: section
                 .retained_messages
