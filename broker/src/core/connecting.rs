@@ -1,14 +1,22 @@
 //! How sessions begin, go on and end (MQTT 5.0 §3.1, §4.1): admitted, taken over, resumed, left, expired; and their Wills.
 
 use super::{
-    admission::{Admitted, Refusal},
-    counters::{Count, Reason},
+    admission::{Admitted, Introduction, Refusal},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
     journal::Entry,
+    message::Message,
+    pacing::Pace,
+    quota::{Place, Quota},
     reauthentication::Reauthentication,
     session::{ConnectionKey, Farewell, Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     shard::{Close, Now, Shard, Timer, WillFate},
 };
-use std::num::{NonZeroU16, NonZeroU32};
+use crate::Limits;
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 use symbolon_ace_proto::AUTHENTICATION_METHOD;
 use symbolon_mqtt_proto::{
     ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, connack::ConnAckProperties,
@@ -16,6 +24,11 @@ use symbolon_mqtt_proto::{
 
 /// A session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
 const NEVER: u32 = u32::MAX;
+
+/// What stands for the Client Identifier in Response Information.
+const CLIENT_ID: &str = "${client_id}";
+/// More than the rest of a CONNACK takes, bytes.
+const CONNACK_BYTES: usize = 256;
 
 /// What a client that is not let in is told, in the form of what is to be written.
 pub(crate) type Refused = Farewell;
@@ -40,10 +53,16 @@ impl Shard {
         if expiry_secs > 0 && self.store_is_full {
             return Err(self.refuse_admitted(admitted, &Refusal::StoreFull));
         }
+        let places = match self.reserve(introduction) {
+            Ok(places) => places,
+            Err(refusal) => return Err(self.refuse_admitted(admitted, &refusal)),
+        };
         let earlier = self.take_over(admitted, now);
         let keep_alive_secs =
             granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
+        self.count_shortened(introduction, keep_alive_secs, expiry_secs);
         let mut link = Link::new(admitted, keep_alive_secs, now);
+        link.pace = Pace::new(&self.limits);
         link.receive_maximum = self.limits.receive_maximum;
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -54,7 +73,9 @@ impl Shard {
             }
             None => self.begin(serial, admitted, link, expiry_secs > 0),
         };
-        self.session_mut(key).expiry_secs = expiry_secs;
+        let session = self.session_mut(key);
+        session.expiry_secs = expiry_secs;
+        places.hand_to(session);
         self.connected += 1;
         let granted = Granted {
             assigned,
@@ -75,6 +96,66 @@ impl Shard {
             session: key,
             serial,
         })
+    }
+
+    /// Places for the session and the Will of a new connection. What takes the place of something that is there already gets one in any case.
+    fn reserve(&mut self, introduction: &Introduction) -> Result<Places, Refusal> {
+        let earlier = (self.by_client.get(&introduction.client_identifier))
+            .map(|key| &self.sessions[*key as usize]);
+        let quotas = &self.admission.quotas;
+        let reserve = |quota: &Quota, replaces: bool| {
+            let place = quota.take();
+            place.or_else(|| replaces.then(|| quota.take_anyway()))
+        };
+        let Some(session) = reserve(&quotas.sessions, earlier.is_some()) else {
+            self.counters.count(Count::Limit(Limit::Sessions));
+            return Err(Refusal::Sessions);
+        };
+        let will = match &introduction.will {
+            None => None,
+            Some(will) => {
+                let replaces = earlier.is_some_and(|session| session.will.is_some());
+                let judged = will_beyond(&will.message, &self.limits).map_or_else(
+                    || reserve(&quotas.wills, replaces).ok_or((Limit::Wills, Refusal::Wills)),
+                    Err,
+                );
+                match judged {
+                    Ok(place) => Some(place),
+                    Err((limit, refusal)) => {
+                        self.counters.count(Count::Limit(limit));
+                        return Err(refusal);
+                    }
+                }
+            }
+        };
+        Ok(Places { session, will })
+    }
+
+    /// The client gets less than it asked for.
+    fn count_shortened(
+        &mut self,
+        introduction: &Introduction,
+        keep_alive_secs: u16,
+        expiry_secs: u32,
+    ) {
+        if keep_alive_secs != introduction.keep_alive_secs {
+            self.counters.count(Count::Limit(Limit::KeepAlive));
+        }
+        // In 3.1.1 nobody asks for a time: there it is for ever or not at all.
+        if introduction.version == ProtocolVersion::V5
+            && expiry_secs != introduction.session_expiry_secs
+        {
+            self.counters.count(Count::Limit(Limit::SessionExpiry));
+        }
+    }
+
+    /// For a client that asks (MQTT 5.0 §3.2.2.3.15). One that does not fit is left out: CONNACK must not fail of it.
+    fn response_information(&self, introduction: &Introduction) -> Option<String> {
+        let template = self.admission.response_information.as_deref();
+        let template = template.filter(|_| introduction.response_information)?;
+        let text = template.replace(CLIENT_ID, &introduction.client_identifier);
+        let maximum = (introduction.maximum_packet_size as usize).min(usize::from(u16::MAX));
+        (text.len() + CONNACK_BYTES <= maximum).then_some(text)
     }
 
     fn refuse_admitted(&mut self, admitted: &Admitted, refusal: &Refusal) -> Refused {
@@ -139,7 +220,9 @@ impl Shard {
         let id = outlives_connection
             .then(|| self.journal.name_session())
             .flatten();
-        let session = Session::new(serial, id, admitted, link);
+        let mut session = Session::new(serial, id, admitted, link);
+        let window = (admitted.introduction.receive_maximum).min(self.limits.send_maximum);
+        session.outgoing.set_receive_maximum(window);
         let client_identifier = session.client_identifier.clone();
         let key = session_key(self.sessions.insert(session));
         self.by_client.insert(client_identifier, key);
@@ -162,7 +245,7 @@ impl Shard {
         session.awaits_commit = false;
         session
             .outgoing
-            .handle_reconnect(introduction.receive_maximum);
+            .handle_reconnect(introduction.receive_maximum.min(self.limits.send_maximum));
     }
 
     /// A resumed session has the rights of its new token: subscriptions end that it does not cover, and messages are given up that it does
@@ -227,9 +310,11 @@ impl Shard {
             expiry_secs,
             session_present,
         } = *granted;
+        let response_information = self.response_information(introduction);
         let properties = match introduction.version {
             ProtocolVersion::V311 => ConnAckProperties::default(),
             ProtocolVersion::V5 => ConnAckProperties {
+                response_information: response_information.as_deref(),
                 session_expiry_interval_secs: (expiry_secs != introduction.session_expiry_secs)
                     .then_some(expiry_secs),
                 receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
@@ -319,10 +404,11 @@ impl Shard {
         session.last_publish = None;
         session.reauthentication = Reauthentication::Idle;
         session.awaits_commit = false;
-        let link = std::mem::replace(&mut session.link, Link::none());
+        let mut link = std::mem::replace(&mut session.link, Link::none());
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;
-        for timer in [link.keep_alive_timer, link.expiry_timer]
+        let pace_timer = link.pace.take_timer();
+        for timer in [link.keep_alive_timer, link.expiry_timer, pace_timer]
             .into_iter()
             .flatten()
         {
@@ -444,12 +530,35 @@ impl Shard {
     }
 }
 
+/// What a new connection holds of the limits.
+struct Places {
+    session: Place,
+    will: Option<Place>,
+}
+
+impl Places {
+    fn hand_to(self, session: &mut Session) {
+        session.place = Some(self.session);
+        if let Some(will) = &mut session.will {
+            will.place = self.will.map(Arc::new);
+        }
+    }
+}
+
 /// What CONNACK says beside what is the same for all.
 struct Granted {
     assigned: bool,
     keep_alive_secs: u16,
     expiry_secs: u32,
     session_present: bool,
+}
+
+/// The bound that a Will is beyond, if any, and what its client is told.
+fn will_beyond(will: &Message, limits: &Limits) -> Option<(Limit, Refusal)> {
+    if will.size() > limits.will_size {
+        return Some((Limit::WillSize, Refusal::WillSize));
+    }
+    topic_beyond(will.topic().as_str(), limits).map(|limit| (limit, Refusal::WillTopic))
 }
 
 /// The Keep Alive that holds: the client's, or ours where it is longer or off (MQTT 5.0 §3.2.2.3.14).

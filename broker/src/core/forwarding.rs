@@ -1,7 +1,7 @@
 //! One message to many outboxes: encoded once for each layout, copied, its Packet Identifier patched.
 
 use super::{
-    counters::{Count, Dropped},
+    counters::{Count, Dropped, Limit},
     groups::Phase,
     journal::{Entry, StoredMessage},
     message::Message,
@@ -10,6 +10,7 @@ use super::{
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
 };
+use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
@@ -41,7 +42,7 @@ struct Layout {
 
 /// How one subscriber wants the message.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     layout: Layout,
     subscription_identifiers: &'a Rc<[u32]>,
     /// The Shared Subscription it comes by.
@@ -59,7 +60,7 @@ pub(crate) struct Frames {
 
 /// What became of one message for one client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Forwarded {
+pub(super) enum Forwarded {
     Sent,
     Queued,
     Dropped(Dropped),
@@ -210,13 +211,33 @@ impl Shard {
                 self.counters.count(Count::Sent(qos));
                 self.mark_dirty(key);
             }
-            Forwarded::Queued => {}
+            Forwarded::Queued => {
+                let session = &self.sessions[key as usize];
+                if session.state == State::Live && !session.outgoing.has_room() {
+                    self.counters.count(Count::Limit(Limit::SendMaximum));
+                }
+            }
             Forwarded::Dropped(why) => {
                 self.counters.count(Count::Dropped(why));
+                self.count_limit_of(key, why);
                 let client = &self.session(key).client_identifier;
                 tracing::debug!(%client, ?qos, ?why, "message dropped at a bound of this client");
             }
         }
+    }
+
+    /// A message was dropped: which bound of its client was due.
+    fn count_limit_of(&mut self, key: SessionKey, why: Dropped) {
+        let session = &self.sessions[key as usize];
+        let limit = match why {
+            Dropped::OutboxFull => Limit::OutboxBytes,
+            Dropped::QueueFull if session.queue.len() >= self.limits.queued_messages => {
+                Limit::QueuedMessages
+            }
+            Dropped::QueueFull => Limit::QueuedBytes,
+            Dropped::PacketTooLarge | Dropped::Expired | Dropped::Away => return,
+        };
+        self.counters.count(Count::Limit(limit));
     }
 
     /// For a client that is away, or whose messages must be written before they are sent.
@@ -461,16 +482,18 @@ impl Session {
         let publish = &forwarding.publish;
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
-            let message = forwarding.message();
-            let mut whole = message.publish();
-            whole.properties.message_expiry_interval_secs =
-                publish.properties.message_expiry_interval_secs;
-            return self.link.append_shared(message, &whole, wanted, identifier);
+            let payload = forwarding.message().payload(publish);
+            return self
+                .link
+                .append_named(publish, Some(&payload), wanted, identifier);
         }
-        let out = self.link.outbox.tail();
-        let start = out.len();
         match frames {
-            Some(frames) if wanted.subscription_identifiers.is_empty() => {
+            Some(frames)
+                if wanted.subscription_identifiers.is_empty()
+                    && self.link.topic_aliases.is_none() =>
+            {
+                let out = self.link.outbox.tail();
+                let start = out.len();
                 let Some((frame, offset)) = frames.of(publish, wanted.layout) else {
                     return Forwarded::Dropped(Dropped::PacketTooLarge);
                 };
@@ -481,17 +504,10 @@ impl Session {
                 if let (Some(offset), Some(identifier)) = (offset, identifier) {
                     out[start + offset..][..2].copy_from_slice(&identifier.get().to_be_bytes());
                 }
+                Forwarded::Sent
             }
-            Some(_) | None => {
-                let version = wanted.layout.version;
-                let encoded = wanted.lay_out(publish, identifier, |own| own.encode(version, out));
-                if encoded.is_err() || out.len() - start > maximum {
-                    out.truncate(start);
-                    return Forwarded::Dropped(Dropped::PacketTooLarge);
-                }
-            }
+            Some(_) | None => self.link.append_named(publish, None, wanted, identifier),
         }
-        Forwarded::Sent
     }
 
     /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
@@ -527,9 +543,8 @@ impl Session {
                 Err(_) => return Forwarded::Dropped(Dropped::QueueFull),
             }
         };
-        let forwarded = self
-            .link
-            .append_shared(&message, &publish, wanted, identifier);
+        let payload = message.shared_payload(&publish);
+        let forwarded = (self.link).append_named(&publish, payload.as_ref(), wanted, identifier);
         if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
             self.abandon(qos, identifier);
         }
@@ -558,36 +573,37 @@ impl Link {
             shared: None,
             duplicate: true,
         };
-        self.append_shared(&queued.message, &publish, wanted, Some(identifier))
+        let payload = queued.message.shared_payload(&publish);
+        // With its topic in full, whatever was told before.
+        self.append_publish(&publish, payload.as_ref(), wanted, Some(identifier))
     }
 
-    /// A large payload is not copied for each client: only what stands before it is.
-    fn append_shared(
+    /// A large payload is not copied for each client: only what stands before it is, and `shared` is the payload.
+    pub(super) fn append_publish(
         &mut self,
-        message: &Arc<Message>,
         publish: &Publish<'_>,
+        shared: Option<&Bytes>,
         wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
-        let shares = publish.payload.len() >= SHARED_FROM_BYTES;
         let out = self.outbox.tail();
         let start = out.len();
         let version = wanted.layout.version;
         let encoded = wanted.lay_out(publish, identifier, |own| {
-            if shares {
+            if shared.is_some() {
                 own.encode_without_payload(version, out).map(|_| ())
             } else {
                 own.encode(version, out).map(|_| ())
             }
         });
-        let rest = if shares { publish.payload.len() } else { 0 };
+        let rest = shared.map_or(0, Bytes::len);
         let size = out.len() - start + rest;
         if encoded.is_err() || size > self.maximum_packet_size as usize {
             out.truncate(start);
             return Forwarded::Dropped(Dropped::PacketTooLarge);
         }
-        if shares {
-            self.outbox.push_shared(message.payload(publish));
+        if let Some(payload) = shared {
+            self.outbox.push_shared(payload.clone());
         }
         Forwarded::Sent
     }

@@ -1,7 +1,7 @@
 //! What a connected client sends, packet by packet.
 
 use super::{
-    counters::{Count, Outcome, Reason},
+    counters::{Count, Limit, Outcome, Reason},
     holding::Needs,
     journal::Entry,
     reauthentication::AuthCircumstances,
@@ -63,6 +63,9 @@ impl Shard {
 
     /// Bytes came that are no packet.
     pub(crate) fn handle_malformed(&mut self, key: SessionKey, error: DecodeError, now: Now) {
+        if matches!(error, DecodeError::TooLarge { .. }) {
+            self.counters.count(Count::Limit(Limit::PacketSize));
+        }
         let close = Close {
             reason_code: error.reason_code(),
             text: error.to_string().into(),
@@ -177,6 +180,9 @@ impl Shard {
                 ));
             }
             session.expiry_secs = secs.min(limit);
+            if secs > limit {
+                self.counters.count(Count::Limit(Limit::SessionExpiry));
+            }
         }
         // MQTT-3.14.4-3: a normal disconnection discards the Will.
         let reason = Count::Reason(Reason::ClientDisconnect, disconnect.reason_code);

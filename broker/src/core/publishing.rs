@@ -1,7 +1,8 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
-    counters::{Count, Reason},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
     forwarding::Forwarding,
     holding::Needs,
     journal::{Entry, Transaction},
@@ -52,6 +53,10 @@ impl Shard {
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
         }
+        if session.link.pace.is_on() {
+            self.spend_token(key, now);
+        }
+        let session = &mut self.sessions[key as usize];
         // The alias is resolved before anything is judged: a scope speaks of Topic Names.
         let alias_text;
         let topic = match (publish.topic, publish.properties.topic_alias) {
@@ -132,6 +137,7 @@ impl Shard {
         let first = incoming.handle_publish(identifier);
         // MQTT-3.3.4-9.
         if first && incoming.len() > limit {
+            self.counters.count(Count::Limit(Limit::ReceiveMaximum));
             return Err(Close::new(
                 ReasonCode::ReceiveMaximumExceeded,
                 "more messages in flight than Receive Maximum",
@@ -174,10 +180,11 @@ impl Shard {
                 text: "the token does not allow publishing to this topic",
             });
         }
-        if levels_exceed(text, self.limits.topic_levels) {
+        if let Some(limit) = topic_beyond(text, &self.limits) {
+            self.counters.count(Count::Limit(limit));
             return Err(NotPublished {
                 reason_code: ReasonCode::TopicNameInvalid,
-                text: "the topic has too many levels",
+                text: "the topic has too many levels or bytes",
             });
         }
         let route = self.router.route(topic);
@@ -245,12 +252,16 @@ impl Shard {
 
     fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
         let deletes = forwarding.publish.payload.is_empty();
+        let size = (!deletes).then(|| forwarding.message().size());
         let stamp = self
             .retaining
-            .stamp(forwarding.topic, deletes)
-            .map_err(|_| NotPublished {
-                reason_code: ReasonCode::QuotaExceeded,
-                text: "the broker retains no more messages",
+            .stamp(forwarding.topic, size)
+            .map_err(|limit| {
+                self.counters.count(Count::Limit(limit));
+                NotPublished {
+                    reason_code: ReasonCode::QuotaExceeded,
+                    text: "the broker retains no more messages",
+                }
             })?;
         self.retaining.apply(forwarding.message(), stamp, now);
         let message = Arc::clone(forwarding.message());
@@ -372,14 +383,4 @@ impl Shard {
             }
         }
     }
-}
-
-/// Whether a topic has more than `limit` levels.
-pub(super) fn levels_exceed(topic: &str, limit: usize) -> bool {
-    topic
-        .bytes()
-        .filter(|byte| *byte == b'/')
-        .take(limit)
-        .count()
-        >= limit
 }

@@ -23,7 +23,7 @@ impl Shard {
     /// subscriptions that are not covered any more end.
     pub(crate) fn handle_reload(&mut self, rules: &Rules, now: Now) {
         self.limits = rules.limits;
-        self.retaining.set_limit(rules.limits.retained_messages);
+        self.retaining.set_limits(&rules.limits);
         let before = std::mem::replace(&mut self.admission, Arc::clone(&rules.admission));
         let public = &rules.admission.public_topics;
         if Arc::ptr_eq(&before.public_topics, public) {

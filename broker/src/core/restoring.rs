@@ -27,6 +27,11 @@ impl Shard {
         let public = Arc::clone(&self.admission.public_topics);
         let grant = Grant::of_absent(record.holder.clone(), public);
         let mut session = Session::absent(id, &record, grant);
+        let quotas = &self.admission.quotas;
+        session.place = Some(quotas.sessions.take_anyway());
+        if let Some(will) = &mut session.will {
+            will.place = Some(Arc::new(quotas.wills.take_anyway()));
+        }
         for packet_identifier in received {
             session.incoming.handle_publish(packet_identifier);
         }
@@ -162,6 +167,7 @@ impl Session {
         session.will = (record.will.as_ref()).map(|(message, delay_secs)| SessionWill {
             message: Arc::clone(message),
             delay_secs: *delay_secs,
+            place: None,
         });
         session
     }

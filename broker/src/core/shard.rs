@@ -100,6 +100,8 @@ pub(crate) enum Timer {
     Will(SessionKey),
     /// The Session Expiry Interval is over.
     SessionEnd(SessionKey),
+    /// A client that published too fast may be read from again.
+    Pace(SessionKey),
     /// Expired retained messages are looked for.
     Sweep,
 }
@@ -181,7 +183,7 @@ impl Shard {
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
             connected: 0,
-            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
+            retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
@@ -260,6 +262,7 @@ impl Shard {
                 Timer::TokenExpiry(key) => self.handle_token_expiry(key, now),
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
+                Timer::Pace(key) => self.handle_pace_timer(key),
                 Timer::Sweep => {
                     self.retaining.sweep(now);
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -323,6 +326,8 @@ impl Shard {
         self.counters.set(Count::Sessions, self.sessions.len());
         let retained = self.retaining.message_count();
         self.counters.set(Count::RetainedMessages, retained);
+        let retained_bytes = self.retaining.message_bytes();
+        self.counters.set(Count::RetainedBytes, retained_bytes);
         &self.counters
     }
 
@@ -351,6 +356,7 @@ impl Shard {
         let link = &self.session(key).link;
         link.outbox.len() < self.limits.outbox_bytes
             && link.held < usize::from(link.receive_maximum)
+            && !link.pace.is_paused()
     }
 
     /// Appends a packet to a session's outbox. One that the client does not take (MQTT-3.1.2-24) or that cannot be written is left out.

@@ -1,11 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each Topic Filter is judged by the grant (RFC 9431 §3.3); SUBACK leaves once every shard knows.
 
 use super::{
-    counters::{Count, Reason},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
     interest::{Change, UNAWAITED, Waiting},
     journal::{Entry, SessionId},
     message::Message,
-    publishing::{AUTHZ_INFO, levels_exceed},
+    publishing::AUTHZ_INFO,
     router::{SubscriptionOptions, Target},
     session::{SessionKey, SubscriptionKey},
     shard::{Close, Now, Shard, ShardMessage},
@@ -60,20 +61,23 @@ impl Shard {
 
     /// The QoS granted, or why not.
     fn judge_subscription(
-        &self,
+        &mut self,
         key: SessionKey,
         subscription: &Subscription,
     ) -> Result<ReasonCode, ReasonCode> {
-        let session = self.session(key);
+        let session = &self.sessions[key as usize];
         let filter = &subscription.filter;
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
             return Err(ReasonCode::NotAuthorized);
         }
-        if levels_exceed(filter.as_str(), self.limits.topic_levels) {
+        if let Some(limit) = topic_beyond(filter.as_str(), &self.limits) {
+            self.counters.count(Count::Limit(limit));
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let is_new = !session.subscriptions.contains(&key_of(subscription));
         if is_new && session.subscriptions.len() >= self.limits.subscriptions_per_client {
+            self.counters
+                .count(Count::Limit(Limit::SubscriptionsPerClient));
             return Err(ReasonCode::QuotaExceeded);
         }
         if session.id.is_some() && self.store_is_full {

@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     decoder: Decoder,
     /// The beginning of a packet whose end is still to come. Empty most of the time, and then it owns no memory.
     partial: Vec<u8>,
+    /// Whole packets are in `partial`: the client was paused before their turn came.
+    unhandled: bool,
     needs_flush: bool,
 }
 
@@ -63,6 +65,7 @@ impl Connection {
             channel,
             decoder,
             partial: unread,
+            unhandled: false,
             needs_flush: false,
         }
     }
@@ -105,6 +108,11 @@ impl Connection {
             }
             if !may_read {
                 return Poll::Pending;
+            }
+            if std::mem::take(&mut self.unhandled) {
+                let kept = std::mem::take(&mut self.partial);
+                self.handle_bytes(&kept);
+                continue;
             }
             match self.poll_read(context)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
@@ -151,8 +159,11 @@ impl Connection {
     fn handle_bytes(&mut self, mut bytes: &[u8]) {
         let (at, decoder) = (self.at, self.decoder);
         let keys = self.shard.keys();
-        self.shard.with_core(|core, now| {
-            while core.live(at).is_some() {
+        let paused = self.shard.with_core(|core, now| {
+            while let Some(session) = core.live(at) {
+                if session.link.pace.is_paused() {
+                    return !bytes.is_empty();
+                }
                 match decoder.decode(bytes) {
                     Ok(Some((packet, size))) => {
                         let with = AuthCircumstances {
@@ -166,7 +177,9 @@ impl Connection {
                     Err(error) => core.handle_malformed(at.session, error, now),
                 }
             }
+            false
         });
+        self.unhandled = paused;
         self.partial = bytes.to_vec();
     }
 

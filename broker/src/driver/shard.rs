@@ -1,6 +1,7 @@
 //! A shard's thread: its core, its mailbox, its timers, and the tasks of its connections.
 
 use super::{
+    addresses::Addresses,
     arrival::{self, Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
@@ -64,6 +65,7 @@ pub(crate) struct Common {
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,

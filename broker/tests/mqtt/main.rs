@@ -1,6 +1,10 @@
 //! The broker from outside: real sockets.
 
 #[cfg(test)]
+mod aliases;
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod durability;

@@ -40,6 +40,7 @@ impl Running {
             shards,
             authorization: None,
             public_topics: vec![TopicFilter::parse("#").unwrap()],
+            response_information: None,
             limits,
             management: None,
             store,

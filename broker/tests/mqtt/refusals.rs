@@ -176,6 +176,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         shards: 1,
         authorization: None,
         public_topics: Vec::new(),
+        response_information: None,
         limits: Limits::default(),
         management: None,
         store: None,

@@ -30,6 +30,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
         limits,
         management: None,
         store: None,
+        response_information: None,
     }
 }
 

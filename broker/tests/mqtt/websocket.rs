@@ -26,6 +26,7 @@ fn start(limits: Limits) -> (Broker, SocketAddr) {
         shards: 4,
         authorization: None,
         public_topics: vec![TopicFilter::parse("#").unwrap()],
+        response_information: None,
         limits,
         management: None,
         store: None,

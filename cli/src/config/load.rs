@@ -159,6 +159,7 @@ impl<'a> Loader<'a> {
             shards: settings.shards,
             authorization,
             public_topics: settings.public_topics.clone(),
+            response_information: settings.response_information.clone(),
             limits: settings.limits,
             management: settings.management,
             store: settings.store.clone(),

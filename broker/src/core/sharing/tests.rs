@@ -1,6 +1,7 @@
 //! Groups over several shards in one thread, with a store that writes when it is told to.
 
 use super::*;
+use crate::core::quota::Quotas;
 use crate::{
     Limits,
     core::{
@@ -68,6 +69,8 @@ impl Cluster {
         let admission = Arc::new(Admission {
             authority: None,
             public_topics: Arc::clone(&public),
+            response_information: None,
+            quotas: Quotas::new(&Limits::default()),
         });
         let shard = |index| {
             Shard::new(ShardSetup {
@@ -120,6 +123,8 @@ impl Cluster {
             receive_maximum: window,
             maximum_packet_size: u32::MAX,
             problem_information: true,
+            response_information: false,
+            topic_alias_maximum: 0,
             will: None,
         };
         let admitted = Admitted {

@@ -14,6 +14,7 @@ use crate::{
         counters::{Count, Dropped},
         grant::PublicTopics,
         hash_seed::HashSeed,
+        quota::Quotas,
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
 };
@@ -110,6 +111,8 @@ impl World {
         let admission = Arc::new(Admission {
             authority: None,
             public_topics: Arc::new(public),
+            response_information: None,
+            quotas: Quotas::new(&scenario.limits()),
         });
         let clients = (0..scenario.clients).map(|index| {
             let version = if dice.one_in(4) {

@@ -13,6 +13,8 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
         admission: Arc::new(Admission {
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters)),
+            response_information: None,
+            quotas: Quotas::new(&limits),
         }),
     }
 }
