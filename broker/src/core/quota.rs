@@ -18,7 +18,7 @@ pub(crate) struct Quota {
 pub(crate) struct Place(Arc<AtomicUsize>);
 
 /// What all shards share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Quotas {
     pub(crate) sessions: Quota,
     pub(crate) wills: Quota,
