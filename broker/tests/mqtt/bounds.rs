@@ -260,6 +260,25 @@ fn a_new_session_beyond_the_limit_is_refused_and_an_old_one_goes_on() {
 }
 
 #[test]
+fn sessions_that_were_there_before_a_reload_count_after_it() {
+    let mut config = config(None);
+    config.limits.sessions = 2;
+    let (running, management) = start(&config);
+    let bounded = Bounded {
+        running,
+        management,
+    };
+    let (_first, code) = bounded.try_connect(lasting("first"));
+    assert_eq!(code, ReasonCode::Success);
+    config.limits.sessions = 1;
+    let broker = bounded.running.broker.as_ref().unwrap();
+    broker.reload(&config).unwrap();
+    let (_, code) = bounded.try_connect(lasting("second"));
+    assert_eq!(code, ReasonCode::QuotaExceeded);
+    bounded.reached("sessions", 1);
+}
+
+#[test]
 fn subscriptions_beyond_the_limit_are_refused() {
     let bounded = Bounded::new(Limits {
         subscriptions_per_client: 1,

@@ -27,6 +27,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
             .iter()
             .map(|filter| TopicFilter::parse(filter).unwrap())
             .collect(),
+        response_information: None,
         limits,
         management: None,
         store: None,

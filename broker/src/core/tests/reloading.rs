@@ -11,6 +11,8 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
     Rules {
         limits,
         admission: Arc::new(Admission {
+            response_information: None,
+            quotas: crate::core::quota::Quotas::new(&Limits::default()),
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters)),
             response_information: None,
