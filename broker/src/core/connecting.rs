@@ -271,32 +271,34 @@ impl Shard {
                 if queued.shared.is_some() {
                     orphans.push(queued.clone());
                 } else {
-                    given_up.push(queued.place);
+                    given_up.push((queued.place, Qos::AtMostOnce));
                 }
             }
             keep
         });
         outgoing.retain(|place, queued| {
-            let keep = (queued.as_ref())
-                .is_none_or(|queued| grant.permits_receive(queued.message.topic()));
-            match queued.as_deref() {
-                Some(queued)
-                    if !keep && queued.shared.is_some() && queued.qos == Qos::AtLeastOnce =>
-                {
-                    orphans.push(queued.clone());
+            let refused =
+                (queued.as_ref()).filter(|queued| !grant.permits_receive(queued.message.topic()));
+            match refused {
+                Some(queued) if queued.shared.is_some() && queued.qos == Qos::AtLeastOnce => {
+                    orphans.push((**queued).clone());
                 }
-                Some(_) | None if !keep => given_up.push(place),
-                Some(_) | None => {}
+                Some(queued) => given_up.push((place, queued.qos)),
+                None => {}
             }
-            keep
+            refused.is_none()
         });
         if ended > 0 || !given_up.is_empty() || !orphans.is_empty() {
             tracing::info!(client = %client_identifier, subscriptions = ended, messages = given_up.len() + orphans.len(), "the new token does not cover all of the session");
         }
         let id = *id;
         if let Some(id) = id {
-            for place in given_up {
-                self.journal.push(Entry::RemoveMessage { id, place });
+            for (place, in_flight_at) in given_up {
+                self.journal.push(match in_flight_at {
+                    // The client may have it, and must be told to forget its identifier.
+                    Qos::ExactlyOnce => Entry::Release { id, place },
+                    Qos::AtMostOnce | Qos::AtLeastOnce => Entry::RemoveMessage { id, place },
+                });
             }
         }
         self.give_away(id, orphans, now);
