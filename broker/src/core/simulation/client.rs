@@ -107,6 +107,8 @@ pub(super) struct Subscribed {
     pub(super) acked: Option<Tick>,
     /// It holds for sure, from `acked` on.
     pub(super) holds: bool,
+    /// An UNSUBSCRIBE or another SUBSCRIBE follows it.
+    pub(super) is_withdrawn: bool,
     /// It was refused, or its UNSUBACK came.
     pub(super) ended: Option<Tick>,
 }
@@ -235,6 +237,16 @@ impl SessionBook {
     pub(super) fn anchor(&mut self) {
         self.is_anchored = true;
         self.away_before_ms = None;
+    }
+
+    /// What was subscribed with this filter may be over from now on.
+    pub(super) fn withdraw(&mut self, filter: &TopicFilter) {
+        for one in &mut self.subscriptions {
+            if one.filter == *filter {
+                one.holds = false;
+                one.is_withdrawn = true;
+            }
+        }
     }
 
     /// The subscriptions, present and past, that match.
