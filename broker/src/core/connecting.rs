@@ -4,6 +4,7 @@ use super::{
     admission::{Admitted, Introduction, Refusal},
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
+    holding::Needs,
     journal::Entry,
     message::Message,
     pacing::Pace,
@@ -336,7 +337,15 @@ impl Shard {
             reason_code: ReasonCode::Success,
             properties,
         };
-        self.send(key, &Packet::ConnAck(Box::new(connack)));
+        // A session that is said to be over must not be there again after a crash, with what it had received and sent.
+        let needs = if session_present {
+            Needs::default()
+        } else {
+            self.needs_end_of(&introduction.client_identifier)
+        };
+        self.answer(key, &Packet::ConnAck(Box::new(connack)), needs);
+        let link = &mut self.session_mut(key).link;
+        link.is_greeted = link.held == 0;
     }
 
     /// The connection is gone or done; what was still to be written to it is given up.
@@ -389,7 +398,8 @@ impl Shard {
         if *close == Close::token_expired() {
             self.counters.count(Count::TokenExpiries);
         }
-        if version == ProtocolVersion::V5 {
+        // [MQTT-3.2.0-1] Nothing goes before CONNACK.
+        if version == ProtocolVersion::V5 && session.link.is_greeted {
             let text = Some(&*close.text);
             self.send(
                 key,
@@ -448,9 +458,12 @@ impl Shard {
         }
         self.by_client.remove(&session.client_identifier);
         let (id, own_will) = (session.id, session.will.take());
+        let client_identifier = session.client_identifier.clone();
         self.give_away(None, session.into_orphans(), now);
-        if let Some(id) = id {
-            self.journal_after_tickets(Entry::RemoveSession { id });
+        if let Some(id) = id
+            && let Some(journaled) = self.journal_after_tickets(Entry::RemoveSession { id })
+        {
+            self.note_end_of(client_identifier, journaled);
         }
         if let (Some(will), WillFate::Publish) = (own_will, will) {
             self.publish_will(&will.message, now);

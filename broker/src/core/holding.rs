@@ -4,13 +4,14 @@
 
 use super::{
     counters::Count,
+    hash_seed::HashSeed,
     interest::Waiting,
     router::ShardIndex,
     session::{ConnectionKey, SessionKey},
     shard::{Now, Shard, ShardMessage},
 };
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use symbolon_mqtt_proto::Packet;
 
 /// What must be written first.
@@ -58,10 +59,12 @@ pub(crate) struct Holding {
     to_confirm: Vec<VecDeque<(u64, u64)>>,
     /// For each shard, how many messages it asked about.
     heard: Vec<u64>,
+    /// Sessions whose end is not written, by client, and the entry that says it.
+    ending: HashMap<Box<str>, u64, ahash::RandomState>,
 }
 
 impl Holding {
-    pub(crate) fn new(count: ShardIndex) -> Self {
+    pub(crate) fn new(count: ShardIndex, seed: &HashSeed) -> Self {
         let count = usize::from(count);
         Self {
             held: VecDeque::new(),
@@ -69,6 +72,7 @@ impl Holding {
             confirmed: vec![0; count],
             to_confirm: vec![VecDeque::new(); count],
             heard: vec![0; count],
+            ending: HashMap::with_hasher(seed.state()),
         }
     }
 
@@ -121,6 +125,20 @@ impl Shard {
                 .filter(|((_, asked), confirmed)| asked > confirmed)
                 .map(|((shard, asked), _)| (shard, *asked))
                 .collect(),
+        }
+    }
+
+    /// The session of this client is over, as this entry of the journal says.
+    pub(super) fn note_end_of(&mut self, client: Box<str>, journaled: u64) {
+        self.holding.ending.insert(client, journaled);
+    }
+
+    /// That the end of this client's last session is written.
+    pub(super) fn needs_end_of(&self, client: &str) -> Needs {
+        Needs {
+            tickets: 0,
+            own: self.holding.ending.get(client).copied().unwrap_or(0),
+            others: SmallVec::new(),
         }
     }
 
@@ -178,6 +196,8 @@ impl Shard {
     /// The store has this shard's entries up to this one.
     pub(crate) fn handle_committed(&mut self, up_to: u64, now: Now) {
         self.journal.handle_committed(up_to);
+        let journal = &self.journal;
+        (self.holding.ending).retain(|_, journaled| !journal.is_committed(*journaled));
         self.confirm_to_others();
         self.tell_settled(now);
         self.release_held(now);
@@ -242,6 +262,7 @@ impl Shard {
             }
             let link = &mut self.session_mut(to.session).link;
             link.held -= 1;
+            link.is_greeted = true;
             match what {
                 What::Bytes(bytes) => {
                     link.outbox.tail().extend_from_slice(&bytes);

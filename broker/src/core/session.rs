@@ -132,6 +132,8 @@ pub(crate) struct Link {
     pub(crate) expiry_timer: Option<TimerKey>,
     /// Answers that wait for the store.
     pub(crate) held: usize,
+    /// CONNACK left.
+    pub(crate) is_greeted: bool,
 }
 
 /// A message on its way to one client.
@@ -264,6 +266,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             held: 0,
+            is_greeted: false,
         }
     }
 
@@ -285,6 +288,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             held: 0,
+            is_greeted: false,
         }
     }
 

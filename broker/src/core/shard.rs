@@ -178,7 +178,7 @@ impl Shard {
             tickets: Tickets::default(),
             expired_members: Vec::new(),
             journal: Journal::new(setup.store, setup.index, setup.count),
-            holding: Holding::new(setup.count),
+            holding: Holding::new(setup.count, &setup.seed),
             awaiting_commit: VecDeque::new(),
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
@@ -350,11 +350,12 @@ impl Shard {
         &self.sessions[key as usize]
     }
 
-    /// Whether the client may be read from: not while it does not take what we send, nor while the store owes it as many answers as it
-    /// may have messages in flight.
+    /// Whether the client may be read from: not before its CONNACK, nor while it does not take what we send, nor while the store owes it as
+    /// many answers as it may have messages in flight.
     pub(crate) fn may_read(&self, key: SessionKey) -> bool {
         let link = &self.session(key).link;
-        link.outbox.len() < self.limits.outbox_bytes
+        link.is_greeted
+            && link.outbox.len() < self.limits.outbox_bytes
             && link.held < usize::from(link.receive_maximum)
             && !link.pace.is_paused()
     }

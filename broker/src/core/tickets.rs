@@ -92,13 +92,13 @@ impl Shard {
         self.release_held(now);
     }
 
-    /// Takes something out of the store, but not before what was given away of it is kept elsewhere.
-    pub(super) fn journal_after_tickets(&mut self, entry: Entry) {
+    /// Takes something out of the store, but not before what was given away of it is kept elsewhere. The entry, where that is at once.
+    pub(super) fn journal_after_tickets(&mut self, entry: Entry) -> Option<u64> {
         let taken = self.tickets.taken;
         if self.tickets.deferred.is_empty() && self.tickets.are_back(taken) {
-            self.journal.push(entry);
-        } else {
-            self.tickets.deferred.push_back((taken, entry));
+            return Some(self.journal.push(entry));
         }
+        self.tickets.deferred.push_back((taken, entry));
+        None
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Connection {
     decoder: Decoder,
     /// The beginning of a packet whose end is still to come. Empty most of the time, and then it owns no memory.
     partial: Vec<u8>,
-    /// Whole packets are in `partial`: the client was paused before their turn came.
+    /// Whole packets may be in `partial`: the client was paused before their turn came, or they came behind those of its admission.
     unhandled: bool,
     needs_flush: bool,
 }
@@ -64,16 +64,14 @@ impl Connection {
             farewell: None,
             channel,
             decoder,
+            unhandled: !unread.is_empty(),
             partial: unread,
-            unhandled: false,
             needs_flush: false,
         }
     }
 
     /// Serves the client until it or we end it.
     pub(crate) async fn run(mut self) {
-        let unread = std::mem::take(&mut self.partial);
-        self.handle_bytes(&unread);
         let outcome = std::future::poll_fn(|context| self.poll_serve(context)).await;
         if let Err(error) = &outcome {
             tracing::debug!(%error, "connection lost");
