@@ -367,6 +367,10 @@ impl Shard {
         let NotPublished { reason_code, text } = refused;
         self.counters
             .count(Count::Reason(Reason::Publish, reason_code));
+        if let Delivery::ExactlyOnce(identifier) = delivery {
+            // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again; and in 3.1.1, where there is none, the message was not taken.
+            self.session_mut(key).incoming.handle_pubrel(identifier);
+        }
         let link = &self.session(key).link;
         match (link.version, delivery) {
             (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
@@ -374,10 +378,6 @@ impl Shard {
             }
             (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
                 let text = link.problem_information.then_some(text);
-                if let Delivery::ExactlyOnce(identifier) = delivery {
-                    // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again.
-                    self.session_mut(key).incoming.handle_pubrel(identifier);
-                }
                 self.acknowledge(key, delivery, reason_code, text, Needs::default());
                 Ok(())
             }
