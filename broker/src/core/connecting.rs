@@ -271,7 +271,8 @@ impl Shard {
                 *queued_bytes -= queued.size();
                 if queued.shared.is_some() {
                     orphans.push(queued.clone());
-                } else {
+                } else if queued.qos > Qos::AtMostOnce {
+                    // Those of QoS 0 have no place, and are not stored.
                     given_up.push((queued.place, Qos::AtMostOnce));
                 }
             }
