@@ -56,6 +56,8 @@ pub(super) struct Oracle {
     pub(super) dropped_before: u64,
     /// The Wills of sessions that are over or away, by the connection.
     pub(super) wills: BTreeMap<WireId, MessageId>,
+    /// Wills that were given up when the store had not all that it was told: a crash may bring them back.
+    pub(super) given_up: Vec<MessageId>,
 }
 
 impl Oracle {
@@ -67,6 +69,11 @@ impl Oracle {
         }
         self.messages.push(message);
         id
+    }
+
+    fn give_up(&mut self, id: MessageId) {
+        self.messages[id].will = Some(Will::GivenUp);
+        self.given_up.push(id);
     }
 
     /// The payload of a message: its number and filling.
@@ -252,7 +259,7 @@ impl World {
             return;
         };
         if goodbye {
-            self.oracle.messages[id].will = Some(Will::GivenUp);
+            self.oracle.give_up(id);
             return;
         }
         let at_ms = now_ms + u64::from(delay_secs) * 1_000;
@@ -292,7 +299,7 @@ impl World {
             };
             let in_time = self.now.ms + SLACK_MS < at_ms;
             match resumes {
-                Some(true) if in_time => self.oracle.messages[id].will = Some(Will::GivenUp),
+                Some(true) if in_time => self.oracle.give_up(id),
                 Some(false) => self.will_is_published(id, self.is_full),
                 Some(true) | None => self.oracle.messages[id].will = Some(Will::Unclear),
             }
@@ -311,6 +318,9 @@ impl World {
     /// After a crash nothing is known of Wills, and what was in flight may come twice where nobody promised otherwise.
     pub(super) fn note_crash(&mut self) {
         self.oracle.wills.clear();
+        for id in std::mem::take(&mut self.oracle.given_up) {
+            self.oracle.messages[id].will = Some(Will::Unclear);
+        }
         for message in &mut self.oracle.messages {
             message.crashed = true;
             if !matches!(message.will, None | Some(Will::Published | Will::GivenUp)) {

@@ -239,6 +239,9 @@ impl World {
             return false;
         };
         self.trace(|| format!("shard {shard} is told of {up_to}"));
+        if self.disk.is_idle() {
+            self.oracle.given_up.clear();
+        }
         self.with_shard(shard, |shard, now| shard.handle_committed(up_to, now));
         true
     }
