@@ -160,11 +160,14 @@ impl Shard {
     }
 
     /// Answers a SUBSCRIBE, at once or when it is written.
-    pub(super) fn answer_subscribe_once_stored(&mut self, waiting: Waiting, now: Now) {
+    pub(super) fn answer_subscribe_once_stored(&mut self, mut waiting: Waiting, now: Now) {
         let Some(session) = self.live(waiting.to) else {
             return;
         };
         let needs = if session.id.is_some() {
+            // They are promised with the SUBACK, so they are written before it.
+            self.send_retained_of(&waiting, now);
+            waiting.retained.clear();
             self.needs_everything()
         } else {
             Needs::default()

@@ -197,12 +197,18 @@ impl Shard {
                 reason_codes: waiting.reason_codes.clone(),
             }),
         );
+        self.send_retained_of(waiting, now);
+        self.handle_room(key, now);
+    }
+
+    /// The retained messages for a SUBSCRIBE.
+    pub(super) fn send_retained_of(&mut self, waiting: &Waiting, now: Now) {
         for retained in &waiting.retained {
             let topic = retained.message.publish().topic;
             // One that was replaced meanwhile has reached the client as a live message.
             if topic.is_some_and(|topic| self.retaining.is_current(topic, &retained.message)) {
                 self.send_retained(
-                    key,
+                    waiting.to.session,
                     &retained.message,
                     retained.maximum_qos,
                     retained.subscription_identifier,
@@ -210,7 +216,6 @@ impl Shard {
                 );
             }
         }
-        self.handle_room(key, now);
     }
 
     pub(super) fn handle_unsubscribe(
