@@ -80,6 +80,8 @@ pub(super) struct SessionBook {
     pub(super) owed: BTreeSet<MessageId>,
     /// Must still come with RETAIN.
     pub(super) owed_retained: BTreeSet<MessageId>,
+    /// When it came last with RETAIN.
+    pub(super) retained_seen: BTreeMap<MessageId, Tick>,
     /// An answer came that the broker gives only once it has written the session.
     pub(super) is_anchored: bool,
     /// It was not anchored in a crash.
@@ -226,6 +228,7 @@ impl SessionBook {
             order: BTreeMap::new(),
             owed: BTreeSet::new(),
             owed_retained: BTreeSet::new(),
+            retained_seen: BTreeMap::new(),
             is_anchored: false,
             may_be_lost: false,
             away: None,

@@ -172,6 +172,8 @@ impl World {
                 && message.qos > Qos::AtMostOnce
                 && subscription.filter.matches(name)
                 && let Some(book) = &mut self.clients[client].session
+                // It may come before the SUBACK.
+                && (book.retained_seen.get(&id)).is_none_or(|seen| *seen < subscription.sent)
             {
                 book.owed_retained.insert(id);
             }
@@ -213,6 +215,7 @@ impl World {
         if is_repetition {
             return;
         }
+        let tick = self.next_tick();
         let message = &self.oracle.messages[id];
         let book = self.clients[client].session.as_mut();
         let book = book.expect("a message came without a session");
@@ -226,6 +229,7 @@ impl World {
                 "{name} got retained message {id}, which something later had replaced"
             );
             book.owed_retained.remove(&id);
+            book.retained_seen.insert(id, tick);
             return;
         }
         book.owed.remove(&id);
