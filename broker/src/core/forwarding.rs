@@ -113,7 +113,7 @@ impl<'a> Forwarding<'a> {
 
 impl Shard {
     /// Delivers to the clients of this shard. One whose token has expired gets nothing and is disconnected, never silently passed over
-    /// (RFC 9431 §3.2).
+    /// (RFC 9431 §3.2); where its session goes on, the message waits there.
     pub(super) fn forward(
         &mut self,
         forwarding: &Forwarding<'_>,
@@ -121,17 +121,20 @@ impl Shard {
         now: Now,
     ) {
         self.frames.clear();
-        let mut expired: Vec<SessionKey> = Vec::new();
         for subscriber in subscribers {
             if subscriber.no_local && forwarding.origin == Some(subscriber.session) {
                 continue;
             }
-            let session = &mut self.sessions[subscriber.session as usize];
+            let session = &self.sessions[subscriber.session as usize];
             // One who is away shows a new token when it comes back, and is judged by that.
             if session.grant.is_expired(now.unix) && session.state == State::Live {
-                expired.push(subscriber.session);
-                continue;
+                self.close(subscriber.session, &Close::token_expired(), now);
+                // Its Will may have gone out, in frames of its own.
+                self.frames.clear();
             }
+            let Some(session) = self.sessions.get_mut(subscriber.session as usize) else {
+                continue;
+            };
             let qos = subscriber
                 .maximum_qos
                 .min(forwarding.publish.delivery.qos());
@@ -155,9 +158,6 @@ impl Shard {
                 self.enqueue(subscriber.session, queued, now)
             };
             self.note_forwarded(subscriber.session, qos, forwarded);
-        }
-        for key in expired {
-            self.close(key, &Close::token_expired(), now);
         }
     }
 
