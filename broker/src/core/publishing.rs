@@ -215,11 +215,7 @@ impl Shard {
         } else {
             None
         };
-        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
-        let asked: SmallVec<_> = (route.shards.iter())
-            .filter(|shard| shard.durable && acknowledged)
-            .map(|shard| shard.index)
-            .collect();
+        let asked = self.to_be_asked(forwarding, route, stamp.is_some());
         let transaction = in_transaction.then(|| {
             let groups = route.groups.iter();
             let storing = groups.filter(|group| self.groups.is_durable(**group));
@@ -230,7 +226,7 @@ impl Shard {
             }
         });
         self.forward(forwarding, &route.locals, now);
-        self.hand_to_shards(forwarding, &route.shards, stamp, transaction);
+        self.hand_to_shards(forwarding, &route.shards, stamp, (&asked, transaction));
         let more_parts = if route.groups.is_empty() {
             0
         } else {
@@ -269,18 +265,42 @@ impl Shard {
         Ok(stamp)
     }
 
-    /// To the shards that are interested, asking those that store it to confirm; a retained message goes to all, since each keeps a copy.
+    /// The shards that must confirm before the message is acknowledged: those that store it; and of a retained message all, so that who
+    /// subscribes after that gets it, wherever.
+    fn to_be_asked(
+        &self,
+        forwarding: &Forwarding<'_>,
+        route: &Route,
+        retained: bool,
+    ) -> SmallVec<[ShardIndex; 2]> {
+        if forwarding.publish.delivery.qos() == Qos::AtMostOnce {
+            return SmallVec::new();
+        }
+        if retained {
+            let all = (0..).take(self.outbound.len());
+            return all.filter(|shard| *shard != self.index).collect();
+        }
+        let storing = route.shards.iter().filter(|shard| shard.durable);
+        storing.map(|shard| shard.index).collect()
+    }
+
+    /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
     fn hand_to_shards(
         &mut self,
         forwarding: &Forwarding<'_>,
         interested: &[InterestedShard],
         stamp: Option<Stamp>,
-        transaction: Option<Transaction>,
+        (asked, transaction): (&[ShardIndex], Option<Transaction>),
     ) {
-        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
-        for shard in interested {
-            let index = usize::from(shard.index);
-            let confirm = shard.durable && acknowledged;
+        if interested.is_empty() && stamp.is_none() {
+            return;
+        }
+        for index in 0..self.outbound.len() {
+            let is_interested = (interested.iter()).any(|one| usize::from(one.index) == index);
+            if index == usize::from(self.index) || !(is_interested || stamp.is_some()) {
+                continue;
+            }
+            let confirm = asked.iter().any(|one| usize::from(*one) == index);
             if confirm {
                 self.holding.ask(index);
             }
@@ -290,21 +310,6 @@ impl Shard {
                 confirm,
                 transaction: transaction.filter(|_| confirm),
             });
-        }
-        if stamp.is_none() {
-            return;
-        }
-        let own = usize::from(self.index);
-        for (index, outbound) in self.outbound.iter_mut().enumerate() {
-            let has_it = interested.iter().any(|one| usize::from(one.index) == index);
-            if index != own && !has_it {
-                outbound.push(ShardMessage::Publish {
-                    message: Arc::clone(forwarding.message()),
-                    stamp,
-                    confirm: false,
-                    transaction: None,
-                });
-            }
         }
     }
 
