@@ -252,6 +252,13 @@ impl SessionBook {
         }
     }
 
+    /// Without a store nobody waits until a message is with its subscribers: one still on its way may come too late for a subscription that ends.
+    pub(super) fn excuse_what_is_under_way(&mut self) {
+        if self.expiry_secs == 0 {
+            self.owed.clear();
+        }
+    }
+
     /// The subscriptions, present and past, that match.
     pub(super) fn matching(&self, topic: &str) -> impl Iterator<Item = &Subscribed> {
         let subscriptions = self.subscriptions.iter();

@@ -380,6 +380,7 @@ impl World {
         let wanted = self.dice.pick(&held).clone();
         let book = self.clients[client].session.as_mut().unwrap();
         book.withdraw(&wanted);
+        book.excuse_what_is_under_way();
         self.clients[client]
             .requests
             .insert(identifier.get(), Request::Unsubscribe(wanted.clone()));

@@ -74,7 +74,7 @@ impl Scenario {
         Self {
             shards: u16::try_from(dice.between(1, 3)).unwrap(),
             clients: 3 + dice.below(4),
-            steps: 200 + dice.below(500),
+            steps: 200 + dice.below(3_000),
             crashes: !dice.one_in(3),
             fills: dice.one_in(3),
             is_tight: dice.one_in(3),
