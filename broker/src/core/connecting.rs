@@ -21,6 +21,7 @@ use std::{
 use symbolon_ace_proto::AUTHENTICATION_METHOD;
 use symbolon_mqtt_proto::{
     ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, connack::ConnAckProperties,
+    delivery::OutgoingState,
 };
 
 /// A session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
@@ -88,6 +89,7 @@ impl Shard {
         self.journal_session(key, None);
         if earlier.is_some() {
             self.judge_again(key, now);
+            self.hold_up_releases(key);
             self.move_in_groups(key, true);
         }
         self.arm_keep_alive(key, now);
@@ -247,6 +249,17 @@ impl Shard {
         session
             .outgoing
             .handle_reconnect(introduction.receive_maximum.min(self.limits.send_maximum));
+    }
+
+    /// PUBREL is sent again only once the store knows of PUBREC: a client that releases a message must not get it again after a crash.
+    fn hold_up_releases(&mut self, key: SessionKey) {
+        let mark = self.mark();
+        let session = self.session_mut(key);
+        let mut in_flight = session.outgoing.iter();
+        let releases = in_flight.any(|(_, state, _)| state == OutgoingState::AwaitPubComp);
+        if session.id.is_some() && releases {
+            session.resend_after = mark;
+        }
     }
 
     /// A resumed session has the rights of its new token: subscriptions end that it does not cover, and messages are given up that it does

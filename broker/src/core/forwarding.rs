@@ -285,6 +285,11 @@ impl Shard {
         if session.state != State::Live {
             return;
         }
+        let resend_after = session.resend_after;
+        if !self.journal.is_committed(resend_after) {
+            self.await_commit(key, resend_after);
+            return;
+        }
         let limit = self.limits.outbox_bytes;
         let mut sent = session.resend(limit, now);
         let mut held_up = None;

@@ -62,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) queued_bytes: usize,
     /// Where the next message of a stored session stands in the order of delivery.
     pub(crate) next_place: u64,
+    /// Of a stored session that was resumed: the journal's entry that must be written before anything is sent.
+    pub(crate) resend_after: u64,
     /// It is on the list of sessions whose queue the store holds up.
     pub(crate) awaits_commit: bool,
     pub(crate) will_timer: Option<TimerKey>,
@@ -194,6 +196,7 @@ impl Session {
             queue: VecDeque::new(),
             queued_bytes: 0,
             next_place: 0,
+            resend_after: 0,
             awaits_commit: false,
             will_timer: None,
             end_timer: None,
