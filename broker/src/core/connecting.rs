@@ -253,12 +253,12 @@ impl Shard {
 
     /// PUBREL is sent again only once the store knows of PUBREC: a client that releases a message must not get it again after a crash.
     fn hold_up_releases(&mut self, key: SessionKey) {
-        let mark = self.mark();
+        let sequence = self.journal.sequence();
         let session = self.session_mut(key);
         let mut in_flight = session.outgoing.iter();
         let releases = in_flight.any(|(_, state, _)| state == OutgoingState::AwaitPubComp);
         if session.id.is_some() && releases {
-            session.resend_after = mark;
+            session.resend_after = sequence;
         }
     }
 

@@ -257,8 +257,9 @@ impl ShardHandle {
                 waker.wake_by_ref();
             }
         }
-        self.post(&mut core);
+        // The journal first: what others make of our messages is written after it.
         self.post_journal(&mut core);
+        self.post(&mut core);
         if !self.waiting.borrow().is_empty() {
             self.backlog.notify_one();
         }

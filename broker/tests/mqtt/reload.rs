@@ -31,7 +31,6 @@ fn config(public: &[&str], limits: Limits) -> Config {
         limits,
         management: None,
         store: None,
-        response_information: None,
     }
 }
 

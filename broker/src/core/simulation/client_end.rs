@@ -333,6 +333,8 @@ impl World {
             let sent = self.next_tick();
             let book = self.clients[client].session.as_mut().unwrap();
             book.withdraw(&subscription.filter);
+            let messages = &self.oracle.messages;
+            book.owed.retain(|id| messages[*id].will.is_none());
             places.push(book.subscriptions.len());
             book.subscriptions.push(Subscribed {
                 filter: subscription.filter.clone(),
@@ -380,6 +382,8 @@ impl World {
         let wanted = self.dice.pick(&held).clone();
         let book = self.clients[client].session.as_mut().unwrap();
         book.withdraw(&wanted);
+        let messages = &self.oracle.messages;
+        book.owed.retain(|id| messages[*id].will.is_none());
         book.excuse_what_is_under_way();
         self.clients[client]
             .requests

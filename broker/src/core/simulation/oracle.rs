@@ -363,7 +363,7 @@ fn check_count(
     }
     let qos = publish.delivery.qos();
     let may_repeat = match (message.qos, qos) {
-        (Qos::AtMostOnce, _) => false,
+        (Qos::AtMostOnce, _) => message.will.is_some() && message.crashed,
         (Qos::ExactlyOnce, Qos::ExactlyOnce) => message.will.is_some() && message.crashed,
         (_, Qos::AtMostOnce) => {
             message.was_resent && (message.qos == Qos::AtLeastOnce || message.crashed)
@@ -379,7 +379,9 @@ fn check_count(
 }
 
 fn check_order(book: &mut SessionBook, message: &Sent, id: MessageId, name: &str, qos: Qos) {
-    if message.was_resent || message.will.is_some() || book.delivered.contains_key(&id) {
+    // One that had expired and was passed over may be back after a crash.
+    let is_back = message.expiry_secs.is_some() && message.crashed;
+    if is_back || message.was_resent || message.will.is_some() || book.delivered.contains_key(&id) {
         return;
     }
     let key = (message.publisher, message.topic.clone(), qos);

@@ -12,11 +12,9 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
         limits,
         admission: Arc::new(Admission {
             response_information: None,
-            quotas: crate::core::quota::Quotas::new(&Limits::default()),
+            quotas: Quotas::new(&Limits::default()),
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters)),
-            response_information: None,
-            quotas: Quotas::new(&limits),
         }),
     }
 }
