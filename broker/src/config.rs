@@ -15,6 +15,11 @@ pub struct Config {
     pub authorization: Option<AuthorizationConfig>,
     /// Topic Filters that anyone may publish and subscribe to, without a token (RFC 9431 §2.2.1).
     pub public_topics: Vec<TopicFilter>,
+    /// Topic Filters that are never public, whatever `public_topics` says: only a token opens them.
+    pub private_topics: Vec<TopicFilter>,
+    /// Whether a refused subscription is answered with 0x80 Unspecified error, so that nobody learns which topics there are, and not with
+    /// 0x87 Not authorized (RFC 9431 §3.3 leaves the choice).
+    pub conceal_topics: bool,
     /// Bounds.
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.

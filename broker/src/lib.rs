@@ -223,7 +223,11 @@ impl Config {
         });
         Admission {
             authority,
-            public_topics: Arc::new(PublicTopics::compile(&self.public_topics)),
+            public_topics: Arc::new(PublicTopics::compile(
+                &self.public_topics,
+                &self.private_topics,
+                self.conceal_topics,
+            )),
         }
     }
 }

@@ -97,6 +97,31 @@ fn mosquitto_without_a_token_cannot_publish_to_a_protected_topic() {
 }
 
 #[test]
+fn a_private_topic_is_closed_to_mosquitto_whatever_else_is_public() {
+    let system = System::start_with(&[
+        ("SYMBOLON_BROKER_PUBLIC_TOPICS", r##"["#"]"##),
+        ("SYMBOLON_BROKER_PRIVATE_TOPICS", r#"["private/#"]"#),
+    ]);
+    let device = system.device("meter", "--allow pub:private/#");
+    let as_device = |words: &str| system.as_device("pub", &device, words).run().success();
+    as_device("-t private/kept -m secret -q 1 -r");
+    for version in ["5", "311"] {
+        let words = format!("-V {version} -t # -t private/# -t end -C 1 -W 20 -F %t");
+        let publisher = || {
+            as_device("-t private/1 -m secret -q 1");
+            mosquitto("pub", &system, "-V 5 -t private/1 -m forged -q 1").run();
+            mosquitto("pub", &system, "-V 5 -t end -m end -q 1")
+        };
+        let got = exchange(mosquitto("sub", &system, &words), publisher);
+        assert!(got.stdout.starts_with("end"), "{got}");
+        let by_name = format!("-V {version} -t private/1 -C 1 -W 20");
+        let refused = mosquitto("sub", &system, &by_name).run();
+        assert!(refused.stderr.contains("denied"), "{refused}");
+        assert_eq!(refused.stdout, "");
+    }
+}
+
+#[test]
 fn mosquitto_is_refused_where_no_topic_is_public() {
     let system = System::start();
     for version in ["5", "311"] {

@@ -118,6 +118,9 @@ impl Shard {
                 expired.push(subscriber.session);
                 continue;
             }
+            if !session.grant.permits_delivery(forwarding.topic) {
+                continue;
+            }
             let qos = subscriber
                 .maximum_qos
                 .min(forwarding.publish.delivery.qos());

@@ -70,7 +70,7 @@ impl Shard {
             return Err(ReasonCode::SharedSubscriptionsNotSupported);
         }
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
-            return Err(ReasonCode::NotAuthorized);
+            return Err(session.grant.subscription_refusal());
         }
         if levels_exceed(filter.as_str(), self.limits.topic_levels) {
             return Err(ReasonCode::TopicFilterInvalid);
@@ -165,9 +165,11 @@ impl Shard {
             }),
         );
         for retained in &waiting.retained {
-            let topic = retained.message.publish().topic;
+            let topic = retained.message.topic();
             // One that was replaced meanwhile has reached the client as a live message.
-            if topic.is_some_and(|topic| self.retaining.is_current(topic, &retained.message)) {
+            if self.retaining.is_current(topic, &retained.message)
+                && self.session(key).grant.permits_delivery(topic)
+            {
                 self.send_retained(
                     key,
                     &retained.message,

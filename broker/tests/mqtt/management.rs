@@ -32,6 +32,8 @@ fn config(authorization: Option<AuthorizationConfig>) -> Config {
         shards: 2,
         authorization,
         public_topics: vec![TopicFilter::parse("public/#").unwrap()],
+        private_topics: Vec::new(),
+        conceal_topics: false,
         limits: Limits::default(),
         management: Some(ManagementConfig {
             address: "127.0.0.1:0".parse().unwrap(),

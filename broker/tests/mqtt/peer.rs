@@ -35,6 +35,8 @@ impl Running {
             shards,
             authorization: None,
             public_topics: vec![TopicFilter::parse("#").unwrap()],
+            private_topics: Vec::new(),
+            conceal_topics: false,
             limits,
             management: None,
         };

@@ -159,6 +159,8 @@ impl<'a> Loader<'a> {
             shards: settings.shards,
             authorization,
             public_topics: settings.public_topics.clone(),
+            private_topics: settings.private_topics.clone(),
+            conceal_topics: settings.conceal_topics,
             limits: settings.limits,
             management: settings.management,
         })

@@ -54,6 +54,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) authorization: Option<AuthorizationSettings>,
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) public_topics: Vec<TopicFilter>,
+    pub(crate) private_topics: Vec<TopicFilter>,
+    pub(crate) conceal_topics: bool,
     pub(crate) shards: usize,
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
@@ -193,7 +195,8 @@ impl Checker<'_> {
             .enumerate()
             .filter_map(|(index, listener)| self.listener(index, listener, section))
             .collect();
-        let public_topics = self.public_topics(section.public_topics.as_deref());
+        let public_topics = self.filters("public_topics", section.public_topics.as_deref());
+        let private_topics = self.filters("private_topics", section.private_topics.as_deref());
         let limits = self.limits(&section.limits);
         let management = section
             .management
@@ -203,6 +206,8 @@ impl Checker<'_> {
             authorization,
             listeners,
             public_topics,
+            private_topics,
+            conceal_topics: section.conceal_topics,
             shards: section.shards.unwrap_or(0),
             limits,
             management,
@@ -298,13 +303,13 @@ impl Checker<'_> {
         Some(ManagementConfig { address, insecure })
     }
 
-    fn public_topics(&mut self, topics: Option<&[String]>) -> Vec<TopicFilter> {
+    fn filters(&mut self, key: &str, topics: Option<&[String]>) -> Vec<TopicFilter> {
         let mut filters = Vec::new();
         for (index, topic) in topics.unwrap_or_default().iter().enumerate() {
             match TopicFilter::parse(topic) {
                 Ok(filter) => filters.push(filter),
                 Err(error) => {
-                    self.complain(&format!("broker.public_topics[{index}]"), error.to_string());
+                    self.complain(&format!("broker.{key}[{index}]"), error.to_string());
                 }
             }
         }
