@@ -59,6 +59,22 @@ pub enum Transport {
         /// The operator says it is meant.
         insecure: bool,
     },
+    /// WebSocket (RFC 6455) over TLS with an X.509 certificate.
+    WebSocketTls {
+        /// PEM, leaf first.
+        certificate_chain_pem: String,
+        /// PEM.
+        private_key_pem: String,
+        /// The origins whose pages may connect; `*` is any. Clients that name no origin are not asked.
+        origins: Vec<String>,
+    },
+    /// WebSocket over bare TCP. Refused outside loopback unless `insecure`.
+    WebSocketTcp {
+        /// The operator says it is meant.
+        insecure: bool,
+        /// As above.
+        origins: Vec<String>,
+    },
 }
 
 /// Whose tokens count, and for whom.

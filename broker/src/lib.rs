@@ -85,8 +85,7 @@ impl Broker {
         let mut local_addrs = Vec::new();
         let mut listeners: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
         for listener in &config.listeners {
-            let (address, bound) =
-                listener::bind(listener, shards, config.limits.handshake_timeout)?;
+            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
             local_addrs.push(address);
             for (one, of_shard) in bound.into_iter().zip(&mut listeners) {
                 of_shard.push(one);

@@ -128,6 +128,8 @@ class System:
         broker = urllib.parse.urlsplit(init["broker"])
         assert broker.scheme == "mqtts", init["broker"]
         self.host, self.port = broker.hostname, broker.port
+        # Whether `Peer` speaks MQTT over WebSocket.
+        self.websocket = False
 
     def device(self, name, *allow, auth="secret", pop="hs256"):
         """Registers a device; `allow` as on the command line, `pub:FILTER` or `sub:FILTER`."""

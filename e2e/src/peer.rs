@@ -29,12 +29,22 @@ pub fn cases() -> Vec<String> {
     printed.lines().map(str::to_owned).collect()
 }
 
-/// Runs one case against servers of its own with these settings.
+/// Runs one case against servers of its own with these settings; `PORT` in a value stands for the broker's.
 ///
 /// # Panics
 /// Where it fails.
 pub fn run(case: &str, settings: &[(&str, &str)]) {
-    let system = System::start_with(settings);
+    let mut system = System::initialized();
+    let (_, port) = system.init().broker_address();
+    let settings: Vec<(&str, String)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.replace("PORT", port)))
+        .collect();
+    let borrowed: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    system.up(&borrowed);
     run_against(&system, case).success();
 }
 

@@ -192,6 +192,38 @@ mod slow_clients {
     }
 }
 
+mod websockets {
+    const WSS: &[(&str, &str)] = &[(
+        "SYMBOLON_BROKER_LISTENER",
+        r#"[{address = "127.0.0.1:PORT", transport = "wss", origins = ["https://app.example"]}]"#,
+    )];
+
+    cases! { WSS =>
+        the_exporter_proves_possession_over_wss
+        a_challenge_proves_possession_over_wss
+        a_3_1_1_client_proves_possession_over_wss
+        the_borders_of_frames_mean_nothing
+        offending_frames_close_the_websocket_with_their_code
+        a_client_that_is_not_admitted_has_less_room_for_a_frame
+        a_refusal_reaches_the_client_before_the_close
+        requests_that_open_no_websocket_are_refused_with_a_reason
+    }
+}
+
+mod bare_websockets {
+    const WS: &[(&str, &str)] = &[
+        (
+            "SYMBOLON_BROKER_LISTENER",
+            r#"[{address = "127.0.0.1:PORT", transport = "ws", origins = ["https://app.example"]}]"#,
+        ),
+        ("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#),
+    ];
+
+    cases! { WS =>
+        public_topics_are_served_over_ws_in_both_versions
+    }
+}
+
 #[test]
 fn every_case_has_its_test() {
     let modules = [
@@ -204,6 +236,8 @@ fn every_case_has_its_test() {
         old_version::NAMES,
         packets::NAMES,
         slow_clients::NAMES,
+        websockets::NAMES,
+        bare_websockets::NAMES,
     ];
     let mut tested = modules.concat();
     let mut cases = peer::cases();

@@ -1,6 +1,10 @@
 //! The server's end of a handshake.
 
-use crate::{Channel, HandshakeError, SetupError, engine::ServerEngine, socket::Socket};
+use crate::{
+    Channel, HandshakeError, SetupError,
+    engine::{HTTP_ALPN, MQTT_ALPN, ServerEngine},
+    socket::Socket,
+};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -20,7 +24,19 @@ impl Acceptor {
         handshake_timeout: Duration,
     ) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ServerEngine::new(certificate_chain_pem, private_key_pem)?,
+            engine: ServerEngine::new(certificate_chain_pem, private_key_pem, MQTT_ALPN)?,
+            handshake_timeout,
+        })
+    }
+
+    /// The same with ALPN `http/1.1`, for a WebSocket.
+    pub(crate) fn for_http(
+        certificate_chain_pem: &str,
+        private_key_pem: &str,
+        handshake_timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: ServerEngine::new(certificate_chain_pem, private_key_pem, HTTP_ALPN)?,
             handshake_timeout,
         })
     }

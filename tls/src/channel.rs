@@ -1,6 +1,6 @@
 //! A connection that may be secured, and may move between runtimes.
 
-use crate::{engine::TlsStream, socket::Socket};
+use crate::{carrier::Carrier, engine::TlsStream, socket::Socket, websocket::WebSocket};
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -26,7 +26,8 @@ pub struct ExporterValue(pub [u8; 32]);
 
 /// A connection, secured or not: `AsyncRead + AsyncWrite`, and it may move between runtimes.
 ///
-/// Writes on TLS are gathered into records until [`AsyncWrite::poll_flush`]; shutting down sends `close_notify`.
+/// Writes on TLS are gathered into records until [`AsyncWrite::poll_flush`]; shutting down sends `close_notify`, and before it the Close
+/// frame of a WebSocket.
 pub struct Channel {
     transport: Transport,
     peer: Peer,
@@ -41,9 +42,9 @@ pub struct DetachedChannel {
 }
 
 enum Transport {
-    Tcp(Socket),
-    // Boxed: several times the size of a socket.
-    Tls(Box<TlsStream>),
+    Direct(Carrier),
+    // Boxed: several times the size of the other.
+    WebSocket(Box<WebSocket>),
 }
 
 /// What a handshake established.
@@ -58,10 +59,29 @@ impl Channel {
     /// A bare TCP connection. `TCP_NODELAY` is left as it is.
     pub fn plain(stream: TcpStream) -> Self {
         Self {
-            transport: Transport::Tcp(Socket::Attached(stream)),
+            transport: Transport::Direct(Carrier::Tcp(Socket::Attached(stream))),
             peer: Peer::Anonymous,
             exporter: None,
             server_certificates: Vec::new(),
+        }
+    }
+
+    /// The same connection with WebSocket frames over it: `unread` came behind the request.
+    pub(crate) fn into_websocket(self, unread: Vec<u8>, message_bytes: usize) -> Self {
+        let transport = match self.transport {
+            Transport::Direct(carrier) => {
+                Transport::WebSocket(Box::new(WebSocket::new(carrier, unread, message_bytes)))
+            }
+            already @ Transport::WebSocket(_) => already,
+        };
+        Self { transport, ..self }
+    }
+
+    /// From now on, how large a frame and a message of a WebSocket may be, bytes. Other channels know no such bound.
+    pub fn set_message_bytes(&mut self, message_bytes: usize) {
+        match &mut self.transport {
+            Transport::Direct(_) => {}
+            Transport::WebSocket(socket) => socket.set_message_bytes(message_bytes),
         }
     }
 
@@ -83,8 +103,8 @@ impl Channel {
     /// The peer's address. Fails once the operating system has given the connection up.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match &self.transport {
-            Transport::Tcp(socket) => socket.peer_addr(),
-            Transport::Tls(stream) => stream.socket().peer_addr(),
+            Transport::Direct(carrier) => carrier.socket().peer_addr(),
+            Transport::WebSocket(socket) => socket.carrier().socket().peer_addr(),
         }
     }
 
@@ -111,8 +131,8 @@ impl DetachedChannel {
 impl Transport {
     fn socket_mut(&mut self) -> &mut Socket {
         match self {
-            Self::Tcp(socket) => socket,
-            Self::Tls(stream) => stream.socket_mut(),
+            Self::Direct(carrier) => carrier.socket_mut(),
+            Self::WebSocket(socket) => socket.carrier_mut().socket_mut(),
         }
     }
 }
@@ -120,7 +140,7 @@ impl Transport {
 impl From<Secured> for Channel {
     fn from(secured: Secured) -> Self {
         Self {
-            transport: Transport::Tls(Box::new(secured.stream)),
+            transport: Transport::Direct(Carrier::Tls(Box::new(secured.stream))),
             peer: secured.peer,
             exporter: Some(secured.exporter),
             server_certificates: secured.server_certificates,
@@ -137,8 +157,9 @@ impl fmt::Debug for ExporterValue {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let transport = match &self.transport {
-            Transport::Tcp(_) => "TCP",
-            Transport::Tls(_) => "TLS",
+            Transport::Direct(Carrier::Tcp(_)) => "TCP",
+            Transport::Direct(Carrier::Tls(_)) => "TLS",
+            Transport::WebSocket(_) => "WebSocket",
         };
         f.debug_struct("Channel")
             .field("transport", &transport)
@@ -154,8 +175,8 @@ impl AsyncRead for Channel {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            Transport::Direct(carrier) => Pin::new(carrier).poll_read(cx, buf),
+            Transport::WebSocket(socket) => Pin::new(&mut **socket).poll_read(cx, buf),
         }
     }
 }
@@ -167,8 +188,8 @@ impl AsyncWrite for Channel {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            Transport::Direct(carrier) => Pin::new(carrier).poll_write(cx, buf),
+            Transport::WebSocket(socket) => Pin::new(&mut **socket).poll_write(cx, buf),
         }
     }
 
@@ -178,8 +199,8 @@ impl AsyncWrite for Channel {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
+            Transport::Direct(carrier) => Pin::new(carrier).poll_write_vectored(cx, bufs),
+            Transport::WebSocket(socket) => Pin::new(&mut **socket).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -189,15 +210,15 @@ impl AsyncWrite for Channel {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_flush(cx),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Transport::Direct(carrier) => Pin::new(carrier).poll_flush(cx),
+            Transport::WebSocket(socket) => Pin::new(&mut **socket).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
-            Transport::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Transport::Direct(carrier) => Pin::new(carrier).poll_shutdown(cx),
+            Transport::WebSocket(socket) => Pin::new(&mut **socket).poll_shutdown(cx),
         }
     }
 }

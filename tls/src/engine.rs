@@ -65,7 +65,7 @@ impl Door {
 }
 
 impl ServerEngine {
-    pub(crate) fn new(chain_pem: &str, key_pem: &str) -> Result<Self, SetupError> {
+    pub(crate) fn new(chain_pem: &str, key_pem: &str, alpn: &[u8]) -> Result<Self, SetupError> {
         let chain = certificates(chain_pem, "certificate")?;
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|error| {
             if matches!(error, pem::Error::NoItemsFound) {
@@ -82,7 +82,7 @@ impl ServerEngine {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(refused)?;
-        config.alpn_protocols = vec![MQTT_ALPN.to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         config.require_ems = true;
         // No resumption: it would skip the authentication, and an exporter value must not be used twice (RFC 9431 §4). The ticketer
         // of a new configuration makes no tickets; early data is off too.

@@ -16,6 +16,9 @@ pub enum HandshakeError {
     /// The connection broke.
     #[error("connection lost in the TLS handshake: {0}")]
     Io(io::Error),
+    /// The peer did not open a WebSocket as we ask.
+    #[error("WebSocket refused: {0}")]
+    Upgrade(UpgradeError),
     /// Nobody answers at the address; only when connecting.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
@@ -42,4 +45,31 @@ pub enum SetupError {
     /// The TLS engine refuses them.
     #[error("certificate or key refused: {0}")]
     Refused(EngineError),
+}
+
+/// Why a request does not open a WebSocket (RFC 6455 §4.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpgradeError {
+    /// Not HTTP/1.1, or a header that must stand there once does not.
+    #[error("malformed request")]
+    Malformed,
+    /// Longer than we read.
+    #[error("request header too large")]
+    TooLarge,
+    /// Another path than `/mqtt` and `/`.
+    #[error("no such path")]
+    Path,
+    /// Another method than GET.
+    #[error("method is not GET")]
+    Method,
+    /// No WebSocket is asked for, or another version than 13.
+    #[error("not a WebSocket request of version 13")]
+    NotWebSocket,
+    /// A page of an origin that is not on the list (RFC 6455 §10.2).
+    #[error("origin not allowed: it is not among the listener's `origins`")]
+    Origin,
+    /// The subprotocol `mqtt` is not offered (MQTT 5.0 §6).
+    #[error("Sec-WebSocket-Protocol does not offer the subprotocol mqtt")]
+    Subprotocol,
 }

@@ -8,19 +8,23 @@
 //! | `acceptor`, `connector` | timeouts and TCP around the handshake |
 //! | `engine` | the one place that knows the TLS library: configuration, handshake, exporter |
 //! | `channel`, `socket` | bytes in and out, and the move from one runtime to another |
+//! | `carrier`, `websocket` | frames of RFC 6455 over a socket or TLS, and the request that opens them |
 //! | [`https`] | one HTTPS request, on such a channel |
 //! | `error` | why no channel came to be |
 
 mod acceptor;
+mod carrier;
 mod channel;
 mod connector;
 mod engine;
 mod error;
 pub mod https;
 mod socket;
+mod websocket;
 
 pub use acceptor::Acceptor;
 pub use channel::{Channel, DetachedChannel, ExporterValue, Peer};
 pub use connector::Connector;
 pub use engine::EngineError;
-pub use error::{HandshakeError, SetupError};
+pub use error::{HandshakeError, SetupError, UpgradeError};
+pub use websocket::{WebSocketAcceptor, WebSocketPolicy};

@@ -2,6 +2,7 @@
 
 use super::{
     connection::{fresh_nonce, linger},
+    listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, unix_time},
 };
 use crate::core::{
@@ -22,7 +23,7 @@ use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
     UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
 };
-use symbolon_tls::{Acceptor, Channel, DetachedChannel};
+use symbolon_tls::{Channel, DetachedChannel, HandshakeError, UpgradeError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -32,7 +33,7 @@ use tokio::{
 };
 
 /// The largest CONNECT or AUTH taken from a client that is not admitted, bytes: a token, a Will and their properties.
-const UNADMITTED_PACKET_BYTES: u32 = 256 * 1024;
+pub(super) const UNADMITTED_PACKET_BYTES: u32 = 256 * 1024;
 /// After a failing accept, as when file descriptors run out, the next try comes this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -75,7 +76,7 @@ impl Drop for Place {
 pub(crate) fn accept(
     shard: Rc<ShardHandle>,
     socket: std::net::TcpListener,
-    acceptor: Option<Acceptor>,
+    entrance: Entrance,
 ) -> io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::from_std(socket)?;
     let handshakes = Arc::new(Semaphore::new(shard.limits().handshakes));
@@ -98,10 +99,10 @@ pub(crate) fn accept(
                 tracing::debug!("connection refused: the limit of connections is reached");
                 continue;
             };
-            let (shard, acceptor) = (Rc::clone(&shard), acceptor.clone());
+            let (shard, entrance) = (Rc::clone(&shard), entrance.clone());
             shard.count(Count::Handshakes);
             spawn_local(async move {
-                let arrived = arrive(&shard, stream, acceptor.as_ref(), place).await;
+                let arrived = arrive(&shard, stream, &entrance, place).await;
                 shard.core_mut().counters.discount(Count::Handshakes);
                 if let Err(error) = &arrived {
                     shard.count(error.count());
@@ -111,6 +112,12 @@ pub(crate) fn accept(
                     // An operator looks for denials; the rest is the noise of networks.
                     Err(ArrivalError::Refused(reason)) => {
                         tracing::info!(%peer, %reason, "client refused");
+                    }
+                    // The operator's own pages may be among them.
+                    Err(ArrivalError::Handshake(HandshakeError::Upgrade(
+                        error @ UpgradeError::Origin,
+                    ))) => {
+                        tracing::info!(%peer, %error, "WebSocket refused; the key is `origins` of [[broker.listener]]");
                     }
                     Err(error) => tracing::debug!(%peer, %error, "no client came of a connection"),
                 }
@@ -124,7 +131,7 @@ pub(crate) fn accept(
 #[derive(Debug, thiserror::Error)]
 enum ArrivalError {
     #[error(transparent)]
-    Handshake(#[from] symbolon_tls::HandshakeError),
+    Handshake(#[from] HandshakeError),
     #[error("connection lost: {0}")]
     Io(#[from] io::Error),
     #[error("no admitted CONNECT within the limit")]
@@ -142,8 +149,19 @@ enum ArrivalError {
 }
 
 impl ArrivalError {
+    /// Whether the client was told in a last packet or frame, which a reset must not overtake.
+    fn was_told(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Malformed(_) => true,
+            // Against RFC 6455.
+            Self::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+            Self::Handshake(_) | Self::Timeout | Self::NotConnect | Self::Closed | Self::Busy => {
+                false
+            }
+        }
+    }
+
     fn count(&self) -> Count {
-        use symbolon_tls::HandshakeError;
         Count::NoClient(match self {
             Self::Refused(refusal) => return Count::Reason(Reason::Refused, refusal.reason_code()),
             Self::Handshake(HandshakeError::Timeout) => NoClient::HandshakeTimeout,
@@ -160,15 +178,10 @@ impl ArrivalError {
 async fn arrive(
     shard: &Rc<ShardHandle>,
     stream: TcpStream,
-    acceptor: Option<&Acceptor>,
+    entrance: &Entrance,
     place: Place,
 ) -> Result<(), ArrivalError> {
-    let channel = if let Some(acceptor) = acceptor {
-        acceptor.accept(stream).await?
-    } else {
-        stream.set_nodelay(true)?;
-        Channel::plain(stream)
-    };
+    let channel = entrance.enter(stream).await?;
     let mut doorstep = Doorstep {
         shard,
         channel,
@@ -191,6 +204,8 @@ async fn arrive(
                 unread: std::mem::take(&mut doorstep.buffer),
                 place,
             };
+            (doorstep.channel)
+                .set_message_bytes(websocket_message_bytes(shard.limits().packet_size));
             if home == shard.index() {
                 shard.admit(doorstep.channel, newcomer);
                 return Ok(());
@@ -201,7 +216,7 @@ async fn arrive(
                 .map_err(|_| ArrivalError::Busy)
         }
         Err(error) => {
-            if matches!(error, ArrivalError::Refused(_) | ArrivalError::Malformed(_)) {
+            if error.was_told() {
                 linger(doorstep.channel).await;
             }
             Err(error)

@@ -1,53 +1,123 @@
 //! Listening sockets: one for each shard on the same address, so that the kernel spreads connections over the shards.
 
+use super::arrival::UNADMITTED_PACKET_BYTES;
 use crate::{
     StartError,
-    config::{ListenerConfig, Transport},
+    config::{Limits, ListenerConfig, Transport},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    time::Duration,
 };
-use symbolon_tls::Acceptor;
+use symbolon_tls::{Acceptor, Channel, HandshakeError, WebSocketAcceptor, WebSocketPolicy};
+use tokio::net::TcpStream;
 
 /// Connections that the kernel keeps until we accept them.
 const BACKLOG: i32 = 4_096;
+
+/// The largest message of a WebSocket is the largest packet, but at least this, bytes: small packets may come together.
+const WEBSOCKET_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// One listener of the configuration, as a shard sees it.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// `None` is bare TCP.
-    pub(crate) acceptor: Option<Acceptor>,
+    pub(crate) entrance: Entrance,
+}
+
+/// What is done before MQTT begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Entrance {
+    Tcp,
+    Tls(Acceptor),
+    WebSocket(WebSocketAcceptor),
+}
+
+impl Entrance {
+    fn new(config: &ListenerConfig, limits: &Limits) -> Result<Self, StartError> {
+        let refused = |error| StartError::Config(format!("listener {}: {error}", config.address));
+        match &config.transport {
+            Transport::Tls {
+                certificate_chain_pem,
+                private_key_pem,
+            } => Acceptor::new(
+                certificate_chain_pem,
+                private_key_pem,
+                limits.handshake_timeout,
+            )
+            .map(Self::Tls)
+            .map_err(refused),
+            Transport::Tcp { insecure } => {
+                refuse_bare(config, *insecure)?;
+                Ok(Self::Tcp)
+            }
+            Transport::WebSocketTls {
+                certificate_chain_pem,
+                private_key_pem,
+                origins,
+            } => WebSocketAcceptor::secured(
+                certificate_chain_pem,
+                private_key_pem,
+                policy(origins, limits),
+                limits.handshake_timeout,
+            )
+            .map(Self::WebSocket)
+            .map_err(refused),
+            Transport::WebSocketTcp { insecure, origins } => {
+                refuse_bare(config, *insecure)?;
+                Ok(Self::WebSocket(WebSocketAcceptor::plain(
+                    policy(origins, limits),
+                    limits.handshake_timeout,
+                )))
+            }
+        }
+    }
+
+    /// The handshakes of the transport, within their limit.
+    pub(crate) async fn enter(&self, stream: TcpStream) -> Result<Channel, HandshakeError> {
+        match self {
+            Self::Tcp => {
+                stream.set_nodelay(true).map_err(HandshakeError::Io)?;
+                Ok(Channel::plain(stream))
+            }
+            Self::Tls(acceptor) => acceptor.accept(stream).await,
+            Self::WebSocket(acceptor) => acceptor.accept(stream).await,
+        }
+    }
+}
+
+fn policy(origins: &[String], limits: &Limits) -> WebSocketPolicy {
+    WebSocketPolicy {
+        origins: origins.into(),
+        message_bytes: websocket_message_bytes(limits.packet_size.min(UNADMITTED_PACKET_BYTES)),
+    }
+}
+
+/// How large a frame and a message of a WebSocket may be, bytes, where this is the largest packet.
+pub(super) fn websocket_message_bytes(packet_size: u32) -> usize {
+    usize::try_from(packet_size)
+        .unwrap_or(usize::MAX)
+        .max(WEBSOCKET_MESSAGE_BYTES)
+}
+
+fn refuse_bare(config: &ListenerConfig, insecure: bool) -> Result<(), StartError> {
+    if config.address.ip().is_loopback() || insecure {
+        return Ok(());
+    }
+    Err(StartError::Config(format!(
+        "listener {}: bare TCP outside loopback needs insecure = true",
+        config.address
+    )))
 }
 
 /// Binds a listener once for each shard; where it listens, and the listeners.
 pub(crate) fn bind(
     config: &ListenerConfig,
     shards: usize,
-    handshake_timeout: Duration,
+    limits: &Limits,
 ) -> Result<(SocketAddr, Vec<Listener>), StartError> {
-    let acceptor = match &config.transport {
-        Transport::Tls {
-            certificate_chain_pem,
-            private_key_pem,
-        } => Some(
-            Acceptor::new(certificate_chain_pem, private_key_pem, handshake_timeout).map_err(
-                |error| StartError::Config(format!("listener {}: {error}", config.address)),
-            )?,
-        ),
-        Transport::Tcp { insecure } => {
-            if !config.address.ip().is_loopback() && !insecure {
-                return Err(StartError::Config(format!(
-                    "listener {}: bare TCP outside loopback needs insecure = true",
-                    config.address
-                )));
-            }
-            None
-        }
-    };
+    let entrance = Entrance::new(config, limits)?;
     let mut address = config.address;
     let mut listeners = Vec::with_capacity(shards);
     for _ in 0..shards {
@@ -58,7 +128,7 @@ pub(crate) fn bind(
             .map_err(|source| StartError::Listen { address, source })?;
         listeners.push(Listener {
             socket,
-            acceptor: acceptor.clone(),
+            entrance: entrance.clone(),
         });
     }
     Ok((address, listeners))

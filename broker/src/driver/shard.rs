@@ -139,7 +139,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         accepting.push(spawn_local(arrival::accept(
             Rc::clone(&shard),
             listener.socket,
-            listener.acceptor,
+            listener.entrance,
         )?));
     }
     spawn_local(Rc::clone(&shard).take_arrivals(arrivals));

@@ -36,6 +36,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.listener.address", Kind::Text),
     ("broker.listener.transport", Kind::Text),
     ("broker.listener.insecure", Kind::Plain),
+    ("broker.listener.origins", Kind::Array),
     ("broker.listener.certificate", Kind::Text),
     ("broker.listener.key", Kind::Text),
     ("broker.limits.connections", Kind::Plain),

@@ -198,6 +198,7 @@ impl<'a> Loader<'a> {
                 address,
                 certificate,
                 key,
+                websocket,
             } => {
                 let (certificate_chain_pem, private_key_pem) = self.certificate_and_key(
                     (
@@ -208,16 +209,33 @@ impl<'a> Loader<'a> {
                 )?;
                 Some(ListenerConfig {
                     address: *address,
-                    transport: Transport::Tls {
-                        certificate_chain_pem,
-                        private_key_pem,
+                    transport: match websocket {
+                        Some(websocket) => Transport::WebSocketTls {
+                            certificate_chain_pem,
+                            private_key_pem,
+                            origins: websocket.origins.clone(),
+                        },
+                        None => Transport::Tls {
+                            certificate_chain_pem,
+                            private_key_pem,
+                        },
                     },
                 })
             }
-            ListenerSettings::Tcp { address, insecure } => Some(ListenerConfig {
+            ListenerSettings::Tcp {
+                address,
+                insecure,
+                websocket,
+            } => Some(ListenerConfig {
                 address: *address,
-                transport: Transport::Tcp {
-                    insecure: *insecure,
+                transport: match websocket {
+                    Some(websocket) => Transport::WebSocketTcp {
+                        insecure: *insecure,
+                        origins: websocket.origins.clone(),
+                    },
+                    None => Transport::Tcp {
+                        insecure: *insecure,
+                    },
                 },
             }),
         }

@@ -61,6 +61,7 @@ pub(super) struct Listener {
     pub(super) transport: Transport,
     #[serde(default)]
     pub(super) insecure: bool,
+    pub(super) origins: Option<Vec<String>>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
@@ -72,6 +73,8 @@ pub(super) enum Transport {
     #[default]
     Tls,
     Tcp,
+    Wss,
+    Ws,
 }
 
 /// `[broker.management]`.

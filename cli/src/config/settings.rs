@@ -80,9 +80,20 @@ pub(crate) enum ListenerSettings {
         address: SocketAddr,
         certificate: PathBuf,
         key: PathBuf,
+        websocket: Option<WebSocketSettings>,
     },
     /// Bare TCP.
-    Tcp { address: SocketAddr, insecure: bool },
+    Tcp {
+        address: SocketAddr,
+        insecure: bool,
+        websocket: Option<WebSocketSettings>,
+    },
+}
+
+/// WebSocket frames over it.
+#[derive(Clone, Debug)]
+pub(crate) struct WebSocketSettings {
+    pub(crate) origins: Vec<String>,
 }
 
 /// What `client add` writes into device profiles.
@@ -261,10 +272,11 @@ impl Checker<'_> {
     ) -> Option<ListenerSettings> {
         let key_path = |key: &str| format!("broker.listener[{index}].{key}");
         let address = self.required(&key_path("address"), listener.address)?;
+        let websocket = self.websocket(index, listener);
         match listener.transport {
-            schema::Transport::Tls => {
+            schema::Transport::Tls | schema::Transport::Wss => {
                 if listener.insecure {
-                    let message = "`insecure` is for transport = \"tcp\" alone";
+                    let message = "`insecure` is for transport = \"tcp\" and \"ws\" alone";
                     self.complain(&key_path("insecure"), message);
                 }
                 let certificate = listener.certificate.as_deref();
@@ -276,18 +288,47 @@ impl Checker<'_> {
                     address,
                     certificate: certificate?,
                     key: key?,
+                    websocket,
                 })
             }
-            schema::Transport::Tcp => {
+            schema::Transport::Tcp | schema::Transport::Ws => {
                 if !address.ip().is_loopback() && !listener.insecure {
                     let message = "a plaintext listener outside loopback: tokens and messages could be read on the way; \
-                                   use transport = \"tls\", or write `insecure = true` beside it";
+                                   use transport = \"tls\" or \"wss\", or write `insecure = true` beside it";
                     self.complain(&key_path("address"), message);
                 }
                 Some(ListenerSettings::Tcp {
                     address,
                     insecure: listener.insecure,
+                    websocket,
                 })
+            }
+        }
+    }
+
+    fn websocket(
+        &mut self,
+        index: usize,
+        listener: &schema::Listener,
+    ) -> Option<WebSocketSettings> {
+        let key_path = |key: &str| format!("broker.listener[{index}].{key}");
+        match listener.transport {
+            schema::Transport::Ws | schema::Transport::Wss => {
+                let origins = listener.origins.clone().unwrap_or_default();
+                for (nth, origin) in origins.iter().enumerate() {
+                    if !is_origin(origin) {
+                        let message = "expected an origin as browsers send it, \"https://host\" or \"https://host:port\" without a path, or \"*\"";
+                        self.complain(&key_path(&format!("origins[{nth}]")), message);
+                    }
+                }
+                Some(WebSocketSettings { origins })
+            }
+            schema::Transport::Tls | schema::Transport::Tcp => {
+                if listener.origins.is_some() {
+                    let message = "`origins` is for transport = \"ws\" and \"wss\" alone";
+                    self.complain(&key_path("origins"), message);
+                }
+                None
             }
         }
     }
@@ -398,4 +439,10 @@ impl Checker<'_> {
         let diagnostic = self.document.complaint(path, message);
         self.diagnostics.push(diagnostic);
     }
+}
+
+/// RFC 6454 §6.2: scheme, host and perhaps a port; `null` and `*` too.
+fn is_origin(text: &str) -> bool {
+    let host = text.split_once("://").map_or("", |(_scheme, host)| host);
+    matches!(text, "*" | "null") || (!host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']))
 }

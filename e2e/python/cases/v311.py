@@ -23,7 +23,8 @@ class Client311(Client):
         self.on_message = self._message
 
     def _create_socket(self):
-        channel = Channel(self._system.host, self._system.port, self._system.ca)
+        alpn = b"http/1.1" if self._system.websocket else b"mqtt"
+        channel = Channel(self._system.host, self._system.port, self._system.ca, alpn=alpn)
         text = base64.urlsafe_b64encode(self._token.text.encode()).rstrip(b"=")
         self._username, self._password = b"ace" + text, self._token.key.prove(channel.exporter())
         return channel

@@ -10,3 +10,5 @@ mod moving;
 mod pki;
 #[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod websocket;
