@@ -8,6 +8,7 @@
 //! | [`peer`] | the foreign client in `python/` |
 
 pub mod messages;
+pub mod node;
 pub mod peer;
 pub mod program;
 pub mod system;
