@@ -128,6 +128,10 @@ const stories = {
     await peer.close();
   },
 
+  async admitted({ url }) {
+    await (await open(url, { protocolVersion: 5 })).close();
+  },
+
   async refused({ url }) {
     const outcome = await open(url, { protocolVersion: 5 }).then(() => "admitted", () => "refused");
     equal(outcome, "refused");
