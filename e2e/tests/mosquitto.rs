@@ -107,8 +107,11 @@ fn mosquitto_asks_and_is_answered() {
         let data = "-D publish correlation-data seven";
         let words = format!("-V 5 -q {qos} -t public/question -e public/answer -m warm? -W 20");
         let asker = mosquitto("rr", &system, &format!("{words} {data}")).start();
-        let asked = answerer.finish(COMMAND_LIMIT).success();
-        assert!(asked.ends_with("public/answer:seven:warm?\n"), "{asked}");
+        let question = answerer.finish(COMMAND_LIMIT).success();
+        assert!(
+            question.ends_with("public/answer:seven:warm?\n"),
+            "{question}"
+        );
         let words = format!("-V 5 -q {qos} -t public/answer -m 21 {data}");
         mosquitto("pub", &system, &words).run().success();
         assert_eq!(asker.finish(COMMAND_LIMIT).success(), "21\n");
