@@ -10,3 +10,5 @@ mod peer;
 mod refusals;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod websocket;

@@ -268,6 +268,29 @@ async fn the_largest_frame_is_taken() {
 }
 
 #[tokio::test]
+async fn the_bound_of_a_frame_can_be_raised() {
+    let (mut client, mut server) = open().await;
+    server.set_message_bytes(2 * MESSAGE_BYTES);
+    let largest = frame(BINARY, &[7; 2 * MESSAGE_BYTES]);
+    client.write_all(&largest).await.unwrap();
+    let heard = hear(&mut server, 2 * MESSAGE_BYTES).await;
+    assert_eq!(heard, [7; 2 * MESSAGE_BYTES]);
+}
+
+#[tokio::test]
+async fn what_follows_an_offence_is_read_and_dropped() {
+    let (mut client, mut server) = open().await;
+    client.write_all(&frame(TEXT, b"text")).await.unwrap();
+    client.write_all(&frame(BINARY, b"more")).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert!(server.read_u8().await.is_err());
+    let mut heard = Vec::new();
+    server.read_to_end(&mut heard).await.unwrap();
+    assert!(heard.is_empty());
+    expect_close(&mut client, 1003).await;
+}
+
+#[tokio::test]
 async fn a_close_of_the_client_is_answered_and_read_as_the_end() {
     let (mut client, mut server) = open().await;
     client.write_all(&frame(BINARY, b"last")).await.unwrap();
