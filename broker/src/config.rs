@@ -17,6 +17,11 @@ pub struct Config {
     pub public_topics: Vec<TopicFilter>,
     /// Response Information for clients that ask for it; `${client_id}` stands for the Client Identifier (MQTT 5.0 §3.2.2.3.15).
     pub response_information: Option<String>,
+    /// Topic Filters that are never public, whatever `public_topics` says: only a token opens them.
+    pub private_topics: Vec<TopicFilter>,
+    /// Whether a refused subscription is answered with 0x80 Unspecified error, so that nobody learns which topics there are, and not with
+    /// 0x87 Not authorized (RFC 9431 §3.3 leaves the choice).
+    pub conceal_topics: bool,
     /// Bounds.
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.

@@ -338,7 +338,11 @@ impl Config {
         });
         Admission {
             authority,
-            public_topics: Arc::new(PublicTopics::compile(&self.public_topics)),
+            public_topics: Arc::new(PublicTopics::compile(
+                &self.public_topics,
+                &self.private_topics,
+                self.conceal_topics,
+            )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
         }

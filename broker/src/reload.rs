@@ -168,11 +168,11 @@ impl Changing {
         let mut admission = config.admission();
         let in_force = self.common.rules.load();
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
-        if in_force
-            .admission
-            .public_topics
-            .is_of(&config.public_topics)
-        {
+        if in_force.admission.public_topics.is_of(
+            &config.public_topics,
+            &config.private_topics,
+            config.conceal_topics,
+        ) {
             // The same list must be the same to the shards, or each would go through its sessions.
             admission.public_topics = Arc::clone(&in_force.admission.public_topics);
         }

@@ -5,9 +5,11 @@
 //! | [`program`] | where the program is, running commands with a bound |
 //! | [`system`] | an authorization server and a broker in a temporary directory |
 //! | [`messages`] | a subscriber and the publisher it listens to |
+//! | [`node`] | MQTT.js in `node/` |
 //! | [`peer`] | the foreign client in `python/` |
 
 pub mod messages;
+pub mod node;
 pub mod peer;
 pub mod program;
 pub mod system;

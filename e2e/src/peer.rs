@@ -53,7 +53,10 @@ pub fn run(case: &str, settings: &[(&str, &str)]) {
 /// # Panics
 /// Where it cannot be run.
 pub fn run_against(system: &System, case: &str) -> Finished {
-    python("run.py").arg(case).arg(describe(system)).run()
+    python("run.py")
+        .arg(case)
+        .arg(system.describe(&serde_json::json!({})))
+        .run()
 }
 
 /// Another certificate for localhost by the CA of `system`, and its key.
@@ -68,17 +71,4 @@ pub fn another_certificate(system: &System) -> (PathBuf, PathBuf) {
         .arg(ca.with_extension("key"));
     command.arg(&certificate).arg(&key).run().success();
     (certificate, key)
-}
-
-fn describe(system: &System) -> PathBuf {
-    let path = system.scratch("system.json");
-    let init: serde_json::Value =
-        serde_json::from_str(system.init_json()).expect("it was parsed before");
-    let described = serde_json::json!({
-        "directory": system.site(),
-        "program": crate::program::symbolon(),
-        "init": init,
-    });
-    std::fs::write(&path, described.to_string()).expect("a file can be written");
-    path
 }

@@ -139,6 +139,43 @@ impl System {
         &self.init_json
     }
 
+    /// The ports of the broker's listeners, in the order of the configuration.
+    ///
+    /// # Panics
+    /// Where it is not up.
+    pub fn broker_ports(&self) -> Vec<u16> {
+        let log = self.log();
+        let ready = log.lines().find(|line| line.starts_with("ready"));
+        let mut words = ready.expect("it is up").split(' ');
+        let addresses = words.find_map(|word| word.strip_prefix("broker="));
+        let addresses = addresses.expect("it says where the broker listens");
+        let ports = addresses
+            .split(',')
+            .filter_map(|address| address.parse().ok());
+        ports
+            .map(|address: std::net::SocketAddr| address.port())
+            .collect()
+    }
+
+    /// A JSON file that tells a client in another language all it needs, with `more` members.
+    ///
+    /// # Panics
+    /// Where it cannot be written, or `more` is no object.
+    pub fn describe(&self, more: &serde_json::Value) -> PathBuf {
+        let path = self.scratch("system.json");
+        let init: serde_json::Value =
+            serde_json::from_str(&self.init_json).expect("it was parsed before");
+        let mut described = serde_json::json!({
+            "directory": self.site(),
+            "program": crate::program::symbolon(),
+            "init": init,
+        });
+        let members = described.as_object_mut().expect("it was made so");
+        members.extend(more.as_object().expect("members").clone());
+        std::fs::write(&path, described.to_string()).expect("a file can be written");
+        path
+    }
+
     /// What the servers have logged until now.
     pub fn log(&self) -> String {
         let server = self.server.as_ref();

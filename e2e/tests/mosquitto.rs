@@ -1,7 +1,11 @@
 //! Debian's `mosquitto_pub` and `mosquitto_sub` against public topics: clients that know nothing of RFC 9431.
 
 use std::time::Duration;
-use symbolon_e2e::{Command, System, messages::exchange};
+use symbolon_e2e::{
+    Command, Running, System,
+    messages::exchange,
+    program::{COMMAND_LIMIT, wait_for},
+};
 
 const PUBLIC: &[(&str, &str)] = &[("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#)];
 
@@ -54,6 +58,66 @@ fn mosquitto_gets_the_retained_message_of_a_public_topic() {
     assert_eq!(got.success(), "public/room:1:kept\n");
 }
 
+/// For [`subscribed`].
+fn start_with_retained_message() -> System {
+    let system = System::start_with(PUBLIC);
+    mosquitto("pub", &system, "-V 5 -q 1 -r -t public/ready -m ready")
+        .run()
+        .success();
+    system
+}
+
+/// A subscriber that has subscribed: it has had the retained message of `public/ready`.
+fn subscribed(system: &System, words: &str) -> Running {
+    let subscriber = mosquitto("sub", system, &format!("{words} -t public/ready")).start();
+    let ready = wait_for(COMMAND_LIMIT, || {
+        subscriber.stdout().contains("ready").then_some(())
+    });
+    assert!(ready.is_some(), "{}", subscriber.stderr());
+    subscriber
+}
+
+#[test]
+fn the_will_of_mosquitto_is_published_when_its_connection_breaks() {
+    let system = start_with_retained_message();
+    for version in ["5", "311"] {
+        for qos in 0..=2 {
+            let watcher = subscribed(
+                &system,
+                &format!("-V {version} -q 2 -t public/will -C 2 -W 20 -F %q:%p"),
+            );
+            let will = format!("--will-topic public/will --will-payload gone --will-qos {qos}");
+            // Dropped, it is killed.
+            drop(subscribed(&system, &format!("-V {version} {will}")));
+            let got = watcher.finish(COMMAND_LIMIT).success();
+            assert!(got.ends_with(&format!("{qos}:gone\n")), "{got}");
+        }
+    }
+}
+
+// MQTT 5.0 §4.10.
+#[test]
+fn mosquitto_asks_and_is_answered() {
+    let system = start_with_retained_message();
+    for qos in 0..=2 {
+        let answerer = subscribed(
+            &system,
+            "-V 5 -q 2 -t public/question -C 2 -W 20 -F %R:%D:%p",
+        );
+        let data = "-D publish correlation-data seven";
+        let words = format!("-V 5 -q {qos} -t public/question -e public/answer -m warm? -W 20");
+        let asker = mosquitto("rr", &system, &format!("{words} {data}")).start();
+        let question = answerer.finish(COMMAND_LIMIT).success();
+        assert!(
+            question.ends_with("public/answer:seven:warm?\n"),
+            "{question}"
+        );
+        let words = format!("-V 5 -q {qos} -t public/answer -m 21 {data}");
+        mosquitto("pub", &system, &words).run().success();
+        assert_eq!(asker.finish(COMMAND_LIMIT).success(), "21\n");
+    }
+}
+
 #[test]
 fn mosquitto_without_a_token_gets_nothing_of_a_protected_topic() {
     let system = System::start_with(PUBLIC);
@@ -94,6 +158,31 @@ fn mosquitto_without_a_token_cannot_publish_to_a_protected_topic() {
     }
     let got = subscriber.finish(Duration::from_secs(5));
     assert!(!got.stdout.contains("forged"), "{got}");
+}
+
+#[test]
+fn a_private_topic_is_closed_to_mosquitto_whatever_else_is_public() {
+    let system = System::start_with(&[
+        ("SYMBOLON_BROKER_PUBLIC_TOPICS", r##"["#"]"##),
+        ("SYMBOLON_BROKER_PRIVATE_TOPICS", r#"["private/#"]"#),
+    ]);
+    let device = system.device("meter", "--allow pub:private/#");
+    let as_device = |words: &str| system.as_device("pub", &device, words).run().success();
+    as_device("-t private/kept -m secret -q 1 -r");
+    for version in ["5", "311"] {
+        let words = format!("-V {version} -t # -t private/# -t end -C 1 -W 20 -F %t");
+        let publisher = || {
+            as_device("-t private/1 -m secret -q 1");
+            mosquitto("pub", &system, "-V 5 -t private/1 -m forged -q 1").run();
+            mosquitto("pub", &system, "-V 5 -t end -m end -q 1")
+        };
+        let got = exchange(mosquitto("sub", &system, &words), publisher);
+        assert!(got.stdout.starts_with("end"), "{got}");
+        let by_name = format!("-V {version} -t private/1 -C 1 -W 20");
+        let refused = mosquitto("sub", &system, &by_name).run();
+        assert!(refused.stderr.contains("denied"), "{refused}");
+        assert_eq!(refused.stdout, "");
+    }
 }
 
 #[test]

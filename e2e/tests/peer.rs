@@ -224,6 +224,35 @@ mod bare_websockets {
     }
 }
 
+mod asynchronous {
+    const PUBLIC: &[(&str, &str)] = &[("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#)];
+
+    cases! { PUBLIC =>
+        aiomqtt_publishes_and_subscribes_at_every_qos
+        aiomqtt_gets_a_retained_message
+        the_will_of_aiomqtt_is_published_when_its_connection_breaks
+        aiomqtt_asks_and_is_answered
+        aiomqtt_proves_a_shared_key
+        aiomqtt_proves_an_ed25519_key
+        aiomqtt_proves_a_shared_key_in_mqtt_3_1_1
+        aiomqtt_is_refused_where_no_token_opens_the_topic
+    }
+}
+
+mod asynchronous_websockets {
+    const WSS: &[(&str, &str)] = &[
+        (
+            "SYMBOLON_BROKER_LISTENER",
+            r#"[{address = "127.0.0.1:PORT", transport = "wss", origins = ["https://app.example"]}]"#,
+        ),
+        ("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#),
+    ];
+
+    cases! { WSS =>
+        aiomqtt_publishes_and_subscribes_at_every_qos_over_a_websocket
+    }
+}
+
 #[test]
 fn every_case_has_its_test() {
     let modules = [
@@ -238,6 +267,8 @@ fn every_case_has_its_test() {
         slow_clients::NAMES,
         websockets::NAMES,
         bare_websockets::NAMES,
+        asynchronous::NAMES,
+        asynchronous_websockets::NAMES,
     ];
     let mut tested = modules.concat();
     let mut cases = peer::cases();

@@ -135,6 +135,9 @@ impl Shard {
             let Some(session) = self.sessions.get_mut(subscriber.session as usize) else {
                 continue;
             };
+            if session.state == State::Live && !session.grant.permits_delivery(forwarding.topic) {
+                continue;
+            }
             let qos = subscriber
                 .maximum_qos
                 .min(forwarding.publish.delivery.qos());
@@ -176,7 +179,9 @@ impl Shard {
         if is_expired {
             self.expired_members.push(session.connection_key(key));
         }
-        if is_expired || (phase == Phase::Room && !session.has_room_at_once(qos, &self.limits)) {
+        let is_barred = session.state == State::Live
+            && (is_expired || !session.grant.permits_delivery(forwarding.topic));
+        if is_barred || (phase == Phase::Room && !session.has_room_at_once(qos, &self.limits)) {
             return Err(if qos == Qos::AtMostOnce {
                 Dropped::OutboxFull
             } else {

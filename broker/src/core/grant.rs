@@ -4,7 +4,7 @@ mod topic_set;
 
 use std::sync::Arc;
 use symbolon_ace_proto::{Claims, UnixTime};
-use symbolon_mqtt_proto::{TopicFilter, TopicName};
+use symbolon_mqtt_proto::{ReasonCode, TopicFilter, TopicName};
 use topic_set::TopicSet;
 
 /// What a token allows, compiled once so that each PUBLISH costs a few nanoseconds (RFC 9431 §2.3, §3).
@@ -35,11 +35,14 @@ pub struct Holder {
     pub key_thumbprint: [u8; 32],
 }
 
-/// The Topic Filters that anyone may publish and subscribe to (RFC 9431 §2.2.1). Shared by all grants.
+/// The Topic Filters that anyone may publish and subscribe to (RFC 9431 §2.2.1), and what of them is private after all. Shared by all grants.
 #[derive(Clone, Debug, Default)]
 pub struct PublicTopics {
     publish: TopicSet,
     subscribe: Box<[TopicFilter]>,
+    private: TopicSet,
+    private_filters: Box<[TopicFilter]>,
+    conceal: bool,
 }
 
 impl Grant {
@@ -88,7 +91,8 @@ impl Grant {
     /// Whether a message of `topic` may be delivered: a filter that it may subscribe to matches. Does not look at the time.
     pub fn permits_receive(&self, topic: TopicName<'_>) -> bool {
         let matches = |allowed: &TopicFilter| allowed.matches(topic);
-        self.subscribe.iter().any(matches) || self.public.subscribe.iter().any(matches)
+        self.subscribe.iter().any(matches)
+            || (self.public.subscribe.iter().any(matches) && !self.public.is_private(topic))
     }
 
     /// Whether a client with `other` may take over what one with `self` left behind: the same client, or both without a token.
@@ -126,15 +130,35 @@ impl Grant {
     /// Whether a PUBLISH or a Will to `topic` is allowed, by the token or because the topic is public. Does not look at the time.
     #[inline]
     pub fn permits_publish(&self, topic: TopicName<'_>) -> bool {
-        let topic = topic.as_str().as_bytes();
-        self.publish.contains(topic) || self.public.publish.contains(topic)
+        let octets = topic.as_str().as_bytes();
+        self.publish.contains(octets)
+            || (self.public.publish.contains(octets) && !self.public.is_private(topic))
     }
 
     /// Whether a subscription to `filter` is allowed: equal to or a subset of one filter of the token or of the public ones. For a Shared
-    /// Subscription pass the filter inside. Does not look at the time.
+    /// Subscription pass the filter inside. Does not look at the time. A public filter that is wider than a private topic is allowed: what it
+    /// gets is [`permits_delivery`](Self::permits_delivery)'s part.
     pub fn permits_subscribe(&self, filter: &TopicFilter) -> bool {
         let covers = |allowed: &TopicFilter| allowed.covers(filter);
-        self.subscribe.iter().any(covers) || self.public.subscribe.iter().any(covers)
+        self.subscribe.iter().any(covers)
+            || (self.public.subscribe.iter().any(covers)
+                && !self.public.private_filters.iter().any(covers))
+    }
+
+    /// Whether a message to `topic` may go to this client, one of whose subscriptions matches it: false for a private topic that its token
+    /// does not open. Does not look at the time.
+    #[inline]
+    pub fn permits_delivery(&self, topic: TopicName<'_>) -> bool {
+        !self.public.is_private(topic) || self.subscribe.iter().any(|filter| filter.matches(topic))
+    }
+
+    /// What a refused subscription is told (RFC 9431 §3.3).
+    pub fn subscription_refusal(&self) -> ReasonCode {
+        if self.public.conceal {
+            ReasonCode::UnspecifiedError
+        } else {
+            ReasonCode::NotAuthorized
+        }
     }
 }
 
@@ -152,17 +176,25 @@ impl Holder {
 }
 
 impl PublicTopics {
-    /// From the operator's list.
-    pub fn compile(filters: &[TopicFilter]) -> Self {
+    /// From the operator's lists; `conceal` as in [`Config::conceal_topics`](crate::Config::conceal_topics).
+    pub fn compile(public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> Self {
         Self {
-            publish: TopicSet::compile(filters),
-            subscribe: filters.into(),
+            publish: TopicSet::compile(public),
+            subscribe: public.into(),
+            private: TopicSet::compile(private),
+            private_filters: private.into(),
+            conceal,
         }
     }
 
-    /// Whether this is the operator's list already.
-    pub fn is_of(&self, filters: &[TopicFilter]) -> bool {
-        *self.subscribe == *filters
+    #[inline]
+    fn is_private(&self, topic: TopicName<'_>) -> bool {
+        !self.private_filters.is_empty() && self.private.contains(topic.as_str().as_bytes())
+    }
+
+    /// Whether these are the operator's lists already.
+    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> bool {
+        *self.subscribe == *public && *self.private_filters == *private && self.conceal == conceal
     }
 
     /// Whether there are none.

@@ -68,7 +68,7 @@ impl Shard {
         let session = &self.sessions[key as usize];
         let filter = &subscription.filter;
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
-            return Err(ReasonCode::NotAuthorized);
+            return Err(session.grant.subscription_refusal());
         }
         if let Some(limit) = topic_beyond(filter.as_str(), &self.limits) {
             self.counters.count(Count::Limit(limit));
@@ -204,9 +204,14 @@ impl Shard {
     /// The retained messages for a SUBSCRIBE.
     pub(super) fn send_retained_of(&mut self, waiting: &Waiting, now: Now) {
         for retained in &waiting.retained {
-            let topic = retained.message.publish().topic;
+            let topic = retained.message.topic();
             // One that was replaced meanwhile has reached the client as a live message.
-            if topic.is_some_and(|topic| self.retaining.is_current(topic, &retained.message)) {
+            if self.retaining.is_current(topic, &retained.message)
+                && self
+                    .session(waiting.to.session)
+                    .grant
+                    .permits_delivery(topic)
+            {
                 self.send_retained(
                     waiting.to.session,
                     &retained.message,

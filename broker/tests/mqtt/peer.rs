@@ -41,6 +41,8 @@ impl Running {
             authorization: None,
             public_topics: vec![TopicFilter::parse("#").unwrap()],
             response_information: None,
+            private_topics: Vec::new(),
+            conceal_topics: false,
             limits,
             management: None,
             store,

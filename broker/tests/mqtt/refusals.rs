@@ -177,6 +177,8 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         authorization: None,
         public_topics: Vec::new(),
         response_information: None,
+        private_topics: Vec::new(),
+        conceal_topics: false,
         limits: Limits::default(),
         management: None,
         store: None,

@@ -28,6 +28,8 @@ fn config(public: &[&str], limits: Limits) -> Config {
             .map(|filter| TopicFilter::parse(filter).unwrap())
             .collect(),
         response_information: None,
+        private_topics: Vec::new(),
+        conceal_topics: false,
         limits,
         management: None,
         store: None,

@@ -27,6 +27,8 @@ fn start(limits: Limits) -> (Broker, SocketAddr) {
         authorization: None,
         public_topics: vec![TopicFilter::parse("#").unwrap()],
         response_information: None,
+        private_topics: Vec::new(),
+        conceal_topics: false,
         limits,
         management: None,
         store: None,

@@ -29,6 +29,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.certificate", Kind::Text),
     ("broker.key", Kind::Text),
     ("broker.public_topics", Kind::Array),
+    ("broker.private_topics", Kind::Array),
+    ("broker.conceal_topics", Kind::Plain),
     ("broker.shards", Kind::Plain),
     ("broker.response_information", Kind::Text),
     ("broker.listener", Kind::Array),

@@ -160,6 +160,8 @@ impl<'a> Loader<'a> {
             authorization,
             public_topics: settings.public_topics.clone(),
             response_information: settings.response_information.clone(),
+            private_topics: settings.private_topics.clone(),
+            conceal_topics: settings.conceal_topics,
             limits: settings.limits,
             management: settings.management,
             store: settings.store.clone(),

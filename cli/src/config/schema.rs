@@ -41,6 +41,9 @@ pub(super) struct Broker {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) public_topics: Option<Vec<String>>,
+    pub(super) private_topics: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) conceal_topics: bool,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
     #[serde(default)]

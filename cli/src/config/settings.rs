@@ -54,6 +54,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) authorization: Option<AuthorizationSettings>,
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) public_topics: Vec<TopicFilter>,
+    pub(crate) private_topics: Vec<TopicFilter>,
+    pub(crate) conceal_topics: bool,
     pub(crate) shards: usize,
     pub(crate) response_information: Option<String>,
     pub(crate) limits: Limits,
@@ -206,7 +208,8 @@ impl Checker<'_> {
             .enumerate()
             .filter_map(|(index, listener)| self.listener(index, listener, section))
             .collect();
-        let public_topics = self.public_topics(section.public_topics.as_deref());
+        let public_topics = self.filters("public_topics", section.public_topics.as_deref());
+        let private_topics = self.filters("private_topics", section.private_topics.as_deref());
         let response_information = section.response_information.clone();
         if !(response_information.as_deref()).is_none_or(symbolon_broker::is_response_information) {
             let message = "expected a text of 1 to 4096 bytes without control characters";
@@ -225,6 +228,8 @@ impl Checker<'_> {
             authorization,
             listeners,
             public_topics,
+            private_topics,
+            conceal_topics: section.conceal_topics,
             shards: section.shards.unwrap_or(0),
             response_information,
             limits,
@@ -371,13 +376,13 @@ impl Checker<'_> {
         })
     }
 
-    fn public_topics(&mut self, topics: Option<&[String]>) -> Vec<TopicFilter> {
+    fn filters(&mut self, key: &str, topics: Option<&[String]>) -> Vec<TopicFilter> {
         let mut filters = Vec::new();
         for (index, topic) in topics.unwrap_or_default().iter().enumerate() {
             match TopicFilter::parse(topic) {
                 Ok(filter) => filters.push(filter),
                 Err(error) => {
-                    self.complain(&format!("broker.public_topics[{index}]"), error.to_string());
+                    self.complain(&format!("broker.{key}[{index}]"), error.to_string());
                 }
             }
         }

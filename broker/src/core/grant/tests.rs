@@ -31,7 +31,7 @@ fn entry(text: &str, publish: bool, subscribe: bool) -> ScopeEntry {
 
 fn grant(entries: Vec<ScopeEntry>, public: &[&str]) -> Grant {
     let public: Vec<_> = public.iter().map(|text| filter(text)).collect();
-    let public = Arc::new(PublicTopics::compile(&public));
+    let public = Arc::new(PublicTopics::compile(&public, &[], false));
     Grant::compile(&claims(entries), [7; 32], public)
 }
 
@@ -75,13 +75,49 @@ fn an_empty_scope_permits_nothing_but_public_topics() {
 #[test]
 fn without_a_token_public_topics_are_open_and_do_not_expire() {
     // RFC 9431 §2.2.1
-    let public = Arc::new(PublicTopics::compile(&[filter("open/#")]));
+    let public = Arc::new(PublicTopics::compile(&[filter("open/#")], &[], false));
     let grant = Grant::anonymous(public);
     assert!(publishes(&grant, "open/a"));
     assert!(!publishes(&grant, "a"));
     assert!(!grant.is_expired(UnixTime(u64::MAX)));
     assert_eq!(grant.holder(), None);
     assert_eq!(grant.expires_at(), None);
+}
+
+#[test]
+fn a_private_topic_is_opened_by_a_token_alone() {
+    let public = PublicTopics::compile(&[filter("#")], &[filter("private/#")], false);
+    let public = Arc::new(public);
+    let name = |text| TopicName::parse(text).unwrap();
+    let anonymous = Grant::anonymous(Arc::clone(&public));
+    assert!(!publishes(&anonymous, "private"));
+    assert!(publishes(&anonymous, "a"));
+    for refused in ["private/+", "private/#", "private"] {
+        assert!(!anonymous.permits_subscribe(&filter(refused)), "{refused}");
+    }
+    assert!(anonymous.permits_subscribe(&filter("#")));
+    assert!(!anonymous.permits_delivery(name("private/a")));
+    assert!(anonymous.permits_delivery(name("a")));
+
+    let entries = vec![entry("private/a", true, true)];
+    let holder = Grant::compile(&claims(entries), [7; 32], public);
+    assert!(publishes(&holder, "private/a"));
+    assert!(!publishes(&holder, "private/b"));
+    assert!(holder.permits_subscribe(&filter("private/a")));
+    assert!(!holder.permits_subscribe(&filter("private/+")));
+    assert!(holder.permits_delivery(name("private/a")));
+    assert!(!holder.permits_delivery(name("private/b")));
+}
+
+#[test]
+fn a_refused_subscription_says_no_more_than_the_operator_wants() {
+    // RFC 9431 §3.3
+    let refusal = |conceal| {
+        let public = PublicTopics::compile(&[], &[], conceal);
+        Grant::anonymous(Arc::new(public)).subscription_refusal()
+    };
+    assert_eq!(refusal(false), ReasonCode::NotAuthorized);
+    assert_eq!(refusal(true), ReasonCode::UnspecifiedError);
 }
 
 #[test]
@@ -207,7 +243,7 @@ proptest! {
         let grant = Grant::compile(
             &claims(entries.clone()),
             [7; 32],
-            Arc::new(PublicTopics::compile(&public)),
+            Arc::new(PublicTopics::compile(&public, &[], false)),
         );
         for text in &topics {
             let Ok(topic) = TopicName::parse(text) else { continue };

@@ -64,7 +64,7 @@ impl Cluster {
     }
 
     fn with_queues(count: ShardIndex, is_stored: bool, queued_messages: usize) -> Self {
-        let public = PublicTopics::compile(&[TopicFilter::parse("t/#").unwrap()]);
+        let public = PublicTopics::compile(&[TopicFilter::parse("t/#").unwrap()], &[], false);
         let public = Arc::new(public);
         let admission = Arc::new(Admission {
             authority: None,

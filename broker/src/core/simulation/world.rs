@@ -107,7 +107,7 @@ impl World {
     pub(super) fn new(seed: u64, traces: bool) -> Self {
         let mut dice = Dice::new(seed);
         let scenario = Scenario::new(&mut dice);
-        let public = PublicTopics::compile(&[filter(super::client::PUBLIC)]);
+        let public = PublicTopics::compile(&[filter(super::client::PUBLIC)], &[], false);
         let admission = Arc::new(Admission {
             authority: None,
             public_topics: Arc::new(public),

@@ -14,7 +14,7 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
             authority,
-            public_topics: Arc::new(PublicTopics::compile(&filters)),
+            public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),
     }
 }
