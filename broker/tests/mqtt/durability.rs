@@ -241,8 +241,8 @@ fn messages_of_a_group_outlive_the_process_and_reach_one_member_each() {
         leave(member, None);
     }
     got.sort();
-    let published: Vec<_> = (0..40_u16).map(|number| number.to_be_bytes()).collect();
-    assert_eq!(got, published);
+    let all: Vec<_> = (0..40).map(u16::to_be_bytes).collect();
+    assert_eq!(got, all);
 }
 
 /// Takes messages, of any QoS, and acknowledges them until no more come.
@@ -259,7 +259,7 @@ fn take_all(peer: &mut Peer, got: &mut Vec<Vec<u8>>) {
                 }
             }
             Some(Packet::PubRel(ack)) => Some(Packet::PubComp(ack_of(ack.packet_identifier))),
-            other => panic!("{other:?} reply"),
+            other => panic!("{other:?} came"),
         });
         match reply {
             None => return,
