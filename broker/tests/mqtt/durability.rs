@@ -4,6 +4,7 @@ use super::{
     peer::{Peer, Running, V5, V311, connect, identifier, publish},
     resumption::{acknowledged, lasting, leave, open, raw_message},
 };
+use std::time::Duration;
 use symbolon_broker::{Limits, StoreConfig};
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, Publish, PublishProperties, Qos, ReasonCode, TopicName, Will,
@@ -203,4 +204,66 @@ fn a_session_without_a_future_is_not_stored() {
     drop((running, brief));
     let running = site.start(1);
     open(&running, lasting(V5, "brief"), false);
+}
+
+// MQTT 5.0 §4.8.2: a message of a group is one member's, also where the broker ends in between.
+#[test]
+fn messages_of_a_group_outlive_the_process_and_reach_one_member_each() {
+    let site = Site::new();
+    let running = site.start(3);
+    let names = ["one", "two", "three", "four"];
+    for name in names {
+        let mut member = open(&running, lasting(V5, name), false);
+        member.subscribe(&[("$share/g/a", Qos::ExactlyOnce)]);
+        leave(member, None);
+    }
+    let mut publisher = open(&running, lasting(V5, "publisher"), false);
+    for number in 0..20_u16 {
+        acknowledged(&mut publisher, "a", &number.to_be_bytes(), number + 1);
+    }
+    for number in 20..40_u16 {
+        let packet_identifier = identifier(number);
+        let delivery = Delivery::ExactlyOnce(packet_identifier);
+        publisher.publish("a", &number.to_be_bytes(), delivery);
+        publisher.next(|packet| assert!(matches!(packet, Some(Packet::PubRec(_)))));
+        let release = Ack::new(packet_identifier, ReasonCode::Success);
+        publisher.send(&Packet::PubRel(release));
+        publisher.next(|packet| assert!(matches!(packet, Some(Packet::PubComp(_)))));
+    }
+    drop((publisher, running));
+    let running = site.start(2);
+    let mut got = Vec::new();
+    for name in names {
+        let mut member = open(&running, lasting(V5, name), true);
+        let begin = got.len();
+        take_all(&mut member, &mut got);
+        assert!(got.len() > begin, "{name} had its turns");
+        leave(member, None);
+    }
+    got.sort();
+    let all: Vec<_> = (0..40).map(u16::to_be_bytes).collect();
+    assert_eq!(got, all);
+}
+
+/// Takes messages, of any QoS, and acknowledges them until no more come.
+fn take_all(peer: &mut Peer, got: &mut Vec<Vec<u8>>) {
+    let ack_of = |identifier| Ack::new(identifier, ReasonCode::Success);
+    loop {
+        let reply = peer.try_next(Duration::from_millis(500), |packet| match packet {
+            Some(Packet::Publish(publish)) => {
+                got.push(publish.payload.to_vec());
+                match publish.delivery {
+                    Delivery::AtMostOnce => None,
+                    Delivery::AtLeastOnce(identifier) => Some(Packet::PubAck(ack_of(identifier))),
+                    Delivery::ExactlyOnce(identifier) => Some(Packet::PubRec(ack_of(identifier))),
+                }
+            }
+            Some(Packet::PubRel(ack)) => Some(Packet::PubComp(ack_of(ack.packet_identifier))),
+            other => panic!("{other:?} came"),
+        });
+        match reply {
+            None => return,
+            Some(answer) => answer.iter().for_each(|packet| peer.send(packet)),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
         shard::ShardSetup,
     },
 };
-use std::num::NonZeroU16;
+use std::{collections::HashMap, num::NonZeroU16};
 use symbolon_ace_proto::{Claims, Confirmation, KeySet, PopAlgorithm, PopSigner, Scope, UnixTime};
 use symbolon_mqtt_proto::{
     Ack, Decoder, Delivery, Packet, ProtocolVersion, Publish, PublishProperties, ReasonCode,
@@ -173,9 +173,14 @@ impl Cluster {
     }
 
     fn publish(&mut self, client: Client, payload: &str, now: Now) {
+        let delivery = Delivery::AtLeastOnce(NonZeroU16::MIN);
+        self.publish_with(client, payload, delivery, now);
+    }
+
+    fn publish_with(&mut self, client: Client, payload: &str, delivery: Delivery, now: Now) {
         let publish = Publish {
             duplicate: false,
-            delivery: Delivery::AtLeastOnce(NonZeroU16::MIN),
+            delivery,
             retain: false,
             topic: Some(TopicName::parse("t/x").unwrap()),
             properties: PublishProperties::default(),
@@ -274,6 +279,18 @@ impl Cluster {
             rest = &rest[size..];
             take(&packet);
         }
+    }
+
+    /// Transactions of which not all parts were written, or too many.
+    fn incomplete(&self) -> Vec<Transaction> {
+        let mut parts = HashMap::<_, u16>::new();
+        for entry in self.journals.iter().flatten() {
+            if let Entry::Part { transaction, .. } = entry {
+                *parts.entry(*transaction).or_default() += 1;
+            }
+        }
+        let wrong = (parts.into_iter()).filter(|(transaction, count)| transaction.parts != *count);
+        wrong.map(|(transaction, _)| transaction).collect()
     }
 
     /// What the journal of a shard says of messages and of sessions that end, in its order.
