@@ -30,9 +30,9 @@ pub(crate) enum Value<'a> {
     Negative(u64),
     Bytes(&'a [u8]),
     Text(&'a str),
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     Map(Members<'a>),
-    Tag(u64, Box<Value<'a>>),
+    Tag(u64, Box<Self>),
     Bool(bool),
     Null,
     Float(f64),
@@ -68,7 +68,7 @@ impl<'a> Value<'a> {
     }
 
     /// A map of these members.
-    pub(crate) fn map(members: Vec<(i64, Value<'a>)>) -> Self {
+    pub(crate) fn map(members: Vec<(i64, Self)>) -> Self {
         Self::Map(Members::from_labelled(members))
     }
 
@@ -117,7 +117,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(crate) fn as_array(&self) -> Option<&[Value<'a>]> {
+    pub(crate) fn as_array(&self) -> Option<&[Self]> {
         if let Self::Array(items) = self {
             Some(items)
         } else {
@@ -176,7 +176,9 @@ impl<'a> Value<'a> {
             }
             Self::Array(items) => {
                 head(bytes, 4, items.len() as u64);
-                items.iter().for_each(|item| item.encode_onto(bytes));
+                for item in items {
+                    item.encode_onto(bytes);
+                }
             }
             Self::Map(members) => members.encode_onto(bytes),
             Self::Tag(tag, inner) => {
@@ -201,17 +203,17 @@ fn head(bytes: &mut Vec<u8>, major: u8, argument: u64) {
     let all = argument.to_be_bytes();
     match argument {
         0..24 => bytes.push(major | all[7]),
-        24..0x100 => bytes.extend_from_slice(&[major | 24, all[7]]),
+        24..0x100 => bytes.extend_from_slice(&[major | 0x18, all[7]]),
         0x100..0x1_0000 => {
-            bytes.push(major | 25);
+            bytes.push(major | 0x19);
             bytes.extend_from_slice(&all[6..]);
         }
         0x1_0000..0x1_0000_0000 => {
-            bytes.push(major | 26);
+            bytes.push(major | 0x1a);
             bytes.extend_from_slice(&all[4..]);
         }
         0x1_0000_0000.. => {
-            bytes.push(major | 27);
+            bytes.push(major | 0x1b);
             bytes.extend_from_slice(&all);
         }
     }

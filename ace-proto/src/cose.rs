@@ -16,6 +16,9 @@ pub(crate) const A256GCM: i64 = 3;
 /// Tag of a CWT (RFC 8392 §6).
 const CWT_TAG: u64 = 61;
 
+/// Tag of a `COSE_Encrypt0` (RFC 9052 §2).
+const ENCRYPT0_TAG: u64 = 16;
+
 /// Header parameters (RFC 9052 §3.1, RFC 9596 §2).
 const ALG: i64 = 1;
 const CRIT: i64 = 2;
@@ -109,12 +112,12 @@ impl Kind {
 }
 
 impl<'a> Message<'a> {
-    /// Takes a CWT apart. Tag 61 may be absent (RFC 8392 §7.2), the tag of the message may not, and nothing stands unprotected: that is
-    /// the form RFC 9770 §4 demands, and so the bytes of a token cannot be changed by whoever carries it.
+    /// Takes a CWT apart. Tag 61 may be absent (RFC 8392 §7.2), the tag of the message may not, and nothing stands unprotected, as RFC 9770
+    /// demands: then whoever carries a token cannot change its bytes, but for tag 61 and the second form of a signature with ECDSA.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (tag, message) = match cbor::decode(bytes)? {
-            Value::Tag(CWT_TAG, inner) => untag(*inner)?,
-            other => untag(other)?,
+        let (tag, message) = match untag(cbor::decode(bytes)?)? {
+            (CWT_TAG, inner) => untag(inner)?,
+            tagged => tagged,
         };
         let kind = Kind::from_tag(tag).ok_or(Malformed)?;
         let Some([protected, unprotected, payload, authenticator]) = message.as_array() else {
@@ -141,11 +144,12 @@ impl<'a> Message<'a> {
 
 impl<'a> Header<'a> {
     fn parse(members: &Members<'a>) -> Result<Self, Malformed> {
-        let number = match members.get(ALG).ok_or(Malformed)? {
-            // RFC 9052 §3.1: a text is allowed for algorithms, but names none of ours.
-            Value::Text(_) => None,
-            number => Some(number.as_integer().ok_or(Malformed)?),
-        };
+        let algorithm = members.get(ALG).ok_or(Malformed)?;
+        let number = algorithm.as_integer();
+        // RFC 9052 §3.1: a text is allowed too, but names no algorithm of ours.
+        if number.is_none() && algorithm.as_text().is_none() {
+            return Err(Malformed);
+        }
         let bytes = |label| match members.get(label) {
             None => Ok(None),
             Some(value) => value.as_bytes().map(Some).ok_or(Malformed),
@@ -179,15 +183,15 @@ fn untag(value: Value<'_>) -> Result<(u64, Value<'_>), Malformed> {
     }
 }
 
-/// Makes a CWT: both tags, all headers protected (RFC 9770 §4). `authenticate` signs or MACs.
+/// Makes a CWT: both tags, all headers protected (RFC 9770). `authenticate` signs or MACs.
 pub(crate) fn make<E>(
     kind: Kind,
     algorithm: i64,
-    kid: &[u8],
+    key: &[u8],
     payload: &[u8],
     authenticate: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, E> {
-    let protected = protected(algorithm, kid);
+    let protected = protected(algorithm, key);
     let authenticator = authenticate(&kind.authenticated(&protected, payload))?;
     let message = Value::Array(vec![
         Value::Bytes(&protected),
@@ -219,9 +223,11 @@ impl<'a> Encrypt0<'a> {
     /// From bytes, with or without tag 16. `kid` and `IV` may stand unprotected, as RFC 8747 §3.3 has them: this stands inside of what is
     /// protected as a whole. A parameter that stands in both headers is refused (RFC 9052 §3).
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let message = match cbor::decode(bytes)? {
-            Value::Tag(16, inner) => *inner,
-            other => other,
+        let decoded = cbor::decode(bytes)?;
+        let message = if let Value::Tag(ENCRYPT0_TAG, inner) = &decoded {
+            inner
+        } else {
+            &decoded
         };
         let Some([protected, unprotected, ciphertext]) = message.as_array() else {
             return Err(Malformed);

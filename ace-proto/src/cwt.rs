@@ -1,20 +1,25 @@
 //! Tokens as CWTs (RFC 8392): signed with EdDSA or ES256, or protected by HMAC-SHA-256.
 //!
-//! Stricter than RFC 8392: all headers are protected (RFC 9770 §4), and a MAC cut to 64 bits (`HMAC 256/64`) is refused. `exi` stands for
+//! Stricter than RFC 8392: all headers are protected (RFC 9770), and a MAC cut to 64 bits (`HMAC 256/64`) is refused. `exi` stands for
 //! nothing here: `exp` is required, as in a JWT.
+
+use std::borrow::Cow;
 
 use aws_lc_rs::hmac;
 
 use crate::{
     Claims, Confirmation, PopAlgorithm, PopError, SigningKey, SymmetricKey, TokenError, Validation,
+    base64url,
     cbor::Malformed,
     cose::{self, Algorithm, Kind, Message},
-    identifier,
     jwt::MAX_TOKEN_LENGTH,
     key::MIN_SYMMETRIC_LENGTH,
 };
 
-/// Length of the random part of a `kid` and of the keys made here, bytes.
+/// Tag 61 in its only form (RFC 8392 §6).
+const TAG: [u8; 2] = [0xd8, 61];
+
+/// Length of the random part of a `kid` made here, bytes.
 const KID_LENGTH: usize = 16;
 
 /// A key that AS and RS share for the MACs of tokens, at least 32 bytes, with its `kid`. Not to be the one that encrypts: one key, one
@@ -40,7 +45,7 @@ impl MacKey {
     /// Makes one with a random `kid`, from the system's random source.
     pub fn generate() -> Result<Self, PopError> {
         Ok(Self {
-            kid: crate::base64url::encode(SymmetricKey::random(KID_LENGTH)?.as_bytes()),
+            kid: base64url::encode(SymmetricKey::random(KID_LENGTH)?.as_bytes()),
             key: SymmetricKey::random(MIN_SYMMETRIC_LENGTH)?,
         })
     }
@@ -54,8 +59,8 @@ impl MacKey {
     /// [`SigningKey::sign_cwt`].
     pub fn mac_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
         let payload = payload(claims)?;
-        let kid = identifier::to_bytes(&self.kid);
-        cose::make(Kind::Mac0, cose::HMAC_256, &kid, &payload, |message| {
+        let kid = self.kid.as_bytes();
+        cose::make(Kind::Mac0, cose::HMAC_256, kid, &payload, |message| {
             Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
         })
     }
@@ -79,8 +84,8 @@ impl SigningKey {
             PopAlgorithm::Es256 => cose::ES256,
             PopAlgorithm::Hs256 => return Err(PopError::UnsupportedKey),
         };
-        let kid = identifier::to_bytes(self.kid());
-        cose::make(Kind::Sign1, algorithm, &kid, &payload, |message| {
+        let kid = self.kid().as_bytes();
+        cose::make(Kind::Sign1, algorithm, kid, &payload, |message| {
             self.signer().sign(message)
         })
     }
@@ -134,6 +139,16 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
         return Err(TokenError::BadClaim("cnf"));
     }
     Ok(claims)
+}
+
+/// The token with tag 61 before it, which [`verify`] does not ask for. A hash that is to name a token (RFC 9770) is taken of this form, or
+/// a revoked token would pass without the tag.
+pub fn with_tag(token: &[u8]) -> Cow<'_, [u8]> {
+    if token.starts_with(&TAG) {
+        Cow::Borrowed(token)
+    } else {
+        Cow::Owned([&TAG, token].concat())
+    }
 }
 
 /// The algorithm, if it is one for this kind of message.

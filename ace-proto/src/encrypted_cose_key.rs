@@ -19,8 +19,7 @@ impl ContentKey {
         let mut iv = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut iv).map_err(|_| PopError::Crypto)?;
         let cipher = self.cipher()?;
-        let kid = identifier::to_bytes(&self.kid);
-        let message = cose::make_encrypt0(&kid, &iv, |authenticated| {
+        let message = cose::make_encrypt0(self.kid.as_bytes(), &iv, |authenticated| {
             let nonce = Nonce::assume_unique_for_key(iv);
             let tag = cipher
                 .seal_in_place_separate_tag(nonce, Aad::from(authenticated), &mut content)

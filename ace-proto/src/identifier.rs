@@ -22,6 +22,15 @@ pub(crate) fn to_text(bytes: &[u8]) -> String {
     }
 }
 
+/// The name of a server's key as text. Such names are given by people more often than not, and other servers write them letter by letter:
+/// what is printable stays as it is.
+pub(crate) fn name_to_text(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(u8::is_ascii_graphic) => text.to_owned(),
+        Ok(_) | Err(_) => base64url::encode(bytes),
+    }
+}
+
 /// Whether the text is one for these bytes, read either way.
 pub(crate) fn is_same(text: &str, bytes: &[u8]) -> bool {
     text.as_bytes() == bytes || base64url::decode(text).is_some_and(|own| own == bytes)
@@ -44,6 +53,7 @@ mod tests {
         fn bytes_come_back(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(to_bytes(&to_text(&bytes)), bytes.clone());
             prop_assert!(is_same(&to_text(&bytes), &bytes));
+            prop_assert!(is_same(&name_to_text(&bytes), &bytes));
         }
 
         #[test]

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::value::RawValue;
 
 use crate::{
-    Jwk, PopAlgorithm, PopKey, TokenError,
+    Jwk, PopAlgorithm, PopKey, TokenError, base64url,
     cbor::{self, Value},
     cwt::MacKey,
     identifier,
@@ -89,15 +89,23 @@ impl KeySet {
             .filter(|keys| keys.len() <= Self::MAX_KEYS)
             .ok_or(TokenError::NotAKeySet)?;
         let jwks = keys.iter().filter_map(|key| {
-            let members = key.as_map()?;
-            Jwk::from_cose_members(members).ok()
+            let mut jwk = Jwk::from_cose_members(key.as_map()?).ok()?;
+            // To bytes as they stood there, and to the text that stands in a JWK Set of the same server.
+            let kid = jwk.kid.as_deref().map(identifier::to_bytes);
+            jwk.kid = kid.as_deref().map(identifier::name_to_text);
+            Some(jwk)
         });
         Ok(Self::from_keys(jwks.collect()))
     }
 
     /// As a `COSE_KeySet`. Keys for MACs are secret and not in it.
     pub fn to_cose(&self) -> Vec<u8> {
-        let keys = self.keys.iter().map(|key| key.public.to_cose_key());
+        let keys = self.keys.iter().map(|key| {
+            let mut named = key.public.clone();
+            // As in the headers of tokens: the letters of the name.
+            named.kid = named.kid.map(|kid| base64url::encode(kid.as_bytes()));
+            named.to_cose_key()
+        });
         let keys: Vec<_> = keys.filter_map(Result::ok).collect();
         let items = keys.iter().map(|key| Value::Encoded(key));
         Value::Array(items.collect()).encode()
