@@ -8,6 +8,7 @@ mod confirmation;
 mod cose_key;
 mod cwt;
 mod dpop;
+mod encrypted_cose_key;
 mod hint;
 mod introspection;
 mod jwe;
