@@ -1,5 +1,6 @@
 //! What a token says (RFC 7519 §4.1, RFC 9200 §5.10, RFC 9431 §2.2.5).
 
+pub(crate) mod cbor;
 mod numeric_date;
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};

@@ -1,5 +1,7 @@
 //! The `cnf` claim and parameter (RFC 7800 §3, RFC 9201 §3).
 
+mod cbor;
+
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer, de, de::IgnoredAny, ser::SerializeMap,
 };
@@ -18,7 +20,8 @@ use crate::{
 pub enum Confirmation {
     /// `jwk`: the key itself; symmetric only where the whole is confidential.
     Key(Box<Jwk>),
-    /// `jwe`: a symmetric key under the key of AS and RS, in compact form.
+    /// A symmetric key under the key of AS and RS: `jwe` in compact form or, from a CWT, base64url of the `Encrypted_COSE_Key`. A compact
+    /// JWE has dots in it and base64url has none, so one is never taken for the other.
     Encrypted(String),
     /// `kid`: a key the receiver knows, bytes. Text in JSON is base64url of them; text that is not base64url stands for its UTF-8 bytes.
     KeyIdentifier(Vec<u8>),

@@ -1,5 +1,7 @@
 //! AS Request Creation Hints (RFC 9200 §5.3), as RFC 9431 §2.4.1 carries them in a CONNACK.
 
+mod cbor;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{

@@ -14,7 +14,7 @@ const KEY_LENGTH: usize = 32;
 /// Length of the random part of a `kid` made here, bytes.
 const KID_LENGTH: usize = 16;
 /// The longest JWE accepted, bytes: a JWK in it is a few hundred.
-const MAX_LENGTH: usize = 8192;
+pub(crate) const MAX_LENGTH: usize = 8192;
 
 /// A content encryption key shared by an AS and an RS, 32 bytes, with its `kid`. It may encrypt 2^32 times (NIST SP 800-38D §8.3, since
 /// initialization vectors are random); then make a new one.
@@ -67,7 +67,7 @@ impl ContentKey {
         Ok(format!("{header}..{iv}.{content}.{tag}"))
     }
 
-    fn cipher(&self) -> Result<LessSafeKey, PopError> {
+    pub(crate) fn cipher(&self) -> Result<LessSafeKey, PopError> {
         UnboundKey::new(&AES_256_GCM, self.key.as_bytes())
             .map(LessSafeKey::new)
             .map_err(|_| PopError::UnsupportedKey)
@@ -75,9 +75,15 @@ impl ContentKey {
 }
 
 impl ContentKeys {
-    /// Decrypts a compact JWE to the JWK inside. One error for all failures, so that a peer learns nothing from it.
-    pub fn decrypt(&self, jwe: &str) -> Result<Jwk, PopError> {
-        self.open(jwe).ok_or(PopError::Undecryptable)
+    /// Decrypts the key in `cnf`, a compact JWE or the base64url of an `Encrypted_COSE_Key`, which has no dots. One error for all failures,
+    /// so that a peer learns nothing from it.
+    pub fn decrypt(&self, encrypted: &str) -> Result<Jwk, PopError> {
+        let opened = if encrypted.contains('.') {
+            self.open(encrypted)
+        } else {
+            self.open_cose(encrypted)
+        };
+        opened.ok_or(PopError::Undecryptable)
     }
 
     fn open(&self, jwe: &str) -> Option<Jwk> {

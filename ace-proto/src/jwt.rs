@@ -38,10 +38,11 @@ pub struct Validation<'a> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Not three base64url parts with a JSON header and JSON claims, or longer than 65,535 bytes.
+    /// Not three base64url parts with a JSON header and JSON claims, nor a tagged COSE message as demanded of a CWT, or longer than 65,535
+    /// bytes.
     #[error("not a token")]
     NotAToken,
-    /// `alg` is `none`, symmetric, unknown, or not the key's own.
+    /// `alg` is `none`, symmetric in a JWT, a truncated MAC in a CWT, unknown, or not the key's own.
     #[error("token algorithm is not allowed")]
     AlgorithmNotAllowed,
     /// A critical header parameter that we do not know (RFC 7515 §4.1.11).
@@ -53,7 +54,7 @@ pub enum TokenError {
     /// No key has this `kid`, or the token names none and there is not exactly one key.
     #[error("token is signed with an unknown key")]
     UnknownKey,
-    /// The signature does not match.
+    /// The signature or MAC does not match.
     #[error("token signature does not match")]
     BadSignature,
     /// `iss` is not the authorization server's.
@@ -71,7 +72,7 @@ pub enum TokenError {
     /// A claim is absent or of the wrong type; which one.
     #[error("token claim {0} is missing or malformed")]
     BadClaim(&'static str),
-    /// Not a JWK Set: an object with a list `keys` (RFC 7517 §5), of at most [`KeySet::MAX_KEYS`].
+    /// Not a JWK Set: an object with a list `keys` (RFC 7517 §5), of at most [`KeySet::MAX_KEYS`]; nor a `COSE_KeySet`.
     #[error("not a JWK Set")]
     NotAKeySet,
     /// The scope is malformed.
@@ -100,17 +101,23 @@ pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenE
     if !key.verifies(jws.signing_input.as_bytes(), &jws.signature) {
         return Err(TokenError::BadSignature);
     }
-    let expected = Expected {
-        issuer: validation.issuer,
-        audience: validation.audience,
-        now: validation.now,
-        leeway_secs: validation.leeway_secs,
-    };
-    let claims = Claims::verify_json(&jws.payload, &expected)?;
+    let claims = Claims::verify_json(&jws.payload, &validation.expected())?;
     match &claims.confirmation {
         Confirmation::Key(jwk) if jwk.is_secret() => Err(TokenError::BadClaim("cnf")),
         Confirmation::Key(_) | Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_) => {
             Ok(claims)
+        }
+    }
+}
+
+impl<'a> Validation<'a> {
+    /// What the claims must fit, whatever form the token has.
+    pub(crate) fn expected(&self) -> Expected<'a> {
+        Expected {
+            issuer: self.issuer,
+            audience: self.audience,
+            now: self.now,
+            leeway_secs: self.leeway_secs,
         }
     }
 }

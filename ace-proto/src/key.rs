@@ -2,6 +2,7 @@
 //!
 //! A [`Jwk`] is what stands on the wire, a [`PopKey`] or [`PopSigner`] is what has been checked and can be used.
 
+mod cose;
 mod jwk;
 mod signer;
 
@@ -11,6 +12,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
+pub use cose::MalformedCoseKey;
 pub use jwk::Jwk;
 pub use signer::PopSigner;
 

@@ -9,19 +9,28 @@
 //! | [`scope`] | AIF-MQTT: which Topic Filters may be published and subscribed to |
 //! | [`claims`] | what a token says |
 //! | [`jwt`] | tokens as signed JWTs, and the keys of an authorization server |
+//! | [`cwt`] | tokens as CWTs, signed or with a MAC |
+//! | [`token`] | the one door: verifies a token, whichever of the two it is |
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
+//! | [`introspection`] | asking the AS what a token says |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
 pub mod authentication_data;
 mod base64url;
+mod cbor;
 pub mod claims;
 pub mod client_assertion;
 pub mod confirmation;
+mod cose;
+pub mod cwt;
 pub mod dpop;
+mod encrypted_cose_key;
 pub mod hint;
+mod identifier;
+pub mod introspection;
 mod json_object;
 pub mod jwe;
 mod jws;
@@ -29,15 +38,19 @@ pub mod jwt;
 pub mod key;
 pub mod scope;
 pub mod time;
+pub mod token;
 pub mod token_request;
 pub mod token_response;
 
 pub use authentication_data::{ChallengeResponse, ClientNonce, ConnectData, RsNonce};
+pub use cbor::MalformedMessage;
 pub use claims::Claims;
 pub use confirmation::Confirmation;
+pub use cwt::MacKey;
 pub use hint::AsHint;
+pub use introspection::{IntrospectionRequest, IntrospectionResponse};
 pub use jwt::{KeySet, SigningKey, TokenError, Validation};
-pub use key::{Jwk, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
+pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
 pub use token_request::TokenRequest;
@@ -45,6 +58,10 @@ pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 
 /// The profile's name in `ace_profile` (RFC 9431 §7).
 pub const PROFILE: &str = "mqtt_tls";
+/// The profile's number in `ace_profile` where the message is CBOR (IANA registry "ACE Profiles").
+pub const PROFILE_NUMBER: i64 = 3;
+/// The media type of CBOR messages to and from the AS (RFC 9200 §8.16).
+pub const CBOR_MEDIA_TYPE: &str = "application/ace+cbor";
 /// The MQTT Authentication Method (RFC 9431 §2.2.4.2).
 pub const AUTHENTICATION_METHOD: &str = "ace";
 /// The TLS exporter label (RFC 9431 §2.2.4.2.1).

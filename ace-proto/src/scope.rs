@@ -1,5 +1,7 @@
 //! The scope: AIF-MQTT, an array of Topic Filters with permissions (RFC 9431 §2.3, RFC 9237).
 
+mod cbor;
+
 use std::{borrow::Cow, collections::BTreeMap, mem::replace};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -159,6 +161,32 @@ impl<'de> Deserialize<'de> for Scope {
 }
 
 impl ScopeEntry {
+    fn from_wire<'p>(
+        filter: &str,
+        permissions: impl Iterator<Item = &'p str>,
+    ) -> Result<Self, ScopeError> {
+        let mut entry = Self {
+            filter: TopicFilter::parse(filter).map_err(ScopeError::Filter)?,
+            publish: false,
+            subscribe: false,
+        };
+        for permission in permissions {
+            let flag = match permission {
+                "pub" => &mut entry.publish,
+                "sub" => &mut entry.subscribe,
+                _ => return Err(ScopeError::Permission),
+            };
+            if replace(flag, true) {
+                return Err(ScopeError::Permission);
+            }
+        }
+        if entry.publish || entry.subscribe {
+            Ok(entry)
+        } else {
+            Err(ScopeError::Permission)
+        }
+    }
+
     /// As `["topic1",["pub","sub"]]`.
     fn to_wire(&self) -> (&str, Vec<&'static str>) {
         let permissions = [(self.publish, "pub"), (self.subscribe, "sub")];
@@ -207,24 +235,7 @@ impl TryFrom<WireEntry<'_>> for ScopeEntry {
     type Error = ScopeError;
 
     fn try_from(WireEntry(filter, permissions): WireEntry<'_>) -> Result<Self, ScopeError> {
-        let mut entry = Self {
-            filter: TopicFilter::parse(&filter).map_err(ScopeError::Filter)?,
-            publish: false,
-            subscribe: false,
-        };
-        for WirePermission(permission) in &permissions {
-            let flag = match permission.as_ref() {
-                "pub" => &mut entry.publish,
-                "sub" => &mut entry.subscribe,
-                _ => return Err(ScopeError::Permission),
-            };
-            if replace(flag, true) {
-                return Err(ScopeError::Permission);
-            }
-        }
-        if permissions.is_empty() {
-            return Err(ScopeError::Permission);
-        }
-        Ok(entry)
+        let permissions = permissions.iter().map(|permission| permission.0.as_ref());
+        Self::from_wire(&filter, permissions)
     }
 }

@@ -1,5 +1,6 @@
 //! The request to the token endpoint (RFC 9200 §5.8.1, RFC 6749 §4.4, RFC 9201 §3.1), in JSON or as a form.
 
+mod cbor;
 mod form;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};

@@ -1,5 +1,7 @@
 //! The answers of the token endpoint (RFC 9200 §5.8.2 and §5.8.3, RFC 6749 §5, RFC 9201 §3.2).
 
+mod cbor;
+
 use serde::{Deserialize, Serialize, de};
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
 /// A granted token. `Debug` does not show the token.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct TokenResponse {
-    /// `access_token`, as the text that goes to the RS.
+    /// `access_token`, as the text that goes to the RS; a CWT as base64url.
     pub access_token: String,
     /// `token_type`: `PoP` (RFC 9200 §8.7), written out for clients that expect it.
     #[serde(

@@ -10,6 +10,22 @@ use crate::UnixTime;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct NumericDate(pub(crate) UnixTime);
 
+impl NumericDate {
+    /// From a number with a fraction; `None` for a negative one and for what is no number.
+    pub(crate) fn from_float(secs: f64) -> Option<Self> {
+        if secs.is_sign_negative() || !secs.is_finite() {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the fraction is to be cut off, the sign is checked above, and too large a number saturates"
+        )]
+        let whole = secs as u64;
+        Some(Self(UnixTime(whole)))
+    }
+}
+
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_u64(DateVisitor)
@@ -30,16 +46,7 @@ impl Visitor<'_> for DateVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, secs: f64) -> Result<NumericDate, E> {
-        if secs.is_sign_negative() || !secs.is_finite() {
-            return Err(E::custom("a date before 1970"));
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the fraction is to be cut off, the sign is checked above, and too large a number saturates"
-        )]
-        let whole = secs as u64;
-        Ok(NumericDate(UnixTime(whole)))
+        NumericDate::from_float(secs).ok_or_else(|| E::custom("a date before 1970"))
     }
 }
 

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::value::RawValue;
 
-use crate::{Jwk, PopAlgorithm, PopKey, TokenError, json_object::Members};
+use crate::{
+    Jwk, PopAlgorithm, PopKey, TokenError, base64url,
+    cbor::{self, Value},
+    cwt::MacKey,
+    identifier,
+    json_object::Members,
+};
 
 /// Public keys of an authorization server, found by `kid`; each for one algorithm. Cheap to clone; the keys are parsed once, when the set
 /// is made.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     keys: Arc<[VerifyingKey]>,
+    mac_keys: Arc<[MacKey]>,
 }
 
 #[derive(Debug)]
-pub(super) struct VerifyingKey {
+pub(crate) struct VerifyingKey {
     /// What is published: never a private part.
     public: Jwk,
     algorithm: PopAlgorithm,
@@ -41,7 +48,7 @@ impl VerifyingKey {
         })
     }
 
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }
 }
@@ -70,10 +77,50 @@ impl KeySet {
     pub fn from_keys(keys: Vec<Jwk>) -> Self {
         Self {
             keys: keys.iter().filter_map(VerifyingKey::from_jwk).collect(),
+            mac_keys: Arc::default(),
         }
     }
 
-    /// As a JWK Set.
+    /// From a `COSE_KeySet` (RFC 9052 §7), as an AS that speaks CBOR publishes it. Keys that we cannot use are left out.
+    pub fn from_cose(bytes: &[u8]) -> Result<Self, TokenError> {
+        let set = cbor::decode(bytes).map_err(|_| TokenError::NotAKeySet)?;
+        let keys = set
+            .as_array()
+            .filter(|keys| keys.len() <= Self::MAX_KEYS)
+            .ok_or(TokenError::NotAKeySet)?;
+        let jwks = keys.iter().filter_map(|key| {
+            let mut jwk = Jwk::from_cose_members(key.as_map()?).ok()?;
+            // To bytes as they stood there, and to the text that stands in a JWK Set of the same server.
+            let kid = jwk.kid.as_deref().map(identifier::to_bytes);
+            jwk.kid = kid.as_deref().map(identifier::name_to_text);
+            Some(jwk)
+        });
+        Ok(Self::from_keys(jwks.collect()))
+    }
+
+    /// As a `COSE_KeySet`. Keys for MACs are secret and not in it.
+    pub fn to_cose(&self) -> Vec<u8> {
+        let keys = self.keys.iter().map(|key| {
+            let mut named = key.public.clone();
+            // As in the headers of tokens: the letters of the name.
+            named.kid = named.kid.map(|kid| base64url::encode(kid.as_bytes()));
+            named.to_cose_key()
+        });
+        let keys: Vec<_> = keys.filter_map(Result::ok).collect();
+        let items = keys.iter().map(|key| Value::Encoded(key));
+        Value::Array(items.collect()).encode()
+    }
+
+    /// With these keys for CWTs that are protected by a MAC, in place of those there were.
+    #[must_use]
+    pub fn with_mac_keys(self, mac_keys: Vec<MacKey>) -> Self {
+        Self {
+            mac_keys: mac_keys.into(),
+            ..self
+        }
+    }
+
+    /// As a JWK Set. Keys for MACs are secret and not in it.
     pub fn to_json(&self) -> String {
         let keys: Vec<&Jwk> = self.keys.iter().map(|key| &key.public).collect();
         serde_json::json!({ "keys": keys }).to_string()
@@ -81,15 +128,15 @@ impl KeySet {
 
     /// How many keys it holds.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.mac_keys.len()
     }
 
     /// Whether it holds no key: then every token is refused.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
-    /// The key for a token: of this algorithm and `kid`; without `kid`, the only one of this algorithm.
+    /// The key for a JWT: of this algorithm and `kid`; without `kid`, the only one of this algorithm.
     pub(super) fn find(
         &self,
         algorithm: PopAlgorithm,
@@ -97,20 +144,53 @@ impl KeySet {
     ) -> Result<&VerifyingKey, TokenError> {
         let fits = |key: &&VerifyingKey| key.algorithm == algorithm;
         let Some(kid) = kid else {
-            let mut fitting = self.keys.iter().filter(fits);
-            return match (fitting.next(), fitting.next()) {
-                (Some(only), None) => Ok(only),
-                (None | Some(_), _) => Err(TokenError::UnknownKey),
-            };
+            return only(self.keys.iter().filter(fits));
         };
+        self.find_named(algorithm, |own| own == kid)
+    }
+
+    /// The key for a CWT, by the same rules. `kid` is bytes there.
+    pub(crate) fn find_by_identifier(
+        &self,
+        algorithm: PopAlgorithm,
+        kid: Option<&[u8]>,
+    ) -> Result<&VerifyingKey, TokenError> {
+        let fits = |key: &&VerifyingKey| key.algorithm == algorithm;
+        let Some(kid) = kid else {
+            return only(self.keys.iter().filter(fits));
+        };
+        self.find_named(algorithm, |own| identifier::is_same(own, kid))
+    }
+
+    /// The key for a MAC, by the same rules.
+    pub(crate) fn find_mac(&self, kid: Option<&[u8]>) -> Result<&MacKey, TokenError> {
+        let fits = |key: &&MacKey| kid.is_none_or(|kid| identifier::is_same(key.kid(), kid));
+        only(self.mac_keys.iter().filter(fits))
+    }
+
+    fn find_named(
+        &self,
+        algorithm: PopAlgorithm,
+        is_named: impl Fn(&str) -> bool,
+    ) -> Result<&VerifyingKey, TokenError> {
         let mut named = self
             .keys
             .iter()
-            .filter(|key| key.public.kid.as_deref() == Some(kid))
+            .filter(|key| key.public.kid.as_deref().is_some_and(&is_named))
             .peekable();
         if named.peek().is_none() {
             return Err(TokenError::UnknownKey);
         }
-        named.find(fits).ok_or(TokenError::AlgorithmNotAllowed)
+        named
+            .find(|key| key.algorithm == algorithm)
+            .ok_or(TokenError::AlgorithmNotAllowed)
+    }
+}
+
+/// The key, if there is exactly one.
+fn only<T>(mut fitting: impl Iterator<Item = T>) -> Result<T, TokenError> {
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(only),
+        (None | Some(_), _) => Err(TokenError::UnknownKey),
     }
 }

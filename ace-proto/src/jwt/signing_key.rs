@@ -63,6 +63,10 @@ impl SigningKey {
         jwk.with_kid(&self.kid)
     }
 
+    pub(crate) fn signer(&self) -> &PopSigner {
+        &self.signer
+    }
+
     /// The key identifier.
     pub fn kid(&self) -> &str {
         &self.kid

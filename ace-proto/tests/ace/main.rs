@@ -2,14 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod authentication_data;
+mod cbor;
 mod client_assertion;
 mod confirmation;
+mod cose_key;
+mod cwt;
 mod dpop;
+mod encrypted_cose_key;
 mod hint;
+mod introspection;
 mod jwe;
 mod jwt;
 mod key;
 mod key_set;
+mod messages_in_cbor;
 mod never_panics;
 mod scope;
 mod token_request;

@@ -24,6 +24,9 @@ pub(crate) const SCOPE_JSON: &str =
 pub(crate) const SCOPE: &str =
     "W1sidG9waWMxIixbInB1YiIsInN1YiJdXSxbInRvcGljMi8jIixbInB1YiJdXSxbIisvdG9waWMzIixbInN1YiJdXV0";
 
+/// The same in CBOR.
+pub(crate) const SCOPE_CBOR: &str = "838266746f706963318263707562637375628268746f706963322f23816370756282682b2f746f706963338163737562";
+
 pub(crate) fn jwk(json: &str) -> Jwk {
     serde_json::from_str(json).unwrap()
 }
@@ -35,6 +38,12 @@ pub(crate) fn signer(json: &str) -> PopSigner {
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(digit).collect()
+}
+
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let digit = |byte: u8| char::from(b"0123456789abcdef"[usize::from(byte)]);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(digit).collect()
 }
 
 pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {

@@ -16,7 +16,7 @@ use symbolon_ace_proto::{
     UnixTime, Validation,
     authentication_data::{challenge_message, token_of_user_name},
     jwe::ContentKeys,
-    jwt,
+    token,
 };
 use symbolon_mqtt_proto::{
     Auth, Connect, ProtocolVersion, Publish, PublishProperties, Qos, ReasonCode, Will,
@@ -315,7 +315,6 @@ impl Admission {
         now: UnixTime,
     ) -> Result<Candidate, Refusal> {
         let authority = self.authority.as_ref().ok_or(Refusal::Method)?;
-        let token = str::from_utf8(token).map_err(|_| Refusal::Token(TokenError::NotAToken))?;
         let validation = Validation {
             keys,
             issuer: &authority.issuer,
@@ -323,7 +322,7 @@ impl Admission {
             now,
             leeway_secs: LEEWAY_SECS,
         };
-        let claims = jwt::verify(token, &validation).map_err(Refusal::Token)?;
+        let claims = token::verify(token, &validation).map_err(Refusal::Token)?;
         let key = claims
             .confirmation
             .resolve(&authority.content_keys)

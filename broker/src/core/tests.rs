@@ -116,7 +116,12 @@ impl World {
     }
 
     fn sign(&self, token: &Token<'_>, now: Now) -> Vec<u8> {
-        let claims = Claims {
+        let claims = self.claims(token, now);
+        self.signing_key.sign(&claims).unwrap().into_bytes()
+    }
+
+    fn claims(&self, token: &Token<'_>, now: Now) -> Claims {
+        Claims {
             issuer: ISSUER.into(),
             subject: Some(token.subject.into()),
             client_id: None,
@@ -127,8 +132,7 @@ impl World {
             token_identifier: None,
             scope: Scope::from_json(token.scope).unwrap(),
             confirmation: Confirmation::Key(Box::new(self.pop.verifying_key().to_jwk())),
-        };
-        self.signing_key.sign(&claims).unwrap().into_bytes()
+        }
     }
 
     fn judge(
@@ -656,4 +660,20 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     assert_eq!(world.reauthenticate(key, &token(scope), after(3)), []);
     world.shard.handle_keys(key, &fetched, after(4));
     assert_eq!(world.sent(key), [ReasonCode::NotAuthorized]);
+}
+
+// RFC 9431 §2.2.4.2
+#[test]
+fn a_cwt_is_admitted_as_a_jwt_is() {
+    let world = World::new();
+    let claims = world.claims(&token(r#"[["t",["pub"]]]"#), after(0));
+    let cwt = world.signing_key.sign_cwt(&claims).unwrap();
+    let proof = world.pop.sign(&EXPORTER).unwrap();
+    let other = world.pop.sign(&NONCE.0).unwrap();
+    let judge = |proof| {
+        let data = ConnectData::TokenAndProof { token: &cwt, proof };
+        world.judge(&data, None, Some(&EXPORTER))
+    };
+    assert!(matches!(judge(&proof), Ok(Step::Admit(_))));
+    assert!(matches!(judge(&other), Err(Refusal::Proof)));
 }
