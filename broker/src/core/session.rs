@@ -108,6 +108,10 @@ pub(crate) struct Farewell {
 
 /// The connection's side of a session.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that have nothing to do with each other"
+)]
 pub(crate) struct Link {
     pub(crate) version: ProtocolVersion,
     pub(crate) outbox: Outbox,

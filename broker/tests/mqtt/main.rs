@@ -16,9 +16,11 @@ mod peer;
 mod refusals;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
 mod websocket;

@@ -187,7 +187,7 @@ impl World {
         let goodbye = matches!(&packet, Packet::Disconnect(disconnect) if disconnect.reason_code == ReasonCode::Success);
         self.wires.get_mut(&id).unwrap().said_goodbye = goodbye;
         self.with_shard(shard, |shard, now| {
-            shard.handle_packet(at, &packet, with, now)
+            shard.handle_packet(at, &packet, with, now);
         });
         size
     }

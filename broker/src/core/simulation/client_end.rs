@@ -559,7 +559,7 @@ impl World {
                 self.resend(client);
             }
             Packet::SubAck(suback) => {
-                self.take_suback(client, suback.packet_identifier, &suback.reason_codes)
+                self.take_suback(client, suback.packet_identifier, &suback.reason_codes);
             }
             Packet::UnsubAck(unsuback) => {
                 let ended = self.next_tick();
@@ -787,7 +787,7 @@ impl World {
         let is_allowed = self.clients[client].rights.may_publish(&message.topic);
         match code {
             ReasonCode::NotAuthorized => {
-                assert!(!is_allowed, "publishing to {} is allowed", message.topic)
+                assert!(!is_allowed, "publishing to {} is allowed", message.topic);
             }
             ReasonCode::QuotaExceeded => {
                 assert!(

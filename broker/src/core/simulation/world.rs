@@ -238,7 +238,7 @@ impl World {
             self.oracle.given_up.clear();
         }
         self.with_shard(shard.into(), |shard, now| {
-            shard.handle_committed(up_to, now)
+            shard.handle_committed(up_to, now);
         });
         true
     }
@@ -297,7 +297,7 @@ impl World {
         for (message, stamp) in &stored.retained {
             for shard in 0..self.shards.len() {
                 self.with_shard(shard, |shard, now| {
-                    shard.restore_retained(message, *stamp, now)
+                    shard.restore_retained(message, *stamp, now);
                 });
             }
         }
