@@ -22,7 +22,6 @@ const CACHE_CONTROL: &str = "public, max-age=60";
 /// What the handlers share.
 struct Shared {
     token: TokenEndpoint,
-    jwks: String,
     metadata: String,
 }
 
@@ -30,7 +29,6 @@ struct Shared {
 pub(crate) fn router(token: TokenEndpoint) -> Router {
     let issuer = token.issuer().clone();
     let shared = Shared {
-        jwks: token.jwks(),
         metadata: metadata::of(&issuer),
         token,
     };
@@ -44,7 +42,7 @@ pub(crate) fn router(token: TokenEndpoint) -> Router {
 }
 
 async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
-    cacheable("application/jwk-set+json", shared.jwks.clone())
+    cacheable("application/jwk-set+json", shared.token.jwks())
 }
 
 async fn server_metadata(State(shared): State<Arc<Shared>>) -> Response {

@@ -8,6 +8,8 @@
 //! | `http` | the endpoints, moves bytes |
 //! | `listener`, `tls` | connections |
 //! | `issuer` | the URLs of the endpoints |
+//! | `issuing` | what tokens are signed with |
+//! | [`Reloader`] | another configuration while it runs |
 
 use crate::core::authenticate::{AssertionRules, Decoys};
 use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -17,11 +19,14 @@ use tokio::net::TcpListener;
 mod core;
 mod http;
 mod issuer;
+mod issuing;
 mod listener;
+mod reload;
 pub mod store;
 mod tls;
 
 pub use issuer::IssuerError;
+pub use reload::{Prepared, ReloadError, Reloader};
 
 /// Everything the authorization server is told at its start.
 #[derive(Debug)]
@@ -76,7 +81,7 @@ pub enum StartError {
 pub struct AuthServer {
     listener: TcpListener,
     local_addr: SocketAddr,
-    tls: Arc<rustls::ServerConfig>,
+    reloader: Reloader,
     store: store::Store,
     endpoint: http::TokenEndpoint,
 }
@@ -102,17 +107,19 @@ impl AuthServer {
             audiences: [issuer.as_str().to_owned(), issuer.token_endpoint()],
             decoys: decoys().map_err(StartError::Random)?,
         };
-        let endpoint = http::TokenEndpoint::new(
-            store.clone(),
-            issuer,
-            config.signing_key,
-            config.token_lifetime_secs,
-            rules,
-        );
+        let issuing = issuing::Issuing::new(config.signing_key, config.token_lifetime_secs);
+        let fixed = reload::Fixed {
+            listen: config.listen,
+            issuer: config.issuer,
+            database: config.database,
+        };
+        let reloader = Reloader::new(fixed, tls, issuing);
+        let issuing = Arc::clone(&reloader.issuing);
+        let endpoint = http::TokenEndpoint::new(store.clone(), issuer, issuing, rules);
         Ok(Self {
             listener,
             local_addr,
-            tls,
+            reloader,
             store,
             endpoint,
         })
@@ -123,11 +130,16 @@ impl AuthServer {
         self.local_addr
     }
 
+    /// For changing its configuration while it serves.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` is done, then lets running requests finish for 10 seconds.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let router = http::router(self.endpoint);
         let limits = listener::Limits::SERVER;
-        listener::serve(self.listener, self.tls, router, limits, shutdown).await;
+        listener::serve(self.listener, self.reloader.tls, router, limits, shutdown).await;
         self.store.close().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -52,12 +53,11 @@ const MAX_HEADERS: usize = 64;
 /// Serves `router` until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    tls: Arc<ArcSwap<rustls::ServerConfig>>,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -68,7 +68,8 @@ pub(crate) async fn serve(
             Some(finished) = connections.join_next() => log_panic(&finished),
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let connection = Connection {
-                    acceptor: acceptor.clone(),
+                    // The certificate may have been replaced since the last connection.
+                    acceptor: TlsAcceptor::from(tls.load_full()),
                     router: router.clone(),
                     limits,
                     stopped: stopped.clone(),
@@ -223,6 +224,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = oneshot::channel();
+            let tls = Arc::new(ArcSwap::new(tls));
             let task = tokio::spawn(serve(listener, tls, router, limits, async {
                 stopped.await.unwrap();
             }));

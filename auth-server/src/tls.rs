@@ -4,6 +4,9 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::sync::Arc;
 
+/// What handshakes are done with.
+pub(crate) type ServerTls = ServerConfig;
+
 /// The configuration for a certificate chain, leaf first, and its key. The error says what is wrong, and shows nothing of the key.
 pub(crate) fn server_config(
     certificate_chain_pem: &str,

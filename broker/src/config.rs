@@ -1,6 +1,6 @@
 //! What the broker is told at its start, with defaults.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_ace_proto::{Scope, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -24,6 +24,45 @@ pub struct Config {
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.
     pub management: Option<ManagementConfig>,
+    /// Where sessions and retained messages are stored; without one they live in memory only and end with the process.
+    pub store: Option<StoreConfig>,
+}
+
+/// The store of sessions and retained messages.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StoreConfig {
+    /// Its directory, made with mode 0700 where it does not exist; the directory above must.
+    pub path: PathBuf,
+    /// What a message survives once it is acknowledged.
+    pub durability: Durability,
+    /// How much it holds, bytes. Beyond it QoS 1 and 2 are refused with Quota exceeded until there is room again.
+    pub max_bytes: u64,
+}
+
+/// What is stored for good once its sender was told so.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// Whatever ends the process: the system writes to the disk in its own time.
+    #[default]
+    ProcessCrash,
+    /// A loss of power too: every commit waits for the disk.
+    PowerLoss,
+}
+
+impl StoreConfig {
+    /// How much a store holds where nothing else is said, bytes.
+    pub const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+    /// The least that it may be told to hold, bytes.
+    pub const MAX_BYTES_AT_LEAST: u64 = 16 * 1024 * 1024;
+
+    /// At this path, with defaults.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            durability: Durability::default(),
+            max_bytes: Self::MAX_BYTES,
+        }
+    }
 }
 
 /// The management listener: `GET /health/live`, `/health/ready`, `/metrics`.
@@ -115,6 +154,10 @@ pub struct Limits {
     pub subscriptions_per_client: usize,
     /// Messages that wait for one client because its window is full.
     pub queued_messages: usize,
+    /// Bytes of them.
+    pub queued_bytes: usize,
+    /// The longest that a session outlives its connection, seconds; `u32::MAX` is for ever.
+    pub session_expiry_secs: u32,
     /// Bytes that wait for one client's socket.
     pub outbox_bytes: usize,
     /// Retained messages, over all shards.
@@ -136,6 +179,8 @@ impl Default for Limits {
             topic_levels: 128,
             subscriptions_per_client: 10_000,
             queued_messages: 1_000,
+            queued_bytes: 64 * 1024 * 1024,
+            session_expiry_secs: 7 * 24 * 3_600,
             outbox_bytes: 1024 * 1024,
             retained_messages: 100_000,
             receive_maximum: 1_024,

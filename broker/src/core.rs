@@ -4,34 +4,36 @@
 //! |---|---|
 //! | `admission.rs` | who may come in: CONNECT, token, proof of possession |
 //! | `grant.rs` | what a token allows |
-//! | `shard.rs` | sessions: admitted, taken over, ended; timers |
+//! | `shard.rs` | the whole: what comes from the driver, timers, other shards |
+//! | `connecting.rs` | sessions: begun, taken over, resumed, ended; Wills |
 //! | `inbound.rs` | what each packet of a connected client does |
 //! | `publishing.rs`, `forwarding.rs` | the path of a PUBLISH, in and out |
 //! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
-//! | `journal.rs` | what must outlive the process |
+//! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
+mod connecting;
 pub(crate) mod counters;
 mod forwarding;
 pub mod grant;
 pub mod hash_seed;
+mod holding;
 mod inbound;
 mod interest;
-#[expect(
-    dead_code,
-    reason = "the store and the sessions are being built against it"
-)]
 pub(crate) mod journal;
 mod level_tree;
 pub(crate) mod message;
 mod outbox;
 mod publishing;
 pub(crate) mod reauthentication;
+pub(crate) mod reloading;
+mod restoring;
 pub mod retained;
 pub(crate) mod retaining;
 pub(crate) mod router;
@@ -43,5 +45,7 @@ mod subscribing;
 pub mod subscriptions;
 pub mod wheel;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

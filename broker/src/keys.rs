@@ -1,11 +1,14 @@
 //! The authorization server's keys: fetched at the start, then again and again, and at once when a token names one we do not know.
 
-use crate::config::AuthorizationConfig;
+use crate::{
+    config::AuthorizationConfig,
+    reload::{Announced, Announcement},
+};
 use arc_swap::{ArcSwap, Guard};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +39,8 @@ const WAITING_AT_MOST: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Keys {
     current: ArcSwap<KeySet>,
+    /// They have been fetched from where they are now.
+    fetched: AtomicBool,
     requests: mpsc::Sender<oneshot::Sender<()>>,
     fetches: Fetches,
 }
@@ -62,32 +67,41 @@ impl Fetches {
 pub(crate) struct Fetcher {
     keys: Arc<Keys>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
-    source: Option<(HttpsClient, String)>,
+    source: Announced<Source>,
+}
+
+/// Where the keys are fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Source(Option<(HttpsClient, String)>);
+
+impl Source {
+    /// Of this authorization server; without one nothing is fetched.
+    pub(crate) fn new(authorization: Option<&AuthorizationConfig>) -> Result<Self, SetupError> {
+        Ok(Self(match authorization {
+            None => None,
+            Some(config) => Some((HttpsClient::new(&config.ca_pem)?, config.jwks_uri.clone())),
+        }))
+    }
 }
 
 impl Keys {
-    /// No keys yet, and the fetcher that gets them. Without an authorization server there never are any.
-    pub(crate) fn new(
-        authorization: Option<&AuthorizationConfig>,
-    ) -> Result<(Arc<Self>, Fetcher), SetupError> {
+    /// No keys yet, and the fetcher that gets them.
+    pub(crate) fn new(source: Announced<Source>) -> (Arc<Self>, Fetcher) {
         let (sender, requests) = mpsc::channel(WAITING_AT_MOST);
         let keys = Arc::new(Self {
             current: ArcSwap::default(),
+            fetched: AtomicBool::new(false),
             requests: sender,
             fetches: Fetches::default(),
         });
-        let source = match authorization {
-            None => None,
-            Some(config) => Some((HttpsClient::new(&config.ca_pem)?, config.jwks_uri.clone())),
-        };
-        Ok((
+        (
             Arc::clone(&keys),
             Fetcher {
                 keys,
                 requests,
                 source,
             },
-        ))
+        )
     }
 
     pub(crate) fn current(&self) -> Guard<Arc<KeySet>> {
@@ -96,6 +110,11 @@ impl Keys {
 
     pub(crate) fn fetches(&self) -> &Fetches {
         &self.fetches
+    }
+
+    /// Whether there was an answer from where the keys are now.
+    pub(crate) fn are_fetched(&self) -> bool {
+        self.fetched.load(Ordering::Relaxed)
     }
 
     /// A token names an unknown key: waits, within a limit, until the keys have been fetched or may not be fetched yet.
@@ -109,19 +128,47 @@ impl Keys {
 }
 
 impl Fetcher {
-    /// Fetches until `shutdown` says so.
+    /// Fetches until `shutdown` says so, from wherever the keys are now.
     pub(crate) async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
-        let Some((client, uri)) = self.source.take() else {
+        let mut held: Option<Arc<Source>> = None;
+        loop {
+            let Announcement { content, done } = self.source.borrow_and_update().clone();
+            if held.is_none_or(|held| !Arc::ptr_eq(&held, &content)) {
+                // Keys of an earlier source vouch for nobody any more.
+                self.keys.current.store(Arc::default());
+                self.keys.fetched.store(false, Ordering::Relaxed);
+            }
+            held = Some(Arc::clone(&content));
+            if let Some(done) = done {
+                done.tell();
+            }
+            let mut next = self.source.clone();
+            tokio::select! {
+                () = self.fetch_from(&content) => return,
+                changed = next.changed() => if changed.is_err() {
+                    return;
+                },
+                // The sender lives as long as the Broker: its end means shutdown too.
+                _ = shutdown.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Fetches again and again.
+    async fn fetch_from(&mut self, source: &Source) {
+        let Some((client, uri)) = &source.0 else {
+            self.answer_without_source().await;
             return;
         };
         let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
-            let fetched = fetch(&client, &uri).await;
+            let fetched = fetch(client, uri).await;
             let fetched_at = Instant::now();
             let failed = fetched.is_err();
             let (mut next, not_before) = match fetched {
                 Ok(set) => {
                     self.keys.current.store(Arc::new(set));
+                    self.keys.fetched.store(true, Ordering::Relaxed);
                     self.keys.fetches.succeeded.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(%uri, "fetched the authorization server's keys");
                     (fetched_at + REFETCH_EVERY, fetched_at + FETCH_AT_MOST_EVERY)
@@ -151,9 +198,15 @@ impl Fetcher {
                         // The keys are a few seconds old: this one is not the authorization server's.
                         Some(_) => {}
                     },
-                    _ = shutdown.changed() => return,
                 }
             }
+        }
+    }
+
+    /// There is nothing to wait for.
+    async fn answer_without_source(&mut self) {
+        while let Some(done) = self.requests.recv().await {
+            drop(done);
         }
     }
 }

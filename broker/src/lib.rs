@@ -7,6 +7,8 @@
 //! | `driver/` | sockets, threads, timers |
 //! | `keys` | the authorization server's keys |
 //! | `management` | health and metrics |
+//! | [`store`] | what outlives the process |
+//! | [`Reloader`] | another configuration while it runs |
 
 mod config;
 #[doc(hidden)]
@@ -14,31 +16,41 @@ pub mod core;
 mod driver;
 mod keys;
 mod management;
+mod reload;
+pub mod store;
 
 pub use config::{
-    AuthorizationConfig, Config, Limits, ListenerConfig, ManagementConfig, Transport,
+    AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
+    Transport,
 };
+pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
     admission::{Admission, Authority},
     grant::PublicTopics,
     hash_seed::HashSeed,
+    reloading::Rules,
 };
 use crate::driver::{
-    listener,
+    listener::{self, Entrance, Listener},
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
-use keys::{Fetcher, Keys};
+use arc_swap::ArcSwap;
+use driver::restored::Restored;
+use keys::{Fetcher, Keys, Source};
 use management::published::Published;
+use reload::{Announcement, Changing};
 use std::{
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use store::{StoreError, writer::StoreWriter};
 use symbolon_ace_proto::{AsHint, jwe::ContentKeys};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Barrier, mpsc, watch};
 
 /// The most shards.
 const SHARDS_AT_MOST: usize = 256;
@@ -51,7 +63,9 @@ pub struct Broker {
     local_addrs: Vec<SocketAddr>,
     management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
+    reloader: Reloader,
     threads: Vec<JoinHandle<io::Result<()>>>,
+    store: Option<StoreWriter>,
 }
 
 /// Why the broker does not start.
@@ -75,6 +89,14 @@ pub enum StartError {
     /// The configuration contradicts itself; how.
     #[error("{0}")]
     Config(String),
+    /// The store cannot be used.
+    #[error("store {}: {source}", path.display())]
+    Store {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
 }
 
 impl Broker {
@@ -82,35 +104,41 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let mut local_addrs = Vec::new();
-        let mut listeners: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-        for listener in &config.listeners {
-            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
-            local_addrs.push(address);
-            for (one, of_shard) in bound.into_iter().zip(&mut listeners) {
-                of_shard.push(one);
-            }
-        }
+        let Bound {
+            local_addrs,
+            entrances,
+            listeners,
+        } = Bound::new(config, shards)?;
         let management = (config.management.as_ref())
             .map(management::bind)
             .transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
-        let (keys, fetcher) = Keys::new(config.authorization.as_ref()).map_err(|error| {
+        let source = Source::new(config.authorization.as_ref()).map_err(|error| {
             StartError::Config(format!("CA for the authorization server: {error}"))
         })?;
+        let (source, announced_source) = watch::channel(Announcement::first(source));
+        let (keys, fetcher) = Keys::new(announced_source);
+        let rules = config.rules();
+        let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
         let (arrivals, arriving): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(ARRIVALS)).unzip();
+        let (started, home) = (Instant::now(), random_seed()?);
+        let restored = Restored::open(config.store.as_ref(), shards, &home, started);
+        let restored = restored.map_err(|source| StartError::Store {
+            path: (config.store.as_ref()).map_or_else(PathBuf::new, |store| store.path.clone()),
+            source,
+        })?;
         let common = Arc::new(Common {
-            limits: config.limits,
-            admission: Arc::new(config.admission()),
+            rules: ArcSwap::from_pointee(rules),
             keys,
-            home: random_seed()?,
+            home,
             connections: Arc::new(AtomicUsize::new(0)),
             mailboxes,
             arrivals,
-            started: Instant::now(),
+            started,
+            restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
         });
         let (shutdown, _) = watch::channel(false);
@@ -119,13 +147,11 @@ impl Broker {
             move || run_fetcher(fetcher, shutdown)
         })?];
         if let Some((_, listener)) = management {
-            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            threads.push(spawn("management".into(), move || {
-                management::run(listener, common, shutdown)
-            })?);
+            let common = Arc::clone(&common);
+            threads.push(spawn_management(listener, common, shutdown.subscribe())?);
         }
-        for (index, ((listeners, mailbox), arrivals)) in
-            (0..).zip(listeners.into_iter().zip(mail).zip(arriving))
+        for (index, (((listeners, mailbox), arrivals), sessions)) in
+            (0..).zip((listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions))
         {
             let common = Arc::clone(&common);
             let start = ShardStart {
@@ -135,15 +161,27 @@ impl Broker {
                 mailbox,
                 arrivals,
                 shutdown: shutdown.subscribe(),
+                rules: announced_rules.subscribe(),
                 seed: random_seed()?,
+                store: restored.store.clone(),
+                sessions,
+                retained: Arc::clone(&restored.retained),
             };
             threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
         }
+        let changing = Changing {
+            entrances,
+            common,
+            rules: announced_rules,
+            source,
+        };
         Ok(Self {
             local_addrs,
             management_addr,
             shutdown,
+            reloader: Reloader::new(config.clone(), changing),
             threads,
+            store: restored.writer,
         })
     }
 
@@ -157,8 +195,24 @@ impl Broker {
         self.management_addr
     }
 
-    /// Sends DISCONNECT 0x8B to every client, publishes no Will for them, and ends the shards. Waits for them at most `limit`; whether
-    /// all have ended.
+    /// Takes another configuration over while it runs, all of it or, where anything in it cannot be used or needs a restart, nothing.
+    /// When it returns, it holds in every shard; one that is busy for seconds is not waited for.
+    ///
+    /// Listeners (all but their certificates), `shards` and `management` must be as they are. A new certificate is for new connections.
+    /// New limits hold for new connections or from the next packet on, and disconnect nobody. Other public topics are for every session at
+    /// once: subscriptions that they do not cover any more end. Another authorization server is for new tokens: those that were accepted
+    /// count until they run out.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        self.reloader.reload(config)
+    }
+
+    /// For reloading from elsewhere; it may outlive the broker, and then does nothing.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Sends DISCONNECT 0x8B to every client, ends the shards and brings what they have to the store. Wills of stored sessions are kept
+    /// there, others are not published. Waits at most `limit`; whether all have ended.
     pub fn shutdown(self, limit: Duration) -> bool {
         self.shutdown.send_replace(true);
         let deadline = Instant::now() + limit;
@@ -175,13 +229,56 @@ impl Broker {
                 Err(_) => tracing::error!("a thread of the broker panicked"),
             }
         }
-        true
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.store.map(|store| store.finish(left)) {
+            None | Some(Ok(())) => true,
+            Some(Err(not_written)) => {
+                tracing::error!("{not_written}");
+                false
+            }
+        }
+    }
+}
+
+/// Every listener, bound.
+struct Bound {
+    local_addrs: Vec<SocketAddr>,
+    /// One for each listener.
+    entrances: Vec<Entrance>,
+    /// For each shard one of each listener.
+    listeners: Vec<Vec<Listener>>,
+}
+
+impl Bound {
+    fn new(config: &Config, shards: usize) -> Result<Self, StartError> {
+        let mut all = Self {
+            local_addrs: Vec::new(),
+            entrances: Vec::new(),
+            listeners: (0..shards).map(|_| Vec::new()).collect(),
+        };
+        for listener in &config.listeners {
+            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
+            all.local_addrs.push(address);
+            let entrance = bound.first().map(|one| one.entrance.clone());
+            all.entrances.extend(entrance);
+            for (one, of_shard) in bound.into_iter().zip(&mut all.listeners) {
+                of_shard.push(one);
+            }
+        }
+        Ok(all)
     }
 }
 
 impl Config {
     fn check(&self) -> Result<(), StartError> {
-        let complaint = if self.listeners.is_empty() {
+        self.complaint().map_or(Ok(()), |complaint| {
+            Err(StartError::Config(complaint.into()))
+        })
+    }
+
+    /// How it contradicts itself, if it does.
+    fn complaint(&self) -> Option<&'static str> {
+        Some(if self.listeners.is_empty() {
             "no listener"
         } else if self.shards > SHARDS_AT_MOST {
             "more than 256 shards"
@@ -194,9 +291,8 @@ impl Config {
         } else if self.limits.handshakes == 0 || self.limits.connections == 0 {
             "a limit of 0 connections or handshakes lets nobody in"
         } else {
-            return Ok(());
-        };
-        Err(StartError::Config(complaint.into()))
+            return None;
+        })
     }
 
     fn shard_count(&self) -> usize {
@@ -205,6 +301,13 @@ impl Config {
                 .map_or(1, std::num::NonZero::get)
                 .min(SHARDS_AT_MOST),
             count => count,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            limits: self.limits,
+            admission: Arc::new(self.admission()),
         }
     }
 
@@ -239,6 +342,16 @@ fn spawn(
         .name(name)
         .spawn(work)
         .map_err(StartError::Thread)
+}
+
+fn spawn_management(
+    listener: TcpListener,
+    common: Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    spawn("management".into(), move || {
+        management::run(listener, common, shutdown)
+    })
 }
 
 fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {

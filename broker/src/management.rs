@@ -155,13 +155,13 @@ impl Management {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let needs_keys = self.common.admission.authority.is_some();
+        let needs_keys = self.common.rules.load().admission.authority.is_some();
         if !self.common.published.iter().all(Published::is_accepting) {
             plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not every listener accepts connections",
             )
-        } else if needs_keys && self.common.keys.fetches().succeeded() == 0 {
+        } else if needs_keys && !self.common.keys.are_fetched() {
             plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the authorization server's keys have not been fetched yet",

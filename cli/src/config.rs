@@ -9,7 +9,9 @@
 //! | [`settings`] | what the keys mean together |
 //! | [`load`] | settings into what the servers are started with: keys and certificates are read here |
 //! | [`check`] | `symbolon config check` |
+//! | [`changes`] | what differs between two readings |
 
+mod changes;
 pub(crate) mod check;
 mod diagnostic;
 mod document;
@@ -18,6 +20,7 @@ mod load;
 mod schema;
 mod settings;
 
+pub(crate) use changes::{Change, Snapshot};
 pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
 pub(crate) use load::{authorization_server, broker, content_key_to_json};

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Unreachable = 5,
     /// A connection that stood was lost.
     Lost = 6,
+    /// A reload changes nothing: some keys need a restart.
+    NeedsRestart = 7,
     /// Time ran out; the number is `mosquitto_sub`'s.
     TimedOut = 27,
 }
@@ -34,6 +36,16 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Refused(pub(crate) String);
+
+/// Only a restart can change this; what.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NeedsRestart(pub(crate) String);
+
+/// No server to speak to; where.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoServer(pub(crate) String);
 
 /// Time ran out.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +72,12 @@ impl Exit {
         }
         if cause.is::<Refused>() {
             return Some(Self::RefusedByBroker);
+        }
+        if cause.is::<NeedsRestart>() {
+            return Some(Self::NeedsRestart);
+        }
+        if cause.is::<NoServer>() {
+            return Some(Self::Unreachable);
         }
         if cause.is::<TimedOut>() {
             return Some(Self::TimedOut);

@@ -82,6 +82,8 @@ mod layout {
     pub(super) const SIGNING_KEY: &str = "keys/signing.jwk";
     pub(super) const CONTENT_KEY: &str = "keys/content.jwk";
     pub(super) const DATABASE: &str = "symbolon.db";
+    /// Made by the broker at its first start.
+    pub(super) const STORE: &str = "store";
     /// What is removed again when `init` fails half way.
     pub(super) const ALL: [&str; 5] =
         ["certificates", "keys", "clients", DATABASE, "symbolon.toml"];
@@ -339,6 +341,10 @@ transport = "tls"
 [broker.management]
 address = {management}
 
+# Sessions and retained messages, which so outlive the broker. Without this section they live in memory only.
+[broker.store]
+path = "{store}"
+
 # What `symbolon client add` writes into device profiles.
 [profile]
 broker = {broker}
@@ -358,5 +364,6 @@ ca = "{ca}"
         signing_key = layout::SIGNING_KEY,
         content_key = layout::CONTENT_KEY,
         database = layout::DATABASE,
+        store = layout::STORE,
     )
 }

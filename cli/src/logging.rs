@@ -1,12 +1,12 @@
 //! Logs go to stderr, as text or JSON lines. No secret is ever in them.
 
-use crate::exit::usage;
-use std::io::IsTerminal as _;
+use crate::{config::Settings, exit::usage};
+use std::{fmt, io::IsTerminal as _};
 use tracing_subscriber::{
-    Layer as _,
+    Layer, Registry,
     filter::{LevelFilter, Targets},
-    fmt,
-    layer::SubscriberExt as _,
+    layer::{Layered, SubscriberExt as _},
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -46,20 +46,64 @@ pub(crate) struct LogArgs {
     pub(crate) log_format: Option<LogFormat>,
 }
 
+type Lines = Box<dyn Layer<WithTargets> + Send + Sync>;
+type WithTargets = Layered<reload::Layer<Targets, Registry>, Registry>;
+
+/// Changes level and format while the program runs.
+#[derive(Clone)]
+pub(crate) struct LogSwitch {
+    targets: reload::Handle<Targets, Registry>,
+    lines: reload::Handle<Lines, WithTargets>,
+}
+
+impl fmt::Debug for LogSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogSwitch").finish_non_exhaustive()
+    }
+}
+
+impl LogArgs {
+    /// Level and format of a server: the command line, or else its configuration.
+    pub(crate) fn resolve(&self, settings: &Settings) -> (String, LogFormat) {
+        let level = self.log_level.as_ref().or(settings.log_level.as_ref());
+        let format = self.log_format.or(settings.log_format);
+        let level = level.map_or("info", String::as_str).to_owned();
+        (level, format.unwrap_or_default())
+    }
+}
+
+impl LogSwitch {
+    /// From now on.
+    pub(crate) fn set(&self, level: &str, format: LogFormat) -> anyhow::Result<()> {
+        let targets = parse_level(level).map_err(usage)?;
+        self.lines.reload(lines(format))?;
+        self.targets.reload(targets)?;
+        Ok(())
+    }
+}
+
 /// Starts logging. `level` is a word for all of symbolon, or a list `target=level`.
-pub(crate) fn start(level: &str, format: LogFormat) -> anyhow::Result<()> {
-    let targets = parse_level(level).map_err(usage)?;
-    let registry = tracing_subscriber::registry();
-    let lines = fmt::layer()
+pub(crate) fn start(level: &str, format: LogFormat) -> anyhow::Result<LogSwitch> {
+    let (targets, targets_handle) = reload::Layer::new(parse_level(level).map_err(usage)?);
+    let (lines, lines_handle) = reload::Layer::new(lines(format));
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
+        .try_init()?;
+    Ok(LogSwitch {
+        targets: targets_handle,
+        lines: lines_handle,
+    })
+}
+
+fn lines(format: LogFormat) -> Lines {
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
-        LogFormat::Text => registry.with(lines.with_filter(targets)).try_init()?,
-        LogFormat::Json => registry
-            .with(lines.json().with_filter(targets))
-            .try_init()?,
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
     }
-    Ok(())
 }
 
 /// A bare level is for symbolon's own crates; of the others only warnings are of interest to an operator.

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | [`init`], [`certificates`] | `symbolon init` |
 //! | [`serve`] | `symbolon up`, `as`, `broker` |
+//! | [`reload`] | `symbolon reload`, and SIGHUP |
+//! | [`service`] | what systemd is told |
 //! | [`client`], [`policy`] | who may do what |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
+//! | [`store`] | `symbolon store` |
 //! | [`demo`] | `symbolon demo` |
 //! | [`config`] | `symbolon.toml`, environment and command line |
 //! | [`exit`] | exit codes |
@@ -28,8 +31,11 @@ mod private_file;
 mod profile_file;
 mod publish;
 mod registry;
+mod reload;
 mod runtime;
 mod serve;
+mod service;
+mod store;
 mod subscribe;
 mod token;
 
@@ -57,6 +63,8 @@ enum Command {
     As(serve::ServeArgs),
     /// Run the broker alone
     Broker(serve::ServeArgs),
+    /// Let a running server read its configuration again
+    Reload(reload::ReloadArgs),
     /// Register devices and write their profiles
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -72,6 +80,9 @@ enum Command {
     Sub(Box<subscribe::SubscribeArgs>),
     /// See it all work, in some seconds and without leaving a trace
     Demo(demo::DemoArgs),
+    /// Look into a broker's store
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Check a configuration
     #[command(subcommand)]
     Config(config::check::ConfigCommand),
@@ -99,12 +110,14 @@ impl CommandLine {
             Command::As(arguments) => arguments.run(serve::Which::AuthorizationServer, &self.logs),
             Command::Broker(arguments) => arguments.run(serve::Which::Broker, &self.logs),
             other @ (Command::Init(_)
+            | Command::Reload(_)
             | Command::Client(_)
             | Command::Policy(_)
             | Command::Token(_)
             | Command::Pub(_)
             | Command::Sub(_)
             | Command::Demo(_)
+            | Command::Store(_)
             | Command::Config(_)) => {
                 let level = self.logs.log_level.as_deref();
                 let level = level.unwrap_or(if other.is_debug() { "debug" } else { "warn" });
@@ -119,6 +132,7 @@ impl CommandLine {
             Command::Pub(arguments) => arguments.connect.quiet,
             Command::Sub(arguments) => arguments.connect.quiet,
             Command::Init(_)
+            | Command::Reload(_)
             | Command::Up(_)
             | Command::As(_)
             | Command::Broker(_)
@@ -126,6 +140,7 @@ impl CommandLine {
             | Command::Policy(_)
             | Command::Token(_)
             | Command::Demo(_)
+            | Command::Store(_)
             | Command::Config(_) => false,
         }
     }
@@ -136,12 +151,14 @@ impl Command {
     fn run_once(self) -> anyhow::Result<()> {
         match self {
             Self::Init(arguments) => arguments.run(),
+            Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
             Self::Policy(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
             Self::Sub(arguments) => arguments.run(),
             Self::Demo(arguments) => arguments.run(),
+            Self::Store(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Up(_) | Self::As(_) | Self::Broker(_) => Ok(()),
         }
@@ -152,6 +169,7 @@ impl Command {
             Self::Pub(arguments) => arguments.connect.debug,
             Self::Sub(arguments) => arguments.connect.debug,
             Self::Init(_)
+            | Self::Reload(_)
             | Self::Up(_)
             | Self::As(_)
             | Self::Broker(_)
@@ -159,6 +177,7 @@ impl Command {
             | Self::Policy(_)
             | Self::Token(_)
             | Self::Demo(_)
+            | Self::Store(_)
             | Self::Config(_) => false,
         }
     }

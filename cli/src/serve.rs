@@ -1,8 +1,10 @@
 //! `symbolon up`, `as` and `broker`: the servers, until a signal.
 
 use crate::{
-    config::{self, Opened},
-    logging::{self, LogArgs},
+    config::{self, Opened, Snapshot},
+    logging::{self, LogArgs, LogSwitch},
+    reload::{self, Reading, Reloader, Source},
+    service,
 };
 use anyhow::Context as _;
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
@@ -26,6 +28,17 @@ pub(crate) enum Which {
     Broker,
 }
 
+impl Which {
+    /// The command that runs them.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Both => "up",
+            Self::AuthorizationServer => "as",
+            Self::Broker => "broker",
+        }
+    }
+}
+
 /// `symbolon up DIR` and the like.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
@@ -45,13 +58,20 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     /// Starts, says `ready`, and serves until SIGTERM or SIGINT.
     pub(crate) fn run(self, which: Which, logs: &LogArgs) -> anyhow::Result<()> {
-        let opened = config::open(&self.directory, &self.set)?;
-        let level = logs.log_level.as_deref();
-        let level = level.or(opened.settings.log_level.as_deref());
-        let format = logs.log_format.or(opened.settings.log_format);
-        logging::start(level.unwrap_or("info"), format.unwrap_or_default())?;
-        let configs = Configs::load(&opened, which)?;
-        server_runtime()?.block_on(serve(configs))
+        let source = Source {
+            directory: self.directory,
+            set: self.set,
+            which,
+            logs: logs.clone(),
+        };
+        let reading = source.read()?;
+        let (level, format) = logs.resolve(&reading.opened.settings);
+        let log = logging::start(&level, format)?;
+        let runtime = server_runtime()?;
+        let ended = runtime.block_on(serve(source, reading, log));
+        // After a second signal nothing that the first began is waited for.
+        runtime.shutdown_background();
+        ended
     }
 }
 
@@ -67,8 +87,8 @@ pub(crate) fn server_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// What is to be started, checked as a whole before anything is.
 #[derive(Debug)]
 pub(crate) struct Configs {
-    authorization_server: Option<symbolon_auth_server::Config>,
-    broker: Option<symbolon_broker::Config>,
+    pub(crate) authorization_server: Option<symbolon_auth_server::Config>,
+    pub(crate) broker: Option<symbolon_broker::Config>,
 }
 
 impl Configs {
@@ -99,6 +119,7 @@ pub(crate) struct Servers {
 #[derive(Debug)]
 struct RunningAuthorizationServer {
     address: SocketAddr,
+    reloader: symbolon_auth_server::Reloader,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -151,6 +172,18 @@ impl Servers {
         self.broker.as_ref().and_then(Broker::management_addr)
     }
 
+    /// What can change their configuration while they run.
+    fn reloader(&self, source: Source, held: Snapshot, log: LogSwitch) -> Reloader {
+        let authorization_server = self.authorization_server.as_ref();
+        Reloader {
+            source,
+            held,
+            log,
+            authorization_server: authorization_server.map(|server| server.reloader.clone()),
+            broker: self.broker.as_ref().map(Broker::reloader),
+        }
+    }
+
     /// Ends when the authorization server ends by itself, which it never should.
     async fn failed(&mut self) {
         match &mut self.authorization_server {
@@ -182,6 +215,7 @@ impl RunningAuthorizationServer {
             .await
             .context("authorization server")?;
         let address = server.local_addr();
+        let reloader = server.reloader();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async {
             // An error says that the sender is gone: stop just the same.
@@ -189,6 +223,7 @@ impl RunningAuthorizationServer {
         }));
         Ok(Self {
             address,
+            reloader,
             stop,
             task,
         })
@@ -207,10 +242,25 @@ impl RunningAuthorizationServer {
     }
 }
 
-async fn serve(configs: Configs) -> anyhow::Result<()> {
+async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Result<()> {
+    let Reading {
+        opened,
+        configs,
+        snapshot,
+    } = reading;
     let mut signals = Signals::listen()?;
+    #[cfg(unix)]
+    let hangup = reload::Hangup::listen()?;
     let mut servers = Servers::start(configs).await?;
+    let which = source.which;
+    let reloader = servers.reloader(source, snapshot, log);
+    #[cfg(unix)]
+    let reloading = {
+        let control = reload::listen(&opened.settings.directory, which);
+        tokio::spawn(reload::serve(reloader, hangup, control))
+    };
     say_ready(&servers)?;
+    service::ready();
     let by_itself = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping; a second signal ends at once");
@@ -218,6 +268,9 @@ async fn serve(configs: Configs) -> anyhow::Result<()> {
         }
         () = servers.failed() => true,
     };
+    service::stopping();
+    #[cfg(unix)]
+    reloading.abort();
     if by_itself {
         return Err(anyhow::anyhow!("the authorization server ended by itself"));
     }

@@ -91,6 +91,11 @@ impl<M> Outgoing<M> {
         self.receive_maximum = receive_maximum.into();
     }
 
+    /// The peer's Receive Maximum, at most 65,535.
+    pub fn receive_maximum(&self) -> u16 {
+        u16::try_from(self.receive_maximum).unwrap_or(u16::MAX)
+    }
+
     /// Whether one more may be sent now.
     pub fn has_room(&self) -> bool {
         self.sent == self.messages && self.messages < self.receive_maximum && self.is_next_free()
@@ -226,6 +231,53 @@ impl<M> Outgoing<M> {
         }
     }
 
+    /// The number of the next message in the order of sending; the Packet Identifier follows from it. It starts at 0 and never goes back.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// The number that the message of this Packet Identifier was sent under.
+    pub fn sequence(&self, identifier: PacketIdentifier) -> Result<u64, NotFound> {
+        let index = self.find(identifier)?;
+        Ok(self.slots[index].sequence)
+    }
+
+    /// The next message gets this number: those before it that were not given are passed over. One that is behind changes nothing.
+    pub fn skip_to(&mut self, sequence: u64) {
+        let all_sent = self.sent == self.messages;
+        self.next = self.next.max(sequence);
+        if all_sent {
+            self.unsent = self.next;
+        }
+    }
+
+    /// The Packet Identifier of the next message.
+    pub fn next_identifier(&self) -> PacketIdentifier {
+        identifier_of(self.next)
+    }
+
+    /// Gives up messages that wait for PUBACK or PUBREC and that `keep` refuses, as where the receiver may not have them any more. To be
+    /// called between connections: before [`Outgoing::handle_reconnect`].
+    pub fn retain(&mut self, mut keep: impl FnMut(u64, &M) -> bool) {
+        for slot in &mut self.slots {
+            let refused = match &slot.stage {
+                Stage::AwaitPubAck(message) | Stage::AwaitPubRec(message) => {
+                    !keep(slot.sequence, message)
+                }
+                Stage::AwaitPubComp | Stage::AwaitAnswer | Stage::Done => false,
+            };
+            if refused {
+                slot.stage = Stage::Done;
+                self.messages -= 1;
+                self.live -= 1;
+                if slot.sequence < self.unsent {
+                    self.sent -= 1;
+                }
+            }
+        }
+        self.clear_out();
+    }
+
     /// Like [`Outgoing::restore_message`], for what waits for PUBCOMP.
     pub fn restore_release(&mut self, identifier: PacketIdentifier) -> Result<(), InUse> {
         self.restore(identifier, Stage::AwaitPubComp)
@@ -353,13 +405,17 @@ impl<M> Outgoing<M> {
     }
 }
 
+fn identifier_of(sequence: u64) -> PacketIdentifier {
+    let turn = sequence % u64::from(PACKET_IDENTIFIERS);
+    u16::try_from(turn + 1)
+        .ok()
+        .and_then(PacketIdentifier::new)
+        .expect("a remainder below 65535, plus one, is from 1 to 65535")
+}
+
 impl<M> Slot<M> {
     fn identifier(&self) -> PacketIdentifier {
-        let turn = self.sequence % u64::from(PACKET_IDENTIFIERS);
-        u16::try_from(turn + 1)
-            .ok()
-            .and_then(PacketIdentifier::new)
-            .expect("a remainder below 65535, plus one, is from 1 to 65535")
+        identifier_of(self.sequence)
     }
 
     fn outgoing(&self) -> Option<(PacketIdentifier, OutgoingState, Option<&M>)> {

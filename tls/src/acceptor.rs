@@ -5,15 +5,38 @@ use crate::{
     engine::{HTTP_ALPN, MQTT_ALPN, ServerEngine},
     socket::Socket,
 };
-use std::time::Duration;
+use arc_swap::ArcSwap;
+use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 /// Accepts TLS 1.3, and TLS 1.2 with extended main secret (RFC 7627), presenting an X.509 certificate; ALPN `mqtt`; no tickets, no
-/// resumption, no early data. Cheap to clone.
+/// resumption, no early data. Cheap to clone; all clones present the same certificate, also after it was replaced.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
-    engine: ServerEngine,
+    presented: Arc<ArcSwap<Presented>>,
+}
+
+/// What the next handshake is done with.
+#[derive(Debug)]
+struct Presented {
+    certificate: ServerCertificate,
     handshake_timeout: Duration,
+}
+
+/// A certificate chain with the private key that fits it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerCertificate(ServerEngine);
+
+impl ServerCertificate {
+    /// From PEM texts: the certificate chain, leaf first, and its private key.
+    pub fn parse(certificate_chain_pem: &str, private_key_pem: &str) -> Result<Self, SetupError> {
+        ServerEngine::new(certificate_chain_pem, private_key_pem, MQTT_ALPN).map(Self)
+    }
+
+    /// The same for HTTP, as a WebSocket begins.
+    pub(crate) fn for_http(&self) -> Self {
+        Self(self.0.with_alpn(HTTP_ALPN))
+    }
 }
 
 impl Acceptor {
@@ -23,29 +46,35 @@ impl Acceptor {
         private_key_pem: &str,
         handshake_timeout: Duration,
     ) -> Result<Self, SetupError> {
-        Ok(Self {
-            engine: ServerEngine::new(certificate_chain_pem, private_key_pem, MQTT_ALPN)?,
-            handshake_timeout,
-        })
+        let certificate = ServerCertificate::parse(certificate_chain_pem, private_key_pem)?;
+        Ok(Self::presenting(certificate, handshake_timeout))
     }
 
-    /// The same with ALPN `http/1.1`, for a WebSocket.
-    pub(crate) fn for_http(
-        certificate_chain_pem: &str,
-        private_key_pem: &str,
-        handshake_timeout: Duration,
-    ) -> Result<Self, SetupError> {
-        Ok(Self {
-            engine: ServerEngine::new(certificate_chain_pem, private_key_pem, HTTP_ALPN)?,
+    /// Presents this certificate. `handshake_timeout` bounds each handshake as a whole.
+    pub fn presenting(certificate: ServerCertificate, handshake_timeout: Duration) -> Self {
+        let presented = Presented {
+            certificate,
             handshake_timeout,
-        })
+        };
+        Self {
+            presented: Arc::new(ArcSwap::from_pointee(presented)),
+        }
+    }
+
+    /// From the next handshake on, this certificate and this limit hold. Handshakes under way and channels that stand are not touched.
+    pub fn replace_certificate(&self, certificate: ServerCertificate, handshake_timeout: Duration) {
+        self.presented.store(Arc::new(Presented {
+            certificate,
+            handshake_timeout,
+        }));
     }
 
     /// Does the handshake. A client that offers ALPN protocols without `mqtt` is refused; one that offers none is not.
     pub async fn accept(&self, stream: TcpStream) -> Result<Channel, HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
-        let handshake = self.engine.accept(Socket::Attached(stream));
-        let secured = tokio::time::timeout(self.handshake_timeout, handshake)
+        let presented = self.presented.load_full();
+        let handshake = presented.certificate.0.accept(Socket::Attached(stream));
+        let secured = tokio::time::timeout(presented.handshake_timeout, handshake)
             .await
             .map_err(|_elapsed| HandshakeError::Timeout)??;
         Ok(secured.into())

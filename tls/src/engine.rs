@@ -94,6 +94,15 @@ impl ServerEngine {
         })
     }
 
+    /// The same for another protocol.
+    pub(crate) fn with_alpn(&self, alpn: &[u8]) -> Self {
+        let mut config = ServerConfig::clone(&self.certificate);
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Self {
+            certificate: Arc::new(config),
+        }
+    }
+
     pub(crate) async fn accept(&self, socket: Socket) -> Result<Secured, HandshakeError> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket)
             .await

@@ -22,7 +22,7 @@ pub mod https;
 mod socket;
 mod websocket;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, ServerCertificate};
 pub use channel::{Channel, DetachedChannel, ExporterValue, Peer};
 pub use connector::Connector;
 pub use engine::EngineError;

@@ -15,21 +15,20 @@ use crate::{
         replay::{Kind, Seen, SeenError},
     },
     issuer::Issuer,
+    issuing::{Issuing, now},
     store::{ResourceServer, Store, StoreError},
 };
+use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 use symbolon_ace_proto::{
-    Confirmation, ErrorCode, ErrorResponse, KeySet, PROFILE, PopAlgorithm, PopError, PopSigner,
-    SigningKey, TokenRequest, TokenResponse, UnixTime,
+    Confirmation, ErrorCode, ErrorResponse, PROFILE, PopAlgorithm, PopError, PopSigner,
+    TokenRequest, TokenResponse, UnixTime,
     dpop::{self, DpopProof},
 };
 
@@ -44,8 +43,7 @@ pub(crate) struct TokenEndpoint {
     store: Store,
     issuer: Issuer,
     url: String,
-    signing_key: SigningKey,
-    token_lifetime_secs: u64,
+    issuing: Arc<ArcSwap<Issuing>>,
     rules: AssertionRules,
     seen: Mutex<Seen>,
 }
@@ -160,20 +158,18 @@ impl Outcome {
 }
 
 impl TokenEndpoint {
-    /// Tokens signed with `signing_key`, for what `store` allows.
+    /// Tokens as `issuing` says, for what `store` allows.
     pub(crate) fn new(
         store: Store,
         issuer: Issuer,
-        signing_key: SigningKey,
-        token_lifetime_secs: u64,
+        issuing: Arc<ArcSwap<Issuing>>,
         rules: AssertionRules,
     ) -> Self {
         Self {
             url: issuer.token_endpoint(),
             store,
             issuer,
-            signing_key,
-            token_lifetime_secs,
+            issuing,
             rules,
             seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
         }
@@ -186,7 +182,7 @@ impl TokenEndpoint {
 
     /// The keys that verify its tokens, as a JWK Set.
     pub(super) fn jwks(&self) -> String {
-        KeySet::from_keys(vec![self.signing_key.to_public_jwk()]).to_json()
+        self.issuing.load().key_set(now()).to_json()
     }
 
     async fn grant(
@@ -222,14 +218,17 @@ impl TokenEndpoint {
             .store
             .allowed(&client.client_id, &server.audience)
             .await?;
-        let permitted = policy::permit(request.scope.as_ref(), &allowed, self.token_lifetime_secs)?;
+        // One reading for the whole token, whatever is changed meanwhile.
+        let issuing = self.issuing.load_full();
+        let lifetime_secs = issuing.token_lifetime_secs();
+        let permitted = policy::permit(request.scope.as_ref(), &allowed, lifetime_secs)?;
         let decided = Decided {
             client_id: &client.client_id,
             server,
             key,
             permitted,
         };
-        self.issue(decided, now)
+        self.issue(decided, &issuing, now)
     }
 
     async fn authenticate(
@@ -299,7 +298,12 @@ impl TokenEndpoint {
         }
     }
 
-    fn issue(&self, decided: Decided<'_>, now: UnixTime) -> Result<TokenResponse, Refusal> {
+    fn issue(
+        &self,
+        decided: Decided<'_>,
+        issuing: &Issuing,
+        now: UnixTime,
+    ) -> Result<TokenResponse, Refusal> {
         let Decided {
             server, permitted, ..
         } = decided;
@@ -324,7 +328,7 @@ impl TokenEndpoint {
             }
         };
         let claims = grant::claims(parties, &permitted, confirmation, random()?, now);
-        let access_token = self.signing_key.sign(&claims)?;
+        let access_token = issuing.sign(&claims)?;
         if access_token.len() > MAX_TOKEN_BYTES {
             return Err(PolicyError::TooLarge.into());
         }
@@ -367,12 +371,6 @@ fn random() -> Result<[u8; 16], Unspecified> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)?;
     Ok(bytes)
-}
-
-fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 reads as 1970: every assertion is then from the future, and refused.
-    UnixTime(since.map_or(0, |since| since.as_secs()))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use symbolon_ace_proto::{
     jwt::{self, SigningAlgorithm},
 };
 use symbolon_auth_server::{
-    AuthServer, Config,
+    AuthServer, Config, Reloader,
     store::{Client, ClientAuthentication, Policy, ResourceServer, Store},
 };
 use tempfile::TempDir;
@@ -48,6 +48,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) database: PathBuf,
     pub(crate) address: SocketAddr,
+    pub(crate) reloader: Reloader,
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -100,6 +101,7 @@ impl Server {
             store,
             database,
             address: server.local_addr(),
+            reloader: server.reloader(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),
             task: tokio::spawn(server.serve(async {
@@ -142,9 +144,14 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.try_connect().await.unwrap()
+    }
+
+    /// Fails where the server presents another certificate than at its start.
+    pub(crate) async fn try_connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        self.connector.connect(name, stream).await.unwrap()
+        self.connector.connect(name, stream).await
     }
 
     /// Sends bytes as they are and reads until the server closes; `None` where it closes without an answer.

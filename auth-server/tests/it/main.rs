@@ -9,5 +9,6 @@ mod harness;
 mod log;
 mod malformed;
 mod metadata;
+mod reload;
 mod store;
 mod token;

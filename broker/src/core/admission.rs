@@ -3,6 +3,7 @@
 use super::{
     grant::{Grant, PublicTopics},
     message::Message,
+    session::SessionWill,
 };
 use std::{
     borrow::Cow,
@@ -22,7 +23,7 @@ use symbolon_mqtt_proto::{
 };
 
 /// Whose tokens count, and what a client without one is told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Authority {
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -32,7 +33,7 @@ pub(crate) struct Authority {
 }
 
 /// What every admission is judged by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     pub(crate) authority: Option<Authority>,
     pub(crate) public_topics: Arc<PublicTopics>,
@@ -79,12 +80,15 @@ pub(crate) struct Introduction {
     /// Empty asks for one.
     pub(crate) client_identifier: Box<str>,
     pub(crate) keep_alive_secs: u16,
-    pub(crate) session_expiry_asked: bool,
+    /// Begin anew, whatever there was (MQTT 5.0 §3.1.2.4).
+    pub(crate) clean_start: bool,
+    /// How long the session shall outlive its connection, seconds. In 3.1.1 for ever, or not at all.
+    pub(crate) session_expiry_secs: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet_size: u32,
     pub(crate) problem_information: bool,
     /// The Will, as the PUBLISH it will become.
-    pub(crate) will: Option<Arc<Message>>,
+    pub(crate) will: Option<SessionWill>,
 }
 
 /// Waiting for the answer to a challenge (RFC 9431 §2.2.4.2.2).
@@ -137,6 +141,10 @@ pub(crate) enum Refusal {
     NoRandom,
     #[error("re-authentication must be for the same subject")]
     OtherSubject,
+    #[error("the client identifier belongs to another client's session")]
+    OtherSession,
+    #[error("the broker's store is full")]
+    StoreFull,
 }
 
 impl Refusal {
@@ -147,6 +155,8 @@ impl Refusal {
             Self::Password => ReasonCode::BadUserNameOrPassword,
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
             Self::NoRandom => ReasonCode::ServerUnavailable,
+            Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
+            Self::StoreFull => ReasonCode::QuotaExceeded,
             Self::NoToken
             | Self::PasswordWithAce
             | Self::Malformed
@@ -179,7 +189,9 @@ impl Refusal {
             | Self::Will
             | Self::UnexpectedPacket
             | Self::NoRandom
-            | Self::OtherSubject => false,
+            | Self::OtherSubject
+            | Self::OtherSession
+            | Self::StoreFull => false,
         }
     }
 }
@@ -321,6 +333,11 @@ impl Challenge {
         &self.candidate.grant
     }
 
+    /// Other topics are public from now on.
+    pub(crate) fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
+        self.candidate.grant.set_public_topics(public);
+    }
+
     /// Checks the answer. Right or wrong, one challenge gets one answer.
     pub(crate) fn handle_response(
         self,
@@ -370,22 +387,25 @@ impl AwaitProof {
 
 impl Introduction {
     /// Takes what a CONNECT says. The Will must be within the grant (RFC 9431 §2.2.4.1).
-    fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
+    pub(super) fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
         let will = match &connect.will {
             None => None,
             Some(will) if !grant.permits_publish(will.topic) => return Err(Refusal::Will),
-            Some(will) => Some(will_message(will, now_ms, grant)),
+            Some(will) => Some(SessionWill {
+                message: will_message(will, now_ms, grant),
+                delay_secs: will.delay_interval_secs,
+            }),
         };
         let properties = &connect.properties;
         Ok(Self {
             version: connect.version,
             client_identifier: connect.client_identifier.into(),
             keep_alive_secs: connect.keep_alive_secs,
-            session_expiry_asked: match connect.version {
-                ProtocolVersion::V5 => properties
-                    .session_expiry_interval_secs
-                    .is_some_and(|secs| secs > 0),
-                ProtocolVersion::V311 => !connect.clean_start,
+            clean_start: connect.clean_start,
+            session_expiry_secs: match connect.version {
+                ProtocolVersion::V5 => properties.session_expiry_interval_secs.unwrap_or(0),
+                ProtocolVersion::V311 if connect.clean_start => 0,
+                ProtocolVersion::V311 => u32::MAX,
             },
             receive_maximum: properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get),
             maximum_packet_size: properties
@@ -396,7 +416,7 @@ impl Introduction {
         })
     }
 
-    fn admit(self, grant: Grant, extended_authentication: bool) -> Admitted {
+    pub(super) fn admit(self, grant: Grant, extended_authentication: bool) -> Admitted {
         Admitted {
             introduction: self,
             grant,

@@ -28,6 +28,10 @@ pub(crate) enum Count {
     RetainedMessages,
     /// Now: connections on their way to admission.
     Handshakes,
+    /// Now: sessions, connected or not.
+    Sessions,
+    /// Now: acknowledgements that wait for the store.
+    HeldAnswers,
     /// Something that ended with a reason code.
     Reason(Reason, ReasonCode),
 }
@@ -43,6 +47,8 @@ pub(crate) enum Dropped {
     PacketTooLarge,
     /// Its Message Expiry Interval passed while it waited (MQTT 5.0 §3.3.2.3.3).
     Expired,
+    /// Of `QoS` 0, while the client was away.
+    Away,
 }
 
 /// How something ended.
@@ -91,16 +97,17 @@ pub(crate) enum Reason {
 /// Reason codes are a byte.
 const CODES: usize = 256;
 /// Where the numbers by reason code begin.
-const BY_REASON: usize = 28;
+const BY_REASON: usize = 31;
 /// How many numbers there are.
 pub(crate) const NUMBERS: usize = BY_REASON + 5 * CODES;
 
 impl Dropped {
-    pub(crate) const ALL: [(Self, &str); 4] = [
+    pub(crate) const ALL: [(Self, &str); 5] = [
         (Self::OutboxFull, "outbox_full"),
         (Self::QueueFull, "queue_full"),
         (Self::PacketTooLarge, "packet_too_large"),
         (Self::Expired, "expired"),
+        (Self::Away, "away"),
     ];
 }
 
@@ -129,16 +136,18 @@ impl Count {
             Self::Received(qos) => qos as usize,
             Self::Sent(qos) => 3 + qos as usize,
             Self::Dropped(dropped) => 6 + dropped as usize,
-            Self::BytesReceived => 10,
-            Self::BytesSent => 11,
-            Self::TokenExpiries => 12,
-            Self::Reauthentications(outcome) => 13 + outcome as usize,
-            Self::ConnectionsLost => 15,
-            Self::NoClient(no_client) => 16 + no_client as usize,
-            Self::Clients => 24,
-            Self::Subscriptions => 25,
-            Self::RetainedMessages => 26,
-            Self::Handshakes => 27,
+            Self::BytesReceived => 11,
+            Self::BytesSent => 12,
+            Self::TokenExpiries => 13,
+            Self::Reauthentications(outcome) => 14 + outcome as usize,
+            Self::ConnectionsLost => 16,
+            Self::NoClient(no_client) => 17 + no_client as usize,
+            Self::Clients => 25,
+            Self::Subscriptions => 26,
+            Self::RetainedMessages => 27,
+            Self::Handshakes => 28,
+            Self::Sessions => 29,
+            Self::HeldAnswers => 30,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
     }
@@ -201,6 +210,8 @@ mod tests {
             Count::Subscriptions,
             Count::RetainedMessages,
             Count::Handshakes,
+            Count::Sessions,
+            Count::HeldAnswers,
         ];
         all.extend(qos.map(Count::Received));
         all.extend(qos.map(Count::Sent));

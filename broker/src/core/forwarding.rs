@@ -2,16 +2,18 @@
 
 use super::{
     counters::{Count, Dropped},
+    journal::{Entry, StoredMessage},
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
-    session::{Queued, Session, SessionKey, State},
+    session::{Link, Queued, Session, SessionKey, State},
     shard::{Close, Now, Shard},
 };
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
-    Delivery, PacketIdentifier, ProtocolVersion, Publish, Qos, TopicName, property::PropertyBuffer,
+    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
+    delivery::OutgoingState, property::PropertyBuffer,
 };
 
 /// A message on its way to the clients of this shard.
@@ -41,6 +43,8 @@ struct Layout {
 struct Wanted<'a> {
     layout: Layout,
     subscription_identifiers: &'a Rc<[u32]>,
+    /// It may have been sent before (MQTT-3.3.1-1).
+    duplicate: bool,
 }
 
 /// Frames of the message being forwarded, by layout: at most twelve.
@@ -114,11 +118,12 @@ impl Shard {
                 continue;
             }
             let session = &mut self.sessions[subscriber.session as usize];
-            if session.grant.is_expired(now.unix) {
+            // One who is away shows a new token when it comes back, and is judged by that.
+            if session.grant.is_expired(now.unix) && session.state == State::Live {
                 expired.push(subscriber.session);
                 continue;
             }
-            if !session.grant.permits_delivery(forwarding.topic) {
+            if session.state == State::Live && !session.grant.permits_delivery(forwarding.topic) {
                 continue;
             }
             let qos = subscriber
@@ -132,49 +137,120 @@ impl Shard {
                     retain,
                 },
                 subscription_identifiers: &subscriber.subscription_identifiers,
+                duplicate: false,
             };
-            let single = subscribers.len() == 1;
-            let frames = (!single).then_some(&mut self.frames);
-            match session.forward(forwarding, wanted, &self.limits, frames) {
-                Forwarded::Sent => {
-                    self.counters.count(Count::Sent(qos));
-                    self.mark_dirty(subscriber.session);
-                }
-                Forwarded::Queued => {}
-                Forwarded::Dropped(why) => {
-                    self.counters.count(Count::Dropped(why));
-                    tracing::debug!(client = %session.client_identifier, ?qos, ?why, "message dropped at a bound of this client");
-                }
-            }
+            let forwarded = if session.is_direct() {
+                let single = subscribers.len() == 1;
+                let frames = (!single).then_some(&mut self.frames);
+                session.forward(forwarding, wanted, &self.limits, frames)
+            } else {
+                let queued = wanted.queued(forwarding.message());
+                self.enqueue(subscriber.session, queued, now)
+            };
+            self.note_forwarded(subscriber.session, qos, forwarded);
         }
         for key in expired {
             self.close(key, &Close::token_expired(), now);
         }
     }
 
-    /// Sends what waits, as far as the client's window and outbox allow.
+    fn note_forwarded(&mut self, key: SessionKey, qos: Qos, forwarded: Forwarded) {
+        match forwarded {
+            Forwarded::Sent => {
+                self.counters.count(Count::Sent(qos));
+                self.mark_dirty(key);
+            }
+            Forwarded::Queued => {}
+            Forwarded::Dropped(why) => {
+                self.counters.count(Count::Dropped(why));
+                let client = &self.session(key).client_identifier;
+                tracing::debug!(%client, ?qos, ?why, "message dropped at a bound of this client");
+            }
+        }
+    }
+
+    /// For a client that is away, or whose messages must be written before they are sent.
+    fn enqueue(&mut self, key: SessionKey, mut queued: Queued, now: Now) -> Forwarded {
+        let session = &mut self.sessions[key as usize];
+        if queued.qos == Qos::AtMostOnce {
+            return match session.state {
+                State::Away => Forwarded::Dropped(Dropped::Away),
+                State::Live if session.link.outbox.len() >= self.limits.outbox_bytes => {
+                    Forwarded::Dropped(Dropped::OutboxFull)
+                }
+                State::Live => session.send_queued(queued, now),
+            };
+        }
+        if let Err(why) = session.has_queue_room(&queued, &self.limits) {
+            return Forwarded::Dropped(why);
+        }
+        if let Some(id) = session.id {
+            queued.place = session.next_place.max(session.outgoing.next_sequence());
+            session.next_place = queued.place + 1;
+            let (place, message) = (queued.place, Box::new(queued.stored()));
+            queued.journaled = self.journal.push(Entry::PutMessage { id, place, message });
+        }
+        let waits = queued.journaled;
+        session.push_queued(queued);
+        if session.id.is_some() && session.state == State::Live {
+            self.await_commit(key, waits);
+        }
+        Forwarded::Queued
+    }
+
+    /// The first of a session's queue is sent once this entry of the journal is written.
+    fn await_commit(&mut self, key: SessionKey, journaled: u64) {
+        let session = &mut self.sessions[key as usize];
+        if !session.awaits_commit {
+            session.awaits_commit = true;
+            let at = session.connection_key(key);
+            self.awaiting_commit.push_back((journaled, at));
+        }
+    }
+
+    /// Sends what waits, as far as the client's window, its outbox and the store allow: what was in flight before it came back first.
     pub(crate) fn handle_room(&mut self, key: SessionKey, now: Now) {
-        if self.session(key).state != State::Live {
+        let session = &mut self.sessions[key as usize];
+        if session.state != State::Live {
             return;
         }
         let limit = self.limits.outbox_bytes;
-        let session = &mut self.sessions[key as usize];
-        let mut sent = false;
-        while session.outgoing.has_room() && session.link.outbox.len() < limit {
-            let Some(queued) = session.queue.pop_front() else {
+        let mut sent = session.resend(limit, now);
+        let mut held_up = None;
+        while session.link.outbox.len() < limit {
+            let Some(queued) = session.queue.front() else {
                 break;
             };
-            match session.send_queued(&queued, now) {
+            if !session.outgoing.has_room() && queued.qos > Qos::AtMostOnce {
+                break;
+            }
+            if !self.journal.is_committed(queued.journaled) {
+                held_up = Some(queued.journaled);
+                break;
+            }
+            let Some(queued) = session.pop_queued() else {
+                break;
+            };
+            let (qos, place) = (queued.qos, queued.place);
+            match session.send_queued(queued, now) {
                 Forwarded::Sent => {
                     sent = true;
-                    self.counters.count(Count::Sent(queued.qos));
+                    self.counters.count(Count::Sent(qos));
                 }
                 Forwarded::Queued => {}
-                Forwarded::Dropped(why) => self.counters.count(Count::Dropped(why)),
+                Forwarded::Dropped(why) => {
+                    self.counters.count(Count::Dropped(why));
+                    if let (Some(id), true) = (session.id, qos > Qos::AtMostOnce) {
+                        self.journal.push(Entry::RemoveMessage { id, place });
+                    }
+                }
             }
         }
         if sent {
             self.mark_dirty(key);
+        }
+        if let Some(journaled) = held_up {
+            self.await_commit(key, journaled);
         }
     }
 
@@ -185,6 +261,7 @@ impl Shard {
         message: &Arc<Message>,
         maximum_qos: Qos,
         identifier: Option<u32>,
+        now: Now,
     ) {
         let qos = message.publish().delivery.qos().min(maximum_qos);
         let subscription_identifiers: Rc<[u32]> = identifier.into_iter().collect();
@@ -193,15 +270,23 @@ impl Shard {
             qos,
             retain: true,
             subscription_identifiers,
+            shared: None,
+            place: 0,
+            journaled: 0,
         };
-        let limit = self.limits.queued_messages;
         let session = &mut self.sessions[key as usize];
-        if session.queue.len() < limit {
-            session.queue.push_back(queued);
+        let forwarded = if session.id.is_some() && qos > Qos::AtMostOnce {
+            self.enqueue(key, queued, now)
         } else {
-            self.counters.count(Count::Dropped(Dropped::QueueFull));
-            tracing::debug!(client = %session.client_identifier, "retained message dropped: the client's queue is full");
-        }
+            match session.has_queue_room(&queued, &self.limits) {
+                Ok(()) => {
+                    session.push_queued(queued);
+                    Forwarded::Queued
+                }
+                Err(why) => Forwarded::Dropped(why),
+            }
+        };
+        self.note_forwarded(key, qos, forwarded);
     }
 }
 
@@ -213,7 +298,7 @@ impl Session {
         limits: &crate::Limits,
         frames: Option<&mut Frames>,
     ) -> Forwarded {
-        let Layout { qos, retain, .. } = wanted.layout;
+        let qos = wanted.layout.qos;
         let outbox_full = self.link.outbox.len() >= limits.outbox_bytes;
         if qos == Qos::AtMostOnce {
             if outbox_full {
@@ -222,18 +307,19 @@ impl Session {
             return self.append(forwarding, wanted, None, frames);
         }
         if outbox_full || !self.queue.is_empty() || !self.outgoing.has_room() {
-            if self.queue.len() >= limits.queued_messages {
-                return Forwarded::Dropped(Dropped::QueueFull);
-            }
-            self.queue.push_back(Queued {
-                message: Arc::clone(forwarding.message()),
-                qos,
-                retain,
-                subscription_identifiers: Rc::clone(wanted.subscription_identifiers),
-            });
-            return Forwarded::Queued;
+            let queued = wanted.queued(forwarding.message());
+            return match self.has_queue_room(&queued, limits) {
+                Ok(()) => {
+                    self.push_queued(queued);
+                    Forwarded::Queued
+                }
+                Err(why) => Forwarded::Dropped(why),
+            };
         }
-        let Ok(identifier) = self.outgoing.handle_send(qos, ()) else {
+        let kept = self
+            .outlives_connection()
+            .then(|| Box::new(wanted.queued(forwarding.message())));
+        let Ok(identifier) = self.outgoing.handle_send(qos, kept) else {
             return Forwarded::Dropped(Dropped::QueueFull);
         };
         let forwarded = self.append(forwarding, wanted, Some(identifier), frames);
@@ -241,6 +327,54 @@ impl Session {
             self.abandon(qos, identifier);
         }
         forwarded
+    }
+
+    fn has_queue_room(&self, queued: &Queued, limits: &crate::Limits) -> Result<(), Dropped> {
+        let fits = self.queue.len() < limits.queued_messages
+            && self.queued_bytes + queued.size() <= limits.queued_bytes;
+        fits.then_some(()).ok_or(Dropped::QueueFull)
+    }
+
+    pub(super) fn push_queued(&mut self, queued: Queued) {
+        self.queued_bytes += queued.size();
+        self.queue.push_back(queued);
+    }
+
+    pub(super) fn pop_queued(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.queued_bytes -= queued.size();
+        Some(queued)
+    }
+
+    /// Sends again what was in flight on the connection before (MQTT-4.4.0-1); whether there was any.
+    fn resend(&mut self, outbox_bytes: usize, now: Now) -> bool {
+        let mut sent = false;
+        while self.link.outbox.len() < outbox_bytes {
+            let Some((identifier, state, message)) = self.outgoing.poll_resend() else {
+                break;
+            };
+            sent = true;
+            match (state, message) {
+                (OutgoingState::AwaitPubAck | OutgoingState::AwaitPubRec, Some(Some(queued))) => {
+                    let appended = self.link.append_again(queued, identifier, now);
+                    if appended != Forwarded::Sent {
+                        tracing::debug!(client = %self.client_identifier, "a message does not fit into this connection's packets");
+                    }
+                }
+                (OutgoingState::AwaitPubComp, _) => {
+                    let pubrel = Packet::PubRel(Ack::new(identifier, ReasonCode::Success));
+                    let encoded = pubrel.encode(self.link.version, self.link.outbox.tail());
+                    debug_assert!(encoded.is_ok(), "a PUBREL of four bytes can be written");
+                }
+                (OutgoingState::AwaitPubAck | OutgoingState::AwaitPubRec, Some(None) | None) => {
+                    debug_assert!(
+                        false,
+                        "what is in flight in a session that outlives its connection is kept"
+                    );
+                }
+            }
+        }
+        sent
     }
 
     /// The packet was not sent after all: its identifier is free again.
@@ -263,7 +397,9 @@ impl Session {
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
             let message = forwarding.message();
-            return self.append_shared(message, &message.publish(), wanted, identifier);
+            return self
+                .link
+                .append_shared(message, &message.publish(), wanted, identifier);
         }
         let out = self.link.outbox.tail();
         let start = out.len();
@@ -292,6 +428,70 @@ impl Session {
         Forwarded::Sent
     }
 
+    /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
+    fn send_queued(&mut self, queued: Queued, now: Now) -> Forwarded {
+        let message = Arc::clone(&queued.message);
+        let mut publish = message.publish();
+        let Ok(left_secs) = message.remaining_secs(&publish, now.ms) else {
+            return Forwarded::Dropped(Dropped::Expired);
+        };
+        publish.properties.message_expiry_interval_secs = left_secs;
+        let qos = queued.qos;
+        let subscription_identifiers = Rc::clone(&queued.subscription_identifiers);
+        let wanted = Wanted {
+            layout: Layout {
+                version: self.link.version,
+                qos,
+                retain: queued.retain,
+            },
+            subscription_identifiers: &subscription_identifiers,
+            duplicate: false,
+        };
+        let identifier = if qos == Qos::AtMostOnce {
+            None
+        } else {
+            if self.id.is_some() {
+                self.outgoing.skip_to(queued.place);
+            }
+            let kept = self.outlives_connection().then(|| Box::new(queued));
+            match self.outgoing.handle_send(qos, kept) {
+                Ok(identifier) => Some(identifier),
+                Err(_) => return Forwarded::Dropped(Dropped::QueueFull),
+            }
+        };
+        let forwarded = self
+            .link
+            .append_shared(&message, &publish, wanted, identifier);
+        if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
+            self.abandon(qos, identifier);
+        }
+        forwarded
+    }
+}
+
+impl Link {
+    /// A message that may have been sent before. It is sent even if it has expired since: its delivery has begun.
+    fn append_again(
+        &mut self,
+        queued: &Queued,
+        identifier: PacketIdentifier,
+        now: Now,
+    ) -> Forwarded {
+        let mut publish = queued.message.publish();
+        let left_secs = queued.message.remaining_secs(&publish, now.ms);
+        publish.properties.message_expiry_interval_secs = left_secs.unwrap_or(Some(0));
+        let wanted = Wanted {
+            layout: Layout {
+                version: self.version,
+                qos: queued.qos,
+                retain: queued.retain,
+            },
+            subscription_identifiers: &queued.subscription_identifiers,
+            duplicate: true,
+        };
+        self.append_shared(&queued.message, &publish, wanted, Some(identifier))
+    }
+
     /// A large payload is not copied for each client: only what stands before it is.
     fn append_shared(
         &mut self,
@@ -300,53 +500,57 @@ impl Session {
         wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
-        let out = self.link.outbox.tail();
+        let shares = publish.payload.len() >= SHARED_FROM_BYTES;
+        let out = self.outbox.tail();
         let start = out.len();
         let version = wanted.layout.version;
         let encoded = wanted.lay_out(publish, identifier, |own| {
-            own.encode_without_payload(version, out)
+            if shares {
+                own.encode_without_payload(version, out).map(|_| ())
+            } else {
+                own.encode(version, out).map(|_| ())
+            }
         });
-        let size = out.len() - start + publish.payload.len();
-        if encoded.is_err() || size > self.link.maximum_packet_size as usize {
+        let rest = if shares { publish.payload.len() } else { 0 };
+        let size = out.len() - start + rest;
+        if encoded.is_err() || size > self.maximum_packet_size as usize {
             out.truncate(start);
             return Forwarded::Dropped(Dropped::PacketTooLarge);
         }
-        self.link.outbox.push_shared(message.payload(publish));
+        if shares {
+            self.outbox.push_shared(message.payload(publish));
+        }
         Forwarded::Sent
     }
+}
 
-    /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
-    fn send_queued(&mut self, queued: &Queued, now: Now) -> Forwarded {
-        let mut publish = queued.message.publish();
-        let Ok(left_secs) = queued.message.remaining_secs(&publish, now.ms) else {
-            return Forwarded::Dropped(Dropped::Expired);
-        };
-        publish.properties.message_expiry_interval_secs = left_secs;
-        let identifier = match queued.qos {
-            Qos::AtMostOnce => None,
-            qos @ (Qos::AtLeastOnce | Qos::ExactlyOnce) => match self.outgoing.handle_send(qos, ())
-            {
-                Ok(identifier) => Some(identifier),
-                Err(()) => return Forwarded::Dropped(Dropped::QueueFull),
-            },
-        };
-        let wanted = Wanted {
-            layout: Layout {
-                version: self.link.version,
-                qos: queued.qos,
-                retain: queued.retain,
-            },
-            subscription_identifiers: &queued.subscription_identifiers,
-        };
-        let forwarded = self.append_shared(&queued.message, &publish, wanted, identifier);
-        if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
-            self.abandon(queued.qos, identifier);
+impl Queued {
+    /// What the store keeps of it.
+    fn stored(&self) -> StoredMessage {
+        StoredMessage {
+            message: Some(Arc::clone(&self.message)),
+            qos: self.qos,
+            retain: self.retain,
+            subscription_identifiers: (*self.subscription_identifiers).into(),
+            shared: self.shared.as_deref().cloned(),
         }
-        forwarded
     }
 }
 
 impl Wanted<'_> {
+    /// The message, to be sent later.
+    fn queued(self, message: &Arc<Message>) -> Queued {
+        Queued {
+            message: Arc::clone(message),
+            qos: self.layout.qos,
+            retain: self.layout.retain,
+            subscription_identifiers: Rc::clone(self.subscription_identifiers),
+            shared: None,
+            place: 0,
+            journaled: 0,
+        }
+    }
+
     /// Calls `encode` with the PUBLISH as this subscriber gets it; 3.1.1 has no Subscription Identifiers.
     fn lay_out<T>(
         self,
@@ -363,7 +567,7 @@ impl Wanted<'_> {
             }
         }
         let mut own = *publish;
-        own.duplicate = false;
+        own.duplicate = self.duplicate;
         own.delivery = delivery(self.layout.qos, identifier);
         own.retain = self.layout.retain;
         own.properties.subscription_identifiers = identifiers.subscription_identifiers();

@@ -77,6 +77,38 @@ impl Grant {
         }
     }
 
+    /// Of a client that is away: whose it was, and nothing it may. It must show a token again (RFC 9431 §5).
+    pub(crate) fn of_absent(holder: Option<Holder>, public: Arc<PublicTopics>) -> Self {
+        Self {
+            token: holder.map(|holder| Token {
+                holder,
+                expires_at: UnixTime(0),
+            }),
+            ..Self::anonymous(public)
+        }
+    }
+
+    /// Whether a message of `topic` may be delivered: a filter that it may subscribe to matches. Does not look at the time.
+    pub fn permits_receive(&self, topic: TopicName<'_>) -> bool {
+        let matches = |allowed: &TopicFilter| allowed.matches(topic);
+        self.subscribe.iter().any(matches)
+            || (self.public.subscribe.iter().any(matches) && !self.public.is_private(topic))
+    }
+
+    /// Whether a client with `other` may take over what one with `self` left behind: the same client, or both without a token.
+    pub(crate) fn may_be_resumed_by(&self, other: &Self) -> bool {
+        match (self.holder(), other.holder()) {
+            (Some(holder), Some(other)) => holder.may_be_renewed_by(other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Other topics are public from now on.
+    pub fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
+        self.public = public;
+    }
+
     /// Who holds the token; `None` without one.
     pub fn holder(&self) -> Option<&Holder> {
         self.token.as_ref().map(|token| &token.holder)
@@ -158,6 +190,11 @@ impl PublicTopics {
     #[inline]
     fn is_private(&self, topic: TopicName<'_>) -> bool {
         !self.private_filters.is_empty() && self.private.contains(topic.as_str().as_bytes())
+    }
+
+    /// Whether these are the operator's lists already.
+    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> bool {
+        *self.subscribe == *public && *self.private_filters == *private && self.conceal == conceal
     }
 
     /// Whether there are none.

@@ -2,8 +2,10 @@
 
 use super::{
     counters::{Count, Outcome, Reason},
+    holding::Needs,
+    journal::Entry,
     reauthentication::AuthCircumstances,
-    session::{SessionKey, State},
+    session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard, WillFate},
 };
 use symbolon_mqtt_proto::{
@@ -14,14 +16,15 @@ impl Shard {
     /// A packet came. Whatever is wrong with it ends this session and nothing else.
     pub(crate) fn handle_packet(
         &mut self,
-        key: SessionKey,
+        at: ConnectionKey,
         packet: &Packet<'_>,
         with: AuthCircumstances<'_>,
         now: Now,
     ) {
-        if self.session(key).state != State::Live {
+        if self.live(at).is_none() {
             return;
         }
+        let key = at.session;
         self.session_mut(key).link.last_packet_ms = now.ms;
         let outcome = match packet {
             Packet::Publish(publish) => self.handle_publish(key, *publish, now),
@@ -67,53 +70,83 @@ impl Shard {
     }
 
     fn handle_puback(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) -> Result<(), Close> {
-        let found = self
-            .session_mut(key)
-            .outgoing
-            .handle_puback(ack.packet_identifier);
-        found.map_err(|_| not_in_flight(PacketType::PubAck))?;
+        let outgoing = &mut self.session_mut(key).outgoing;
+        let place = outgoing.sequence(ack.packet_identifier);
+        let found = outgoing.handle_puback(ack.packet_identifier);
+        let (Ok(place), Ok(_)) = (place, found) else {
+            return Err(not_in_flight(PacketType::PubAck));
+        };
+        self.journal_done(key, place);
         self.handle_room(key, now);
         Ok(())
     }
 
     fn handle_pubrec(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) -> Result<(), Close> {
-        let outgoing = &mut self.session_mut(key).outgoing;
+        let session = self.session_mut(key);
+        let id = session.id;
+        let outgoing = &mut session.outgoing;
+        let place = outgoing.sequence(ack.packet_identifier);
         if ack.reason_code.is_failure() {
-            outgoing
-                .handle_pubrec_failure(ack.packet_identifier)
-                .map_err(|_| not_in_flight(PacketType::PubRec))?;
+            let found = outgoing.handle_pubrec_failure(ack.packet_identifier);
+            let (Ok(place), Ok(_)) = (place, found) else {
+                return Err(not_in_flight(PacketType::PubRec));
+            };
+            self.journal_done(key, place);
             self.handle_room(key, now);
             return Ok(());
         }
         // MQTT 5.0 §3.6.2.1: an unknown identifier is answered, since the client may speak of an earlier connection.
-        let known = outgoing.handle_pubrec(ack.packet_identifier).is_ok();
-        let reason_code = if known {
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
+        let found = outgoing.handle_pubrec(ack.packet_identifier);
+        let mark = self.mark();
+        if let (Some(id), Ok(place), Ok(Some(_))) = (id, place, &found) {
+            self.journal.push(Entry::Release { id, place });
+        }
+        // A client that releases it must not get the message again after a crash, under the same identifier, as if it were new.
+        let needs = match &found {
+            Ok(None) => self.needs_everything(),
+            Ok(Some(_)) | Err(_) => self.needs_since(mark, &[]),
         };
-        self.send(
-            key,
-            &Packet::PubRel(Ack::new(ack.packet_identifier, reason_code)),
-        );
+        let reason_code = found_or_not(found.is_ok());
+        let pubrel = Packet::PubRel(Ack::new(ack.packet_identifier, reason_code));
+        self.answer(key, &pubrel, needs);
         Ok(())
     }
 
-    fn handle_pubrel(&mut self, key: SessionKey, identifier: PacketIdentifier) {
-        let known = self.session_mut(key).incoming.handle_pubrel(identifier);
-        let reason_code = if known {
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
+    fn handle_pubrel(&mut self, key: SessionKey, packet_identifier: PacketIdentifier) {
+        let session = self.session_mut(key);
+        let known = session.incoming.handle_pubrel(packet_identifier);
+        let id = session.id;
+        let mark = self.mark();
+        if let (Some(id), true) = (id, known) {
+            self.journal.push(Entry::RemoveReceived {
+                id,
+                packet_identifier,
+            });
+        }
+        // After PUBCOMP the client may use the identifier for another message, which must not be taken for a repetition after a crash.
+        let needs = match (id, known) {
+            (Some(_), false) => self.needs_everything(),
+            (Some(_), true) => self.needs_since(mark, &[]),
+            (None, _) => Needs::default(),
         };
-        self.send(key, &Packet::PubComp(Ack::new(identifier, reason_code)));
+        let pubcomp = Packet::PubComp(Ack::new(packet_identifier, found_or_not(known)));
+        self.answer(key, &pubcomp, needs);
     }
 
     fn handle_pubcomp(&mut self, key: SessionKey, ack: &Ack<'_>, now: Now) {
         let outgoing = &mut self.session_mut(key).outgoing;
+        let place = outgoing.sequence(ack.packet_identifier);
         // MQTT 5.0 §3.7.2.1: one that is not in flight is no error, it may be of an earlier connection.
-        if outgoing.handle_pubcomp(ack.packet_identifier).is_ok() {
+        if let (Ok(place), Ok(())) = (place, outgoing.handle_pubcomp(ack.packet_identifier)) {
+            self.journal_done(key, place);
             self.handle_room(key, now);
+        }
+    }
+
+    /// The message at this place needs no storing any more.
+    pub(super) fn journal_done(&mut self, key: SessionKey, place: u64) {
+        if let Some(id) = self.session(key).id {
+            self.journal.push(Entry::RemoveMessage { id, place });
         }
     }
 
@@ -132,15 +165,17 @@ impl Shard {
         disconnect: &Disconnect<'_>,
         now: Now,
     ) -> Result<(), Close> {
-        // MQTT-3.14.2-2 (5.0 §3.14.2.2.2): the session we granted ends with the connection, and may not be prolonged now.
-        if disconnect
-            .session_expiry_interval_secs
-            .is_some_and(|secs| secs > 0)
-        {
-            return Err(Close::new(
-                ReasonCode::ProtocolError,
-                "session expiry interval was 0 and may not be raised",
-            ));
+        let limit = self.limits.session_expiry_secs;
+        let session = self.session_mut(key);
+        if let Some(secs) = disconnect.session_expiry_interval_secs {
+            // MQTT-3.14.2-2 (5.0 §3.14.2.2.2): a session that was to end with its connection may not be prolonged now.
+            if session.expiry_secs == 0 && secs > 0 {
+                return Err(Close::new(
+                    ReasonCode::ProtocolError,
+                    "session expiry interval was 0 and may not be raised",
+                ));
+            }
+            session.expiry_secs = secs.min(limit);
         }
         // MQTT-3.14.4-3: a normal disconnection discards the Will.
         let reason = Count::Reason(Reason::ClientDisconnect, disconnect.reason_code);
@@ -151,8 +186,16 @@ impl Shard {
         } else {
             WillFate::Publish
         };
-        self.end(key, will, now);
+        self.part(key, will, false, now);
         Ok(())
+    }
+}
+
+fn found_or_not(found: bool) -> ReasonCode {
+    if found {
+        ReasonCode::Success
+    } else {
+        ReasonCode::PacketIdentifierNotFound
     }
 }
 

@@ -50,8 +50,22 @@ pub(crate) enum Entry {
         id: SessionId,
         packet_identifier: PacketIdentifier,
     },
+    /// This shard's part of a transaction, whose other parts are in the journals of other shards: the store writes all parts at once, or none.
+    Part {
+        transaction: Transaction,
+        entries: Vec<Entry>,
+    },
     /// A retained message in place of the one at its topic; deleted where its payload is empty. The later stamp wins.
     Retain { message: Arc<Message>, stamp: Stamp },
+}
+
+/// Changes of several shards that belong together: that a QoS 2 message was received, and what became of it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Transaction {
+    /// No other has the same.
+    pub(crate) id: u64,
+    /// How many shards have a part in it.
+    pub(crate) parts: u16,
 }
 
 /// What is stored of a session beside its lists.
@@ -98,4 +112,125 @@ pub(crate) struct StoredSession {
 pub(crate) struct Stored {
     pub(crate) sessions: Vec<StoredSession>,
     pub(crate) retained: Vec<(Arc<Message>, Stamp)>,
+}
+
+/// The changes of one shard that the store does not have yet.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    is_enabled: bool,
+    entries: Vec<Entry>,
+    /// How many entries there were so far.
+    sequence: u64,
+    /// So many of them are written.
+    committed: u64,
+    next_session: SessionId,
+    session_step: u64,
+    next_transaction: u64,
+    /// Where the entries of the part begin that is being written.
+    part_from: Option<usize>,
+}
+
+/// Bits of a transaction's number that tell it from others of its shard.
+const TRANSACTION_BITS: u32 = 48;
+
+impl Journal {
+    /// With a store, or without: then nothing outlives the process and nothing waits. Shards name sessions without asking each other: each
+    /// has every `count`th number.
+    pub(crate) fn new(first_session: Option<SessionId>, index: u16, count: u16) -> Self {
+        Self {
+            is_enabled: first_session.is_some(),
+            entries: Vec::new(),
+            sequence: 0,
+            committed: 0,
+            next_session: first_session.unwrap_or(0) + u64::from(index),
+            session_step: u64::from(count),
+            next_transaction: u64::from(index) << TRANSACTION_BITS,
+            part_from: None,
+        }
+    }
+
+    /// A name for a new session; `None` without a store.
+    pub(crate) fn name_session(&mut self) -> Option<SessionId> {
+        if !self.is_enabled {
+            return None;
+        }
+        let id = self.next_session;
+        self.next_session += self.session_step;
+        Some(id)
+    }
+
+    /// One more entry; until [`Journal::is_committed`] says so of the number returned, it is not written.
+    pub(crate) fn push(&mut self, entry: Entry) -> u64 {
+        if !self.is_enabled {
+            return self.sequence;
+        }
+        self.entries.push(entry);
+        if self.part_from.is_some() {
+            // The part is one entry, which comes next.
+            return self.sequence + 1;
+        }
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// A name for a new transaction.
+    pub(crate) fn name_transaction(&mut self) -> u64 {
+        self.next_transaction += 1;
+        self.next_transaction
+    }
+
+    /// What is pushed from now on is one part of a transaction, until [`Journal::end_part`].
+    pub(crate) fn begin_part(&mut self) {
+        if self.is_enabled {
+            self.part_from = Some(self.entries.len());
+        }
+    }
+
+    /// The part is complete. Without a transaction it is none: nothing must have been pushed but what may stand alone.
+    pub(crate) fn end_part(&mut self, transaction: Option<Transaction>) {
+        let Some(from) = self.part_from.take() else {
+            return;
+        };
+        match transaction {
+            None => self.sequence += (self.entries.len() - from) as u64,
+            Some(transaction) => {
+                let entries = self.entries.split_off(from);
+                self.entries.push(Entry::Part {
+                    transaction,
+                    entries,
+                });
+                self.sequence += 1;
+            }
+        }
+    }
+
+    /// The number of the newest entry.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(crate) fn is_committed(&self, sequence: u64) -> bool {
+        sequence <= self.committed
+    }
+
+    /// Entries up to this one are written.
+    pub(crate) fn handle_committed(&mut self, up_to: u64) {
+        self.committed = self.committed.max(up_to);
+    }
+
+    /// What is not handed over yet, taken, and the number of its newest entry.
+    pub(crate) fn take(&mut self) -> Option<(Vec<Entry>, u64)> {
+        (!self.entries.is_empty()).then(|| (std::mem::take(&mut self.entries), self.sequence))
+    }
+
+    /// Gives back what could not be handed over, before what came since.
+    pub(crate) fn give_back(&mut self, mut entries: Vec<Entry>) {
+        entries.append(&mut self.entries);
+        self.entries = entries;
+    }
+
+    /// How many entries are not written yet.
+    pub(crate) fn unwritten(&self) -> u64 {
+        self.sequence - self.committed
+    }
 }

@@ -87,6 +87,11 @@ impl Message {
             && self.remaining_secs(&self.publish(), now.ms).is_ok()
     }
 
+    /// Bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.frame.len()
+    }
+
     /// The payload, shared with the message.
     pub(crate) fn payload(&self, publish: &Publish<'_>) -> Bytes {
         self.frame.slice(self.frame.len() - publish.payload.len()..)

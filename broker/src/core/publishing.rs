@@ -3,15 +3,18 @@
 use super::{
     counters::{Count, Reason},
     forwarding::Forwarding,
+    holding::Needs,
+    journal::{Entry, Transaction},
     message::Message,
     retaining::Stamp,
-    router::{Route, ShardIndex},
+    router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
     shard::{Close, Now, Shard, ShardMessage},
 };
+use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
 use symbolon_mqtt_proto::{
-    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, ReasonCode, TopicName,
+    Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
@@ -24,6 +27,15 @@ const SYS_PREFIX: &str = "$SYS/";
 struct NotPublished {
     reason_code: ReasonCode,
     text: &'static str,
+}
+
+/// What became of a PUBLISH.
+struct Published {
+    reason_code: ReasonCode,
+    /// Shards that must confirm it before it is acknowledged.
+    asked: SmallVec<[ShardIndex; 2]>,
+    /// What is stored of it belongs to this.
+    transaction: Option<Transaction>,
 }
 
 impl Shard {
@@ -69,17 +81,32 @@ impl Shard {
         if let Delivery::ExactlyOnce(identifier) = publish.delivery
             && !self.is_first(key, identifier)?
         {
-            self.acknowledge(key, publish.delivery, ReasonCode::Success, None);
+            let needs = self.needs_everything();
+            self.acknowledge(key, publish.delivery, ReasonCode::Success, None, needs);
             return Ok(());
         }
+        let mark = self.mark();
         let token_expires_at = self.session(key).grant.expires_at();
         let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
-        match self
+        // That it was received, and what became of it, is stored at once or not at all: else it would be lost or come twice after a crash.
+        let received = self.received(key, publish.delivery);
+        if received.is_some() {
+            self.journal.begin_part();
+        }
+        let published = self
             .permit_and_route(key, topic)
-            .and_then(|route| self.publish(&forwarding, &route, now))
-        {
-            Ok(reason_code) => {
-                self.acknowledge(key, publish.delivery, reason_code, None);
+            .and_then(|route| self.publish(&forwarding, &route, received.is_some(), now));
+        if let Some(received) = received {
+            let transaction = published.as_ref().ok().and_then(|one| one.transaction);
+            if transaction.is_some() {
+                self.journal.push(received);
+            }
+            self.journal.end_part(transaction);
+        }
+        match published {
+            Ok(published) => {
+                let needs = self.needs_since(mark, &published.asked);
+                self.acknowledge(key, publish.delivery, published.reason_code, None, needs);
                 Ok(())
             }
             Err(refused) => self.refuse_publish(key, publish.delivery, refused),
@@ -88,8 +115,9 @@ impl Shard {
 
     /// A QoS 2 message is passed on once, however often it comes before its PUBREL (MQTT-4.3.3-10).
     fn is_first(&mut self, key: SessionKey, identifier: PacketIdentifier) -> Result<bool, Close> {
-        let limit = usize::from(self.limits.receive_maximum);
-        let incoming = &mut self.sessions[key as usize].incoming;
+        let session = &mut self.sessions[key as usize];
+        let limit = usize::from(session.link.receive_maximum);
+        let incoming = &mut session.incoming;
         let first = incoming.handle_publish(identifier);
         // MQTT-3.3.4-9.
         if first && incoming.len() > limit {
@@ -99,6 +127,17 @@ impl Shard {
             ));
         }
         Ok(first)
+    }
+
+    /// What is stored of the receipt of a QoS 2 message by a stored session (MQTT 5.0 §4.1).
+    fn received(&self, key: SessionKey, delivery: Delivery) -> Option<Entry> {
+        match (self.session(key).id, delivery) {
+            (Some(id), Delivery::ExactlyOnce(packet_identifier)) => Some(Entry::PutReceived {
+                id,
+                packet_identifier,
+            }),
+            _ => None,
+        }
     }
 
     /// Whether the client may publish to `topic`, and where that goes. Both are remembered for its last topic.
@@ -142,20 +181,43 @@ impl Shard {
         &mut self,
         forwarding: &Forwarding<'_>,
         route: &Route,
+        in_transaction: bool,
         now: Now,
-    ) -> Result<ReasonCode, NotPublished> {
+    ) -> Result<Published, NotPublished> {
+        if self.store_is_full
+            && (forwarding.publish.retain || forwarding.publish.delivery.qos() > Qos::AtMostOnce)
+        {
+            return Err(NotPublished {
+                reason_code: ReasonCode::QuotaExceeded,
+                text: "the broker's store is full",
+            });
+        }
         let stamp = if forwarding.publish.retain {
             Some(self.retain(forwarding, now)?)
         } else {
             None
         };
+        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
+        let asked: SmallVec<_> = (route.shards.iter())
+            .filter(|shard| shard.durable && acknowledged)
+            .map(|shard| shard.index)
+            .collect();
+        let transaction = in_transaction.then(|| Transaction {
+            id: self.journal.name_transaction(),
+            parts: u16::try_from(asked.len() + 1).unwrap_or(u16::MAX),
+        });
         self.forward(forwarding, &route.locals, now);
-        self.hand_to_shards(forwarding, &route.shards, stamp);
+        self.hand_to_shards(forwarding, &route.shards, stamp, transaction);
         let nobody = route.locals.is_empty() && route.shards.is_empty();
-        Ok(if nobody {
+        let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
             ReasonCode::Success
+        };
+        Ok(Published {
+            reason_code,
+            asked,
+            transaction,
         })
     }
 
@@ -169,31 +231,47 @@ impl Shard {
                 text: "the broker retains no more messages",
             })?;
         self.retaining.apply(forwarding.message(), stamp, now);
+        let message = Arc::clone(forwarding.message());
+        self.journal.push(Entry::Retain { message, stamp });
         Ok(stamp)
     }
 
-    /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
+    /// To the shards that are interested, asking those that store it to confirm; a retained message goes to all, since each keeps a copy.
     fn hand_to_shards(
         &mut self,
         forwarding: &Forwarding<'_>,
-        interested: &[ShardIndex],
+        interested: &[InterestedShard],
         stamp: Option<Stamp>,
+        transaction: Option<Transaction>,
     ) {
+        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
+        for shard in interested {
+            let index = usize::from(shard.index);
+            let confirm = shard.durable && acknowledged;
+            if confirm {
+                self.holding.ask(index);
+            }
+            self.outbound[index].push(ShardMessage::Publish {
+                message: Arc::clone(forwarding.message()),
+                stamp,
+                confirm,
+                transaction: transaction.filter(|_| confirm),
+            });
+        }
+        if stamp.is_none() {
+            return;
+        }
         let own = usize::from(self.index);
-        let all = stamp
-            .is_some()
-            .then_some(0..self.outbound.len())
-            .into_iter()
-            .flatten()
-            .filter(|shard| *shard != own);
-        let some = interested
-            .iter()
-            .copied()
-            .map(usize::from)
-            .filter(|_| stamp.is_none());
-        for shard in all.chain(some) {
-            let message = Arc::clone(forwarding.message());
-            self.outbound[shard].push(ShardMessage::Publish { message, stamp });
+        for (index, outbound) in self.outbound.iter_mut().enumerate() {
+            let has_it = interested.iter().any(|one| usize::from(one.index) == index);
+            if index != own && !has_it {
+                outbound.push(ShardMessage::Publish {
+                    message: Arc::clone(forwarding.message()),
+                    stamp,
+                    confirm: false,
+                    transaction: None,
+                });
+            }
         }
     }
 
@@ -213,9 +291,11 @@ impl Shard {
 
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
     pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
+        // It is published now: its Message Expiry Interval begins.
+        let message = &Message::new(&message.publish(), now.ms, message.token_expires_at);
         let route = self.router.route(message.topic());
         if let Err(NotPublished { text, .. }) =
-            self.publish(&Forwarding::of(message, now), &route, now)
+            self.publish(&Forwarding::of(message, now), &route, false, now)
         {
             tracing::warn!(reason = text, "a will is not published");
         }
@@ -227,6 +307,7 @@ impl Shard {
         delivery: Delivery,
         reason_code: ReasonCode,
         text: Option<&str>,
+        needs: Needs,
     ) {
         let ack = |packet_identifier| Ack {
             reason_string: text,
@@ -234,8 +315,12 @@ impl Shard {
         };
         match delivery {
             Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce(identifier) => self.send(key, &Packet::PubAck(ack(identifier))),
-            Delivery::ExactlyOnce(identifier) => self.send(key, &Packet::PubRec(ack(identifier))),
+            Delivery::AtLeastOnce(identifier) => {
+                self.answer(key, &Packet::PubAck(ack(identifier)), needs);
+            }
+            Delivery::ExactlyOnce(identifier) => {
+                self.answer(key, &Packet::PubRec(ack(identifier)), needs);
+            }
         }
     }
 
@@ -260,7 +345,7 @@ impl Shard {
                     // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again.
                     self.session_mut(key).incoming.handle_pubrel(identifier);
                 }
-                self.acknowledge(key, delivery, reason_code, text);
+                self.acknowledge(key, delivery, reason_code, text, Needs::default());
                 Ok(())
             }
         }

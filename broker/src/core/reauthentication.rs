@@ -3,7 +3,7 @@
 use super::{
     admission::{Challenge, Refusal},
     counters::{Count, Outcome},
-    session::SessionKey,
+    session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard},
 };
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, KeySet, RsNonce, TokenError};
@@ -78,13 +78,12 @@ impl Shard {
     }
 
     /// The AS's keys were fetched for a session that asked; whether or not they are new, the token is judged now.
-    pub(crate) fn handle_keys(&mut self, key: SessionKey, serial: u64, keys: &KeySet, now: Now) {
-        let Some(session) = self.sessions.get_mut(key as usize) else {
-            return;
-        };
-        if session.serial != serial {
+    pub(crate) fn handle_keys(&mut self, at: ConnectionKey, keys: &KeySet, now: Now) {
+        if self.live(at).is_none() {
             return;
         }
+        let key = at.session;
+        let session = self.session_mut(key);
         if let Reauthentication::AwaitKeys { token, rs_nonce } =
             std::mem::take(&mut session.reauthentication)
         {
@@ -115,7 +114,8 @@ impl Shard {
                     token: token.to_vec(),
                     rs_nonce,
                 };
-                self.key_requests.push_back(key);
+                let at = self.session(key).connection_key(key);
+                self.key_requests.push_back(at);
                 Ok(())
             }
             Err(refusal) => Err(refusal.into()),

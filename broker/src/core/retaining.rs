@@ -61,6 +61,11 @@ impl Retaining {
         }
     }
 
+    /// Another limit from now on; what is retained above it stays.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// A retained PUBLISH of a client of ours: the stamp under which every shard keeps it.
     pub(crate) fn stamp(&mut self, topic: TopicName<'_>, deletes: bool) -> Result<Stamp, Full> {
         let replaces = matches!(

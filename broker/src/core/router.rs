@@ -14,23 +14,28 @@ pub(crate) enum Target {
     Shard(ShardIndex),
 }
 
-/// The options of a subscription (MQTT 5.0 §3.8.3.1); of a shard's interest they mean nothing.
+/// The options of a subscription (MQTT 5.0 §3.8.3.1); of a shard's interest only `durable` means something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SubscriptionOptions {
     pub(crate) maximum_qos: Qos,
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
     pub(crate) subscription_identifier: Option<u32>,
+    /// What it brings must outlive the process.
+    pub(crate) durable: bool,
 }
 
 impl SubscriptionOptions {
     /// What stands beside another shard's interest.
-    pub(crate) const INTEREST: Self = Self {
-        maximum_qos: Qos::ExactlyOnce,
-        no_local: false,
-        retain_as_published: true,
-        subscription_identifier: None,
-    };
+    pub(crate) fn interest(durable: bool) -> Self {
+        Self {
+            maximum_qos: Qos::ExactlyOnce,
+            no_local: false,
+            retain_as_published: true,
+            subscription_identifier: None,
+            durable,
+        }
+    }
 }
 
 /// Where messages of one topic go.
@@ -38,7 +43,15 @@ impl SubscriptionOptions {
 pub(crate) struct Route {
     epoch: u64,
     pub(crate) locals: Vec<LocalSubscriber>,
-    pub(crate) shards: Vec<ShardIndex>,
+    pub(crate) shards: Vec<InterestedShard>,
+}
+
+/// Another shard whose clients want the message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct InterestedShard {
+    pub(crate) index: ShardIndex,
+    /// Among them are some for whom it must be written before it is acknowledged.
+    pub(crate) durable: bool,
 }
 
 /// A client of this shard and how it wants the message. Overlapping subscriptions are one delivery (MQTT 5.0 §3.3.4): at the highest
@@ -132,7 +145,10 @@ impl Router {
                 Target::Session(session) => {
                     route.locals.push(LocalSubscriber::merge(session, group));
                 }
-                Target::Shard(shard) => route.shards.push(shard),
+                Target::Shard(index) => route.shards.push(InterestedShard {
+                    index,
+                    durable: group.iter().any(|(_, options)| options.durable),
+                }),
             }
         }
         route
@@ -175,6 +191,7 @@ mod tests {
             no_local: false,
             retain_as_published: false,
             subscription_identifier,
+            durable: false,
         }
     }
 
@@ -219,10 +236,14 @@ mod tests {
         router.subscribe(
             &filter("a"),
             Target::Shard(1),
-            SubscriptionOptions::INTEREST,
+            SubscriptionOptions::interest(true),
         );
         assert!(!router.is_current(&before));
-        assert_eq!(router.route(topic).shards, [1]);
+        let interested = InterestedShard {
+            index: 1,
+            durable: true,
+        };
+        assert_eq!(router.route(topic).shards, [interested]);
         router.unsubscribe(&filter("a"), Target::Shard(1));
         assert!(router.route(topic).shards.is_empty());
     }

@@ -1,8 +1,15 @@
-//! What the broker knows of one connected client.
+//! What the broker knows of one client: the session, which may outlive its connections, and the link that it has now.
 
 use super::{
-    admission::Admitted, grant::Grant, message::Message, outbox::Outbox,
-    reauthentication::Reauthentication, router::Route, shard::Now, wheel::TimerKey,
+    admission::Admitted,
+    grant::Grant,
+    journal::{SessionId, SessionRecord},
+    message::Message,
+    outbox::Outbox,
+    reauthentication::Reauthentication,
+    router::Route,
+    shard::Now,
+    wheel::TimerKey,
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -10,6 +17,7 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
+use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
     ProtocolVersion, Qos, ShareName, TopicFilter,
     delivery::{Incoming, Outgoing},
@@ -18,24 +26,51 @@ use symbolon_mqtt_proto::{
 /// A session's place in its shard.
 pub(crate) type SessionKey = u32;
 
+/// One connection of one session. A session has one at a time; the serial tells it from those before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ConnectionKey {
+    pub(crate) session: SessionKey,
+    pub(crate) serial: u64,
+}
+
 /// One client: who it is, what it may, what is in flight, and the bytes that wait for its socket.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Tells this session from a later one in the same place.
-    pub(crate) serial: u64,
+    /// The serial of its connection, or of the last one.
+    pub(crate) connection: u64,
+    /// Its name in the store; `None` where it need not outlive the process.
+    pub(crate) id: Option<SessionId>,
     pub(crate) client_identifier: Box<str>,
     pub(crate) grant: Grant,
     pub(crate) state: State,
+    /// Seconds from the end of its connection to its own; `u32::MAX` is never (MQTT 5.0 §3.1.2.11.2).
+    pub(crate) expiry_secs: u32,
     /// The Will, authorised when the client connected (RFC 9431 §2.2.4.1).
-    pub(crate) will: Option<Arc<Message>>,
-    pub(crate) subscriptions: BTreeSet<TopicFilter>,
-    pub(crate) outgoing: Outgoing<()>,
+    pub(crate) will: Option<SessionWill>,
+    pub(crate) subscriptions: BTreeSet<SubscriptionKey>,
+    /// In flight to the client; what must be sent again on the next connection is kept with it.
+    pub(crate) outgoing: Outgoing<Option<Box<Queued>>>,
     pub(crate) incoming: Incoming,
-    /// Waits until the client's Receive Maximum allows more.
+    /// Waits until the client is there, its Receive Maximum allows more, and the store has it.
     pub(crate) queue: VecDeque<Queued>,
+    /// Bytes of the messages in `queue`.
+    pub(crate) queued_bytes: usize,
+    /// Where the next message of a stored session stands in the order of delivery.
+    pub(crate) next_place: u64,
+    /// It is on the list of sessions whose queue the store holds up.
+    pub(crate) awaits_commit: bool,
+    pub(crate) will_timer: Option<TimerKey>,
+    pub(crate) end_timer: Option<TimerKey>,
     pub(crate) link: Link,
     pub(crate) last_publish: Option<LastPublish>,
     pub(crate) reauthentication: Reauthentication,
+}
+
+/// A Will and how long after the connection it is due, seconds (MQTT 5.0 §3.1.3.2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct SessionWill {
+    pub(crate) message: Arc<Message>,
+    pub(crate) delay_secs: u32,
 }
 
 /// What a subscription is known by: its Topic Filter and, where it is shared, its `ShareName` (MQTT 5.0 §4.8.2).
@@ -48,12 +83,18 @@ pub(crate) struct SubscriptionKey {
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
-    /// Packets flow.
+    /// Connected: packets flow.
     Live,
-    /// The client has left it.
-    Left,
-    /// We ended it: what stands in the outbox, and why, is still to be written.
-    Dismissed,
+    /// Its client may come back.
+    Away,
+}
+
+/// What is still to be written to a connection whose session is over or goes on elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Farewell {
+    pub(crate) outbox: Outbox,
+    /// We ended it: the client must get to read why.
+    pub(crate) dismissed: bool,
 }
 
 /// The connection's side of a session.
@@ -63,6 +104,8 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     /// The driver has been told that there is something to write.
     pub(crate) dirty: bool,
+    /// What CONNACK said: the client's QoS 1 and 2 messages in flight to us.
+    pub(crate) receive_maximum: u16,
     /// The largest packet the client takes, bytes.
     pub(crate) maximum_packet_size: u32,
     /// Reason Strings are welcome in every packet (MQTT 5.0 §3.1.2.11.7).
@@ -76,15 +119,23 @@ pub(crate) struct Link {
     pub(crate) last_packet_ms: u64,
     pub(crate) keep_alive_timer: Option<TimerKey>,
     pub(crate) expiry_timer: Option<TimerKey>,
+    /// Answers that wait for the store.
+    pub(crate) held: usize,
 }
 
-/// A message that waits for room in the client's window.
-#[derive(Debug)]
+/// A message on its way to one client.
+#[derive(Clone, Debug)]
 pub(crate) struct Queued {
     pub(crate) message: Arc<Message>,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
     pub(crate) subscription_identifiers: Rc<[u32]>,
+    /// The Shared Subscription it came by.
+    pub(crate) shared: Option<Rc<SubscriptionKey>>,
+    /// Of a stored session: its place in the order of delivery.
+    pub(crate) place: u64,
+    /// Of a stored session: the journal's entry that must be written before it is sent.
+    pub(crate) journaled: u64,
 }
 
 /// Where this client published last, and that it may: most clients publish to one topic again and again.
@@ -99,39 +150,128 @@ pub(crate) const TOPIC_ALIAS_MAXIMUM: u16 = 32;
 
 impl Session {
     /// Of an admitted client.
-    pub(crate) fn new(serial: u64, admitted: &Admitted, keep_alive_secs: u16, now: Now) -> Self {
+    pub(crate) fn new(serial: u64, id: Option<SessionId>, admitted: &Admitted, link: Link) -> Self {
         let introduction = &admitted.introduction;
+        let client_identifier = introduction.client_identifier.clone();
         Self {
-            serial,
-            client_identifier: introduction.client_identifier.clone(),
-            grant: admitted.grant.clone(),
+            connection: serial,
             state: State::Live,
             will: introduction.will.clone(),
-            subscriptions: BTreeSet::new(),
             outgoing: Outgoing::new(introduction.receive_maximum),
+            link,
+            ..Self::away(id, client_identifier, admitted.grant.clone())
+        }
+    }
+
+    /// As the store kept it, without a connection.
+    pub(crate) fn away(id: Option<SessionId>, client_identifier: Box<str>, grant: Grant) -> Self {
+        Self {
+            // Serials of this process begin above.
+            connection: 0,
+            id,
+            client_identifier,
+            grant,
+            state: State::Away,
+            expiry_secs: 0,
+            will: None,
+            subscriptions: BTreeSet::new(),
+            outgoing: Outgoing::new(u16::MAX),
             incoming: Incoming::default(),
             queue: VecDeque::new(),
+            queued_bytes: 0,
+            next_place: 0,
+            awaits_commit: false,
+            will_timer: None,
+            end_timer: None,
+            link: Link::none(),
             last_publish: None,
             reauthentication: Reauthentication::Idle,
-            link: Link {
-                version: introduction.version,
-                outbox: Outbox::default(),
-                dirty: false,
-                maximum_packet_size: introduction.maximum_packet_size,
-                problem_information: introduction.problem_information,
-                extended_authentication: admitted.extended_authentication,
-                aliases: Vec::new(),
-                // MQTT-3.1.2-22.
-                keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
-                last_packet_ms: now.ms,
-                keep_alive_timer: None,
-                expiry_timer: None,
-            },
+        }
+    }
+
+    /// Its present connection, where `key` is its place.
+    pub(crate) fn connection_key(&self, key: SessionKey) -> ConnectionKey {
+        ConnectionKey {
+            session: key,
+            serial: self.connection,
+        }
+    }
+
+    /// Whether messages go straight to its outbox: the client is there, and nothing must be written first.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.state == State::Live && self.id.is_none()
+    }
+
+    /// Whether what is in flight must be kept, to be sent again.
+    pub(crate) fn outlives_connection(&self) -> bool {
+        self.expiry_secs > 0
+    }
+
+    /// What the store is told of it.
+    pub(crate) fn record(
+        &self,
+        away_since: Option<UnixTime>,
+        receive_maximum: u16,
+    ) -> SessionRecord {
+        SessionRecord {
+            client_identifier: self.client_identifier.clone(),
+            holder: self.grant.holder().cloned(),
+            expiry_secs: self.expiry_secs,
+            away_since,
+            receive_maximum,
+            will: (self.will.as_ref()).map(|will| (Arc::clone(&will.message), will.delay_secs)),
         }
     }
 }
 
+impl Queued {
+    /// Bytes it counts for.
+    pub(crate) fn size(&self) -> usize {
+        self.message.size()
+    }
+}
+
 impl Link {
+    /// Of an admitted client.
+    pub(crate) fn new(admitted: &Admitted, keep_alive_secs: u16, now: Now) -> Self {
+        let introduction = &admitted.introduction;
+        Self {
+            version: introduction.version,
+            outbox: Outbox::default(),
+            dirty: false,
+            receive_maximum: u16::MAX,
+            maximum_packet_size: introduction.maximum_packet_size,
+            problem_information: introduction.problem_information,
+            extended_authentication: admitted.extended_authentication,
+            aliases: Vec::new(),
+            // MQTT-3.1.2-22.
+            keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
+            last_packet_ms: now.ms,
+            keep_alive_timer: None,
+            expiry_timer: None,
+            held: 0,
+        }
+    }
+
+    /// Of a session without a connection.
+    pub(crate) fn none() -> Self {
+        Self {
+            version: ProtocolVersion::V5,
+            outbox: Outbox::default(),
+            dirty: false,
+            receive_maximum: u16::MAX,
+            maximum_packet_size: u32::MAX,
+            problem_information: false,
+            extended_authentication: false,
+            aliases: Vec::new(),
+            keep_alive_ms: 0,
+            last_packet_ms: 0,
+            keep_alive_timer: None,
+            expiry_timer: None,
+            held: 0,
+        }
+    }
+
     /// What `alias` stands for.
     pub(crate) fn resolve_alias(&self, alias: NonZeroU16) -> Option<Rc<str>> {
         self.aliases.get(usize::from(alias.get()) - 1)?.clone()

@@ -4,16 +4,17 @@
 //! `subscribing.rs`.
 
 use super::{
-    admission::{Admission, Admitted, Refusal},
-    counters::{Count, Counters, Reason},
+    admission::{Admission, Refusal},
+    counters::{Count, Counters},
     forwarding::Frames,
     hash_seed::HashSeed,
+    holding::Holding,
     interest::Interest,
+    journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
-    reauthentication::Reauthentication,
     retaining::{Retaining, Stamp},
-    router::{Router, ShardIndex, Target},
-    session::{Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
+    router::{Router, ShardIndex, SubscriptionOptions, Target},
+    session::{ConnectionKey, Farewell, Session, SessionKey, State},
     wheel::Wheel,
 };
 use crate::Limits;
@@ -21,14 +22,10 @@ use slab::Slab;
 use std::{
     borrow::Cow,
     collections::{HashMap, VecDeque},
-    num::{NonZeroU16, NonZeroU32},
     sync::Arc,
 };
-use symbolon_ace_proto::{AUTHENTICATION_METHOD, UnixTime};
-use symbolon_mqtt_proto::{
-    ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, TopicFilter,
-    connack::ConnAckProperties,
-};
+use symbolon_ace_proto::UnixTime;
+use symbolon_mqtt_proto::{Packet, ReasonCode, TopicFilter};
 
 /// A reading of the clocks, taken once for a batch of packets.
 #[derive(Clone, Copy, Debug)]
@@ -46,9 +43,19 @@ pub(crate) enum ShardMessage {
     Publish {
         message: Arc<Message>,
         stamp: Option<Stamp>,
+        /// Say once it is written for those who must not lose it.
+        confirm: bool,
+        /// What is written of it is a part of this.
+        transaction: Option<Transaction>,
     },
-    /// A client of mine has the first subscription to this filter. Acknowledge once it is in place.
-    Interested { filter: TopicFilter, request: u64 },
+    /// So many of the messages that you asked about are written.
+    Confirmed { count: u64 },
+    /// A client of mine has the first subscription to this filter, or the first or last that is stored. Acknowledge once it is in place.
+    Interested {
+        filter: TopicFilter,
+        durable: bool,
+        request: u64,
+    },
     /// No client of mine has this filter any more.
     Uninterested { filter: TopicFilter },
     /// The request is in place here.
@@ -67,6 +74,8 @@ pub(crate) struct Close {
 pub(crate) enum WillFate {
     Publish,
     Discard,
+    /// It is kept with the session: the broker ends, not the client.
+    Keep,
 }
 
 /// What a timer was set for.
@@ -74,6 +83,10 @@ pub(crate) enum WillFate {
 pub(crate) enum Timer {
     KeepAlive(SessionKey),
     TokenExpiry(SessionKey),
+    /// The Will Delay Interval is over.
+    Will(SessionKey),
+    /// The Session Expiry Interval is over.
+    SessionEnd(SessionKey),
     /// Expired retained messages are looked for.
     Sweep,
 }
@@ -85,18 +98,28 @@ pub(crate) struct Shard {
     pub(super) limits: Limits,
     pub(super) admission: Arc<Admission>,
     pub(super) sessions: Slab<Session>,
-    by_client: HashMap<Box<str>, SessionKey, ahash::RandomState>,
+    pub(super) by_client: HashMap<Box<str>, SessionKey, ahash::RandomState>,
     pub(super) router: Router,
     pub(super) interest: Interest,
     pub(super) retaining: Retaining,
     pub(super) wheel: Wheel<Timer>,
-    dirty: Vec<SessionKey>,
+    pub(super) dirty: Vec<SessionKey>,
     pub(super) outbound: Vec<Vec<ShardMessage>>,
     pub(super) frames: Frames,
-    pub(super) key_requests: VecDeque<SessionKey>,
+    pub(super) key_requests: VecDeque<ConnectionKey>,
     pub(crate) counters: Counters,
+    pub(super) journal: Journal,
+    pub(super) holding: Holding,
+    /// Sessions whose queue the store holds up, and by which entry of the journal.
+    pub(super) awaiting_commit: VecDeque<(u64, ConnectionKey)>,
+    /// The store takes nothing new.
+    pub(crate) store_is_full: bool,
+    /// Of connections that are over, by serial.
+    pub(super) farewells: HashMap<u64, Farewell, ahash::RandomState>,
+    /// Connections that the driver has not given back.
+    pub(super) connected: usize,
     due: Vec<Timer>,
-    next_serial: u64,
+    pub(super) next_serial: u64,
 }
 
 /// What a shard is made from.
@@ -107,12 +130,16 @@ pub(crate) struct ShardSetup {
     pub(crate) count: ShardIndex,
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
+    /// There is a store, and this is the first session name that is free in it.
+    pub(crate) store: Option<SessionId>,
     /// Keyed with a secret: client identifiers and topics are chosen by strangers.
     pub(crate) seed: HashSeed,
 }
 
 /// While this many messages wait for one other shard, clients of this one are not read from.
 const CONGESTED_FROM: usize = 16 * 1024;
+/// While this many entries wait for the store, or so many answers for the entries, clients are not read from.
+const UNWRITTEN_FROM: u64 = 64 * 1024;
 /// How often a part of the retained messages is looked through for expired ones, milliseconds.
 const SWEEP_EVERY_MS: u64 = 1_000;
 
@@ -128,6 +155,12 @@ impl Shard {
             by_client: HashMap::with_hasher(setup.seed.state()),
             router: Router::new(&setup.seed),
             interest: Interest::new(setup.count - 1, &setup.seed),
+            journal: Journal::new(setup.store, setup.index, setup.count),
+            holding: Holding::new(setup.count),
+            awaiting_commit: VecDeque::new(),
+            store_is_full: false,
+            farewells: HashMap::with_hasher(setup.seed.state()),
+            connected: 0,
             retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
             wheel,
             dirty: Vec::new(),
@@ -136,92 +169,7 @@ impl Shard {
             key_requests: VecDeque::new(),
             counters: Counters::default(),
             due: Vec::new(),
-            next_serial: 0,
-        }
-    }
-
-    /// A client was admitted and its connection is here. Answers CONNACK; a client of the same identifier is told that its session is
-    /// taken over (MQTT-3.1.4-3).
-    pub(crate) fn handle_admitted(
-        &mut self,
-        admitted: &Admitted,
-        assigned: bool,
-        now: Now,
-    ) -> SessionKey {
-        if let Some(&other) = self.by_client.get(&admitted.introduction.client_identifier) {
-            self.close(
-                other,
-                &Close::new(
-                    ReasonCode::SessionTakenOver,
-                    "session taken over by another connection",
-                ),
-                now,
-            );
-        }
-        let introduction = &admitted.introduction;
-        let keep_alive_secs =
-            granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
-        let client_identifier = introduction.client_identifier.clone();
-        let connack = ConnAckProperties {
-            session_expiry_interval_secs: introduction.session_expiry_asked.then_some(0),
-            receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
-            maximum_packet_size: NonZeroU32::new(self.limits.packet_size),
-            topic_alias_maximum: Some(TOPIC_ALIAS_MAXIMUM),
-            assigned_client_identifier: assigned.then_some(&introduction.client_identifier),
-            shared_subscription_available: Some(false),
-            server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
-                .then_some(keep_alive_secs),
-            authentication_method: admitted
-                .extended_authentication
-                .then_some(AUTHENTICATION_METHOD),
-            ..ConnAckProperties::default()
-        };
-        let properties = match introduction.version {
-            ProtocolVersion::V5 => connack,
-            ProtocolVersion::V311 => ConnAckProperties::default(),
-        };
-        let connack = ConnAck {
-            session_present: false,
-            reason_code: ReasonCode::Success,
-            properties,
-        };
-        let session = Session::new(self.next_serial, admitted, keep_alive_secs, now);
-        self.next_serial += 1;
-        let expires_at = session.grant.expires_at();
-        let key = session_key(self.sessions.insert(session));
-        self.send(key, &Packet::ConnAck(Box::new(connack)));
-        self.by_client.insert(client_identifier, key);
-        self.arm_keep_alive(key, now);
-        self.arm_expiry(key, expires_at, now);
-        key
-    }
-
-    /// The connection is gone or done: the session's place is free afterwards.
-    pub(crate) fn handle_closed(&mut self, key: SessionKey, now: Now) {
-        if self.session(key).state == State::Live {
-            self.counters.count(Count::ConnectionsLost);
-        }
-        self.end(key, WillFate::Publish, now);
-        self.sessions.remove(key as usize);
-    }
-
-    /// The broker is shutting down.
-    pub(crate) fn handle_shutdown(&mut self, now: Now) {
-        let live: Vec<SessionKey> = self
-            .sessions
-            .iter()
-            .map(|(index, _)| session_key(index))
-            .collect();
-        for key in live {
-            self.session_mut(key).will = None;
-            self.close(
-                key,
-                &Close::new(
-                    ReasonCode::ServerShuttingDown,
-                    "the broker is shutting down",
-                ),
-                now,
-            );
+            next_serial: 1,
         }
     }
 
@@ -229,15 +177,31 @@ impl Shard {
     pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
         for message in batch {
             match message {
-                ShardMessage::Publish { message, stamp } => {
+                ShardMessage::Publish {
+                    message,
+                    stamp,
+                    confirm,
+                    transaction,
+                } => {
+                    if transaction.is_some() {
+                        self.journal.begin_part();
+                    }
                     self.handle_remote_publish(&message, stamp, now);
+                    if transaction.is_some() {
+                        self.journal.end_part(transaction);
+                    }
+                    if confirm {
+                        self.note_question(from);
+                    }
                 }
-                ShardMessage::Interested { filter, request } => {
-                    self.router.subscribe(
-                        &filter,
-                        Target::Shard(from),
-                        super::router::SubscriptionOptions::INTEREST,
-                    );
+                ShardMessage::Confirmed { count } => self.handle_confirmed(from, count, now),
+                ShardMessage::Interested {
+                    filter,
+                    durable,
+                    request,
+                } => {
+                    let options = SubscriptionOptions::interest(durable);
+                    self.router.subscribe(&filter, Target::Shard(from), options);
                     self.outbound[usize::from(from)].push(ShardMessage::Acknowledged { request });
                 }
                 ShardMessage::Uninterested { filter } => {
@@ -248,6 +212,7 @@ impl Shard {
                 }
             }
         }
+        self.confirm_to_others();
     }
 
     /// Timers that are due.
@@ -258,6 +223,8 @@ impl Shard {
             match timer {
                 Timer::KeepAlive(key) => self.handle_keep_alive(key, now),
                 Timer::TokenExpiry(key) => self.handle_token_expiry(key, now),
+                Timer::Will(key) => self.handle_will_timer(key, now),
+                Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Sweep => {
                     self.retaining.sweep(now);
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -282,6 +249,16 @@ impl Shard {
         std::mem::take(&mut self.outbound[usize::from(shard)])
     }
 
+    /// What must be written, taken, and the number of its newest entry: [`Shard::handle_committed`] says when it is.
+    pub(crate) fn poll_journal(&mut self) -> Option<(Vec<Entry>, u64)> {
+        self.journal.take()
+    }
+
+    /// Gives back what the store could not take, before what came since.
+    pub(crate) fn return_journal(&mut self, entries: Vec<Entry>) {
+        self.journal.give_back(entries);
+    }
+
     /// Gives back what could not be sent, before what came since.
     pub(crate) fn return_outbound(&mut self, shard: ShardIndex, mut batch: Vec<ShardMessage>) {
         let newer = &mut self.outbound[usize::from(shard)];
@@ -290,28 +267,38 @@ impl Shard {
     }
 
     /// A session that needs the AS's keys fetched anew.
-    pub(crate) fn poll_key_request(&mut self) -> Option<SessionKey> {
+    pub(crate) fn poll_key_request(&mut self) -> Option<ConnectionKey> {
         self.key_requests.pop_front()
     }
 
-    /// Whether clients should not be read from now, because another shard does not keep up.
+    /// Whether clients should not be read from now, because another shard or the store does not keep up.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outbound
-            .iter()
-            .any(|waiting| waiting.len() >= CONGESTED_FROM)
+        self.journal.unwritten() >= UNWRITTEN_FROM
+            || self.holding.len() as u64 >= UNWRITTEN_FROM
+            || self
+                .outbound
+                .iter()
+                .any(|waiting| waiting.len() >= CONGESTED_FROM)
     }
 
     /// What was counted, with what there is now.
     pub(crate) fn counters(&mut self) -> &Counters {
-        self.counters.set(Count::Clients, self.by_client.len());
+        self.counters.set(Count::Clients, self.connected);
+        self.counters.set(Count::Sessions, self.sessions.len());
         let retained = self.retaining.message_count();
         self.counters.set(Count::RetainedMessages, retained);
         &self.counters
     }
 
-    /// Clients connected.
-    pub(crate) fn session_count(&self) -> usize {
-        self.sessions.len()
+    /// Connections that the driver has not given back.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connected
+    }
+
+    /// The session of a connection, as long as that is its connection.
+    pub(crate) fn live(&self, at: ConnectionKey) -> Option<&Session> {
+        let session = self.sessions.get(at.session as usize)?;
+        (session.connection == at.serial && session.state == State::Live).then_some(session)
     }
 
     pub(crate) fn session_mut(&mut self, key: SessionKey) -> &mut Session {
@@ -322,10 +309,12 @@ impl Shard {
         &self.sessions[key as usize]
     }
 
-    /// Whether the client may be read from: not while it does not take what we send.
+    /// Whether the client may be read from: not while it does not take what we send, nor while the store owes it as many answers as it
+    /// may have messages in flight.
     pub(crate) fn may_read(&self, key: SessionKey) -> bool {
-        let session = self.session(key);
-        session.state == State::Live && session.link.outbox.len() < self.limits.outbox_bytes
+        let link = &self.session(key).link;
+        link.outbox.len() < self.limits.outbox_bytes
+            && link.held < usize::from(link.receive_maximum)
     }
 
     /// Appends a packet to a session's outbox. One that the client does not take (MQTT-3.1.2-24) or that cannot be written is left out.
@@ -351,65 +340,11 @@ impl Shard {
         }
     }
 
-    /// Ends a session from our side: DISCONNECT with the reason in 5.0, silence in 3.1.1 (which has no server DISCONNECT).
-    pub(crate) fn close(&mut self, key: SessionKey, close: &Close, now: Now) {
-        let session = self.session_mut(key);
-        if session.state != State::Live {
-            return;
-        }
-        tracing::info!(client = %session.client_identifier, reason = ?close.reason_code, text = %close.text, "client disconnected");
-        let version = session.link.version;
-        let reason = Count::Reason(Reason::BrokerDisconnect, close.reason_code);
-        self.counters.count(reason);
-        if *close == Close::token_expired() {
-            self.counters.count(Count::TokenExpiries);
-        }
-        match version {
-            ProtocolVersion::V5 => {
-                self.send(
-                    key,
-                    &Packet::Disconnect(Disconnect::new(close.reason_code, Some(&close.text))),
-                );
-            }
-            ProtocolVersion::V311 => self.mark_dirty(key),
-        }
-        self.end(key, WillFate::Publish, now);
-        self.session_mut(key).state = State::Dismissed;
-    }
-
-    /// The session is over: it gets nothing more, and its Will is published or not.
-    pub(super) fn end(&mut self, key: SessionKey, will: WillFate, now: Now) {
-        let session = &mut self.sessions[key as usize];
-        if session.state != State::Live {
-            return;
-        }
-        session.state = State::Left;
-        let link = &mut session.link;
-        for timer in [link.keep_alive_timer.take(), link.expiry_timer.take()]
-            .into_iter()
-            .flatten()
-        {
-            self.wheel.cancel(timer);
-        }
-        session.queue.clear();
-        session.last_publish = None;
-        session.reauthentication = Reauthentication::Idle;
-        let subscriptions = std::mem::take(&mut session.subscriptions);
-        let message = session.will.take();
-        let client_identifier = std::mem::take(&mut session.client_identifier);
-        for filter in &subscriptions {
-            self.drop_subscription(key, filter);
-        }
-        self.by_client.remove(&client_identifier);
-        self.mark_dirty(key);
-        if let (Some(message), WillFate::Publish) = (message, will) {
-            tracing::debug!(client = %client_identifier, "publishing the will");
-            self.publish_will(&message, now);
-        }
-    }
-
     fn handle_keep_alive(&mut self, key: SessionKey, now: Now) {
-        let link = &mut self.session_mut(key).link;
+        let Some(session) = self.sessions.get_mut(key as usize) else {
+            return;
+        };
+        let link = &mut session.link;
         link.keep_alive_timer = None;
         if now.ms >= link.last_packet_ms + link.keep_alive_ms {
             self.close(
@@ -426,8 +361,14 @@ impl Shard {
     }
 
     fn handle_token_expiry(&mut self, key: SessionKey, now: Now) {
-        self.session_mut(key).link.expiry_timer = None;
-        let grant = &self.session(key).grant;
+        let Some(session) = self.sessions.get_mut(key as usize) else {
+            return;
+        };
+        session.link.expiry_timer = None;
+        if session.state == State::Away {
+            return;
+        }
+        let grant = &session.grant;
         if grant.is_expired(now.unix) {
             self.close(key, &Close::token_expired(), now);
         } else {
@@ -436,7 +377,7 @@ impl Shard {
         }
     }
 
-    fn arm_keep_alive(&mut self, key: SessionKey, now: Now) {
+    pub(super) fn arm_keep_alive(&mut self, key: SessionKey, now: Now) {
         let link = &self.session(key).link;
         if link.keep_alive_ms > 0 {
             let deadline_ms = (link.last_packet_ms + link.keep_alive_ms).max(now.ms + 1);
@@ -481,17 +422,4 @@ impl From<Refusal> for Close {
             text: refusal.text(),
         }
     }
-}
-
-/// The Keep Alive that holds: the client's, or ours where it is longer or off (MQTT 5.0 §3.2.2.3.14).
-fn granted_keep_alive_secs(asked: u16, limit: u16) -> u16 {
-    match (asked, limit) {
-        (asked, 0) => asked,
-        (0, limit) => limit,
-        (asked, limit) => asked.min(limit),
-    }
-}
-
-fn session_key(index: usize) -> SessionKey {
-    SessionKey::try_from(index).expect("the limit of connections is far below 2^32")
 }

@@ -2,11 +2,12 @@
 
 use super::{
     counters::{Count, Reason},
-    interest::Waiting,
+    interest::{Change, UNAWAITED, Waiting},
+    journal::{Entry, SessionId},
     message::Message,
     publishing::{AUTHZ_INFO, levels_exceed},
     router::{SubscriptionOptions, Target},
-    session::{SessionKey, State},
+    session::{SessionKey, SubscriptionKey},
     shard::{Close, Now, Shard, ShardMessage},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -33,7 +34,8 @@ impl Shard {
         if self.session(key).grant.is_expired(now.unix) {
             return Err(Close::token_expired());
         }
-        let mut waiting = Waiting::new(key, self.session(key).serial, subscribe.packet_identifier);
+        let to = self.session(key).connection_key(key);
+        let mut waiting = Waiting::new(to, subscribe.packet_identifier);
         waiting.subscription_identifier = subscribe.subscription_identifier;
         let mut told = 0;
         for subscription in &subscribe.subscriptions {
@@ -50,10 +52,8 @@ impl Shard {
             };
             waiting.reason_codes.push(reason_code);
         }
-        if told == 0 {
-            self.answer_subscribe(&waiting, now);
-        } else {
-            self.interest.wait(waiting, told);
+        if let Some(waiting) = self.interest.wait(waiting, told) {
+            self.answer_subscribe_once_stored(waiting, now);
         }
         Ok(())
     }
@@ -75,9 +75,11 @@ impl Shard {
         if levels_exceed(filter.as_str(), self.limits.topic_levels) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        if session.subscriptions.len() >= self.limits.subscriptions_per_client
-            && !session.subscriptions.contains(filter)
-        {
+        let is_new = !session.subscriptions.contains(&key_of(subscription));
+        if is_new && session.subscriptions.len() >= self.limits.subscriptions_per_client {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        if session.id.is_some() && self.store_is_full {
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(match subscription.maximum_qos {
@@ -98,12 +100,21 @@ impl Shard {
         let filter = &subscription.filter;
         let maximum_qos = subscription.maximum_qos;
         let subscription_identifier = waiting.subscription_identifier;
+        let id = self.session(key).id;
         let options = SubscriptionOptions {
             maximum_qos,
             no_local: subscription.no_local,
             retain_as_published: subscription.retain_as_published,
             subscription_identifier,
+            durable: id.is_some(),
         };
+        if let Some(id) = id {
+            self.journal.push(Entry::PutSubscription {
+                id,
+                subscription: key_of(subscription),
+                options,
+            });
+        }
         let is_new = self.router.subscribe(filter, Target::Session(key), options);
         let send_retained = match subscription.retain_handling {
             RetainHandling::Send => true,
@@ -123,35 +134,37 @@ impl Shard {
         if !is_new {
             return false;
         }
-        self.session_mut(key).subscriptions.insert(filter.clone());
+        self.session_mut(key)
+            .subscriptions
+            .insert(key_of(subscription));
         self.counters.count(Count::Subscriptions);
-        let tell = self.interest.add(filter);
-        if tell {
-            let request = self.interest.next_request();
-            self.tell_others(|| ShardMessage::Interested {
-                filter: filter.clone(),
-                request,
-            });
-        }
-        tell
+        let Some(durable) = self.interest.add(filter, options.durable) else {
+            return false;
+        };
+        let request = self.interest.next_request();
+        self.tell_interest(filter, durable, request);
+        true
+    }
+
+    pub(super) fn tell_interest(&mut self, filter: &TopicFilter, durable: bool, request: u64) {
+        self.tell_others(|| ShardMessage::Interested {
+            filter: filter.clone(),
+            durable,
+            request,
+        });
     }
 
     /// Another shard knows now.
     pub(super) fn handle_interest_acknowledged(&mut self, request: u64, now: Now) {
-        if let Some(waiting) = self.interest.acknowledge(request) {
-            self.answer_subscribe(&waiting, now);
+        for waiting in self.interest.acknowledge(request) {
+            self.answer_subscribe_once_stored(waiting, now);
         }
     }
 
-    fn answer_subscribe(&mut self, waiting: &Waiting, now: Now) {
-        let key = waiting.session;
-        // The client may be gone, and another one in its place.
-        let Some(session) = self.sessions.get(key as usize) else {
-            return;
-        };
-        if session.state != State::Live || session.serial != waiting.serial {
-            return;
-        }
+    /// SUBACK, and the retained messages behind it.
+    pub(super) fn answer_subscribe(&mut self, waiting: &Waiting, now: Now) {
+        let key = waiting.to.session;
+        let session = self.session(key);
         let refused = waiting.reason_codes.iter().any(|code| code.is_failure());
         let reason_string = (refused && session.link.problem_information)
             .then_some("some filters are not allowed by the token or the broker's limits");
@@ -175,6 +188,7 @@ impl Shard {
                     &retained.message,
                     retained.maximum_qos,
                     retained.subscription_identifier,
+                    now,
                 );
             }
         }
@@ -182,9 +196,13 @@ impl Shard {
     }
 
     pub(super) fn handle_unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe<'_>) {
+        let mark = self.mark();
         let reason_codes = unsubscribe.filters.iter().map(|(share_name, filter)| {
-            let held = share_name.is_none() && self.forget_subscription(key, filter);
-            if held {
+            let subscription = SubscriptionKey {
+                share_name: share_name.clone(),
+                filter: filter.clone(),
+            };
+            if self.forget_subscription(key, &subscription) {
                 ReasonCode::Success
             } else {
                 ReasonCode::NoSubscriptionExisted
@@ -193,46 +211,66 @@ impl Shard {
         let reason_codes = reason_codes.collect();
         let packet_identifier = unsubscribe.packet_identifier;
         let user_properties = UserProperties::default();
-        self.send(
-            key,
-            &Packet::UnsubAck(UnsubAck {
-                packet_identifier,
-                reason_string: None,
-                user_properties,
-                reason_codes,
-            }),
-        );
+        let unsuback = Packet::UnsubAck(UnsubAck {
+            packet_identifier,
+            reason_string: None,
+            user_properties,
+            reason_codes,
+        });
+        let needs = self.needs_since(mark, &[]);
+        self.answer(key, &unsuback, needs);
     }
 
-    fn forget_subscription(&mut self, key: SessionKey, filter: &TopicFilter) -> bool {
-        let held = self.session_mut(key).subscriptions.remove(filter);
+    fn forget_subscription(&mut self, key: SessionKey, subscription: &SubscriptionKey) -> bool {
+        let session = self.session_mut(key);
+        let id = session.id;
+        let held = session.subscriptions.remove(subscription);
         if held {
-            self.drop_subscription(key, filter);
+            self.drop_subscription(key, id, subscription);
+            self.journal_subscription_end(id, subscription);
         }
         held
     }
 
+    fn journal_subscription_end(&mut self, id: Option<SessionId>, subscription: &SubscriptionKey) {
+        if let Some(id) = id {
+            let subscription = subscription.clone();
+            self.journal
+                .push(Entry::RemoveSubscription { id, subscription });
+        }
+    }
+
     /// Takes a subscription out of the routes, and the interest in it from the other shards if it was the last.
-    pub(super) fn drop_subscription(&mut self, key: SessionKey, filter: &TopicFilter) {
+    pub(super) fn drop_subscription(
+        &mut self,
+        key: SessionKey,
+        id: Option<SessionId>,
+        subscription: &SubscriptionKey,
+    ) {
+        let filter = &subscription.filter;
         if self.router.unsubscribe(filter, Target::Session(key)) {
             self.counters.discount(Count::Subscriptions);
         }
-        if self.interest.remove(filter) {
-            self.tell_others(|| ShardMessage::Uninterested {
+        match self.interest.remove(filter, id.is_some()) {
+            Change::Nothing => {}
+            Change::Uninterested => self.tell_others(|| ShardMessage::Uninterested {
                 filter: filter.clone(),
-            });
+            }),
+            Change::NotDurable => self.tell_interest(filter, false, UNAWAITED),
         }
     }
 
     /// A new grant holds: subscriptions that it does not cover end. How many did.
     pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey) -> usize {
         let session = self.session_mut(key);
+        let id = session.id;
         let (kept, ended) = std::mem::take(&mut session.subscriptions)
             .into_iter()
-            .partition::<BTreeSet<_>, _>(|filter| session.grant.permits_subscribe(filter));
+            .partition::<BTreeSet<_>, _>(|held| session.grant.permits_subscribe(&held.filter));
         session.subscriptions = kept;
-        for filter in &ended {
-            self.drop_subscription(key, filter);
+        for subscription in &ended {
+            self.drop_subscription(key, id, subscription);
+            self.journal_subscription_end(id, subscription);
         }
         ended.len()
     }
@@ -247,5 +285,13 @@ impl Shard {
         {
             outbound.push(message());
         }
+    }
+}
+
+/// What a subscription is known by.
+fn key_of(subscription: &Subscription) -> SubscriptionKey {
+    SubscriptionKey {
+        share_name: subscription.share_name.clone(),
+        filter: subscription.filter.clone(),
     }
 }

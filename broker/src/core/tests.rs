@@ -1,12 +1,14 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod reloading;
+
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step},
     counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
     reauthentication::AuthCircumstances,
-    session::{SessionKey, State},
+    session::ConnectionKey,
     shard::{Now, Shard, ShardSetup},
 };
 use crate::Limits;
@@ -94,6 +96,7 @@ impl World {
             count: 1,
             limits: Limits::default(),
             admission: Arc::clone(&admission),
+            store: None,
             seed: HashSeed::from_words([1, 2, 3, 4]),
         });
         Self {
@@ -163,14 +166,14 @@ impl World {
         self.admission.handle_connect(&connect, at)
     }
 
-    fn admit(&mut self, admitted: &Admitted) -> SessionKey {
-        let key = self.shard.handle_admitted(admitted, false, after(0));
+    fn admit(&mut self, admitted: &Admitted) -> ConnectionKey {
+        let key = (self.shard.handle_admitted(admitted, false, after(0))).unwrap();
         assert!(matches!(self.sent(key)[..], [ReasonCode::Success]));
         key
     }
 
     /// Admits a client by exporter proof.
-    fn connect(&mut self, token: &Token<'_>) -> SessionKey {
+    fn connect(&mut self, token: &Token<'_>) -> ConnectionKey {
         let token = self.sign(token, after(0));
         let proof = self.pop.sign(&EXPORTER).unwrap();
         let step = self.judge(
@@ -187,7 +190,7 @@ impl World {
         }
     }
 
-    fn handle(&mut self, key: SessionKey, packet: &Packet<'_>, now: Now) -> Vec<ReasonCode> {
+    fn handle(&mut self, key: ConnectionKey, packet: &Packet<'_>, now: Now) -> Vec<ReasonCode> {
         let with = AuthCircumstances {
             keys: &self.keys,
             fresh_nonce: &|| Some(NONCE),
@@ -197,10 +200,15 @@ impl World {
     }
 
     /// The Reason Codes of what was sent since the last time; `NoMatchingSubscribers` stands for a PUBLISH.
-    fn sent(&mut self, key: SessionKey) -> Vec<ReasonCode> {
-        let outbox = &mut self.shard.session_mut(key).link.outbox;
-        let bytes = outbox.front().to_vec();
-        outbox.advance(bytes.len());
+    fn sent(&mut self, key: ConnectionKey) -> Vec<ReasonCode> {
+        let bytes = if self.shard.live(key).is_some() {
+            let outbox = &mut self.shard.session_mut(key.session).link.outbox;
+            let bytes = outbox.front().to_vec();
+            outbox.advance(bytes.len());
+            bytes
+        } else {
+            self.shard.take_farewell(key).outbox.front().to_vec()
+        };
         let decoder = Decoder {
             version: ProtocolVersion::V5,
             sender: Sender::Server,
@@ -230,7 +238,7 @@ impl World {
 
     fn auth(
         &mut self,
-        key: SessionKey,
+        key: ConnectionKey,
         reason_code: ReasonCode,
         data: &[u8],
         now: Now,
@@ -246,7 +254,12 @@ impl World {
     }
 
     /// AUTH 0x19 with a new token.
-    fn reauthenticate(&mut self, key: SessionKey, token: &Token<'_>, now: Now) -> Vec<ReasonCode> {
+    fn reauthenticate(
+        &mut self,
+        key: ConnectionKey,
+        token: &Token<'_>,
+        now: Now,
+    ) -> Vec<ReasonCode> {
         let token = self.sign(token, now);
         self.auth(
             key,
@@ -256,7 +269,7 @@ impl World {
         )
     }
 
-    fn publish(&mut self, key: SessionKey, topic: &str, now: Now) -> Vec<ReasonCode> {
+    fn publish(&mut self, key: ConnectionKey, topic: &str, now: Now) -> Vec<ReasonCode> {
         let publish = Publish {
             duplicate: false,
             delivery: Delivery::AtLeastOnce(NonZeroU16::MIN),
@@ -268,7 +281,7 @@ impl World {
         self.handle(key, &Packet::Publish(publish), now)
     }
 
-    fn subscribe(&mut self, key: SessionKey, filter: &str, now: Now) -> Vec<ReasonCode> {
+    fn subscribe(&mut self, key: ConnectionKey, filter: &str, now: Now) -> Vec<ReasonCode> {
         let subscription = Subscription {
             share_name: None,
             filter: TopicFilter::parse(filter).unwrap(),
@@ -429,7 +442,7 @@ fn a_will_beyond_the_scope_is_refused() {
 // RFC 9431 §4: expiry is checked on PUBLISH and SUBSCRIBE; PINGREQ besides.
 #[test]
 fn an_expired_token_ends_the_session_whatever_the_client_sends() {
-    type Send = fn(&mut World, SessionKey, Now) -> Vec<ReasonCode>;
+    type Send = fn(&mut World, ConnectionKey, Now) -> Vec<ReasonCode>;
     let packets: [Send; 3] = [
         |world, key, now| world.publish(key, "t", now),
         |world, key, now| world.subscribe(key, "t", now),
@@ -446,7 +459,7 @@ fn an_expired_token_ends_the_session_whatever_the_client_sends() {
             send(&mut world, key, after(100)),
             [ReasonCode::NotAuthorized]
         );
-        assert_eq!(world.shard.session(key).state, State::Dismissed);
+        assert!(world.shard.live(key).is_none());
     }
 }
 
@@ -544,10 +557,10 @@ fn re_authentication_replaces_the_rights_once_it_succeeds() {
     );
     let kept: Vec<&str> = world
         .shard
-        .session(key)
+        .session(key.session)
         .subscriptions
         .iter()
-        .map(TopicFilter::as_str)
+        .map(|held| held.filter.as_str())
         .collect();
     assert_eq!(kept, ["both"]);
     assert_eq!(world.counted(Count::Subscriptions), 1);
@@ -566,9 +579,9 @@ fn a_failed_re_authentication_disconnects() {
     let scope = r#"[["t",["pub"]]]"#;
     let thief = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
     let expect_end =
-        |world: &mut World, key: SessionKey, codes: Vec<ReasonCode>, expected: ReasonCode| {
+        |world: &mut World, key: ConnectionKey, codes: Vec<ReasonCode>, expected: ReasonCode| {
             assert_eq!(codes, [expected]);
-            assert_eq!(world.shard.session(key).state, State::Dismissed);
+            assert!(world.shard.live(key).is_none());
             let failures = Count::Reauthentications(Outcome::Failure);
             assert_eq!(world.counted(failures), 1);
         };
@@ -617,15 +630,18 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     let scope = r#"[["t",["pub"]]]"#;
     let mut world = World::new();
     let key = world.connect(&token(scope));
-    let serial = world.shard.session(key).serial;
+    let other = ConnectionKey {
+        serial: key.serial + 1,
+        ..key
+    };
     world.signing_key = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
     assert_eq!(world.reauthenticate(key, &token(scope), after(1)), []);
     assert_eq!(world.shard.poll_key_request(), Some(key));
     // It is the answer of an earlier session's request that comes first: ignored.
     let fetched = KeySet::from_keys(vec![world.signing_key.to_public_jwk()]);
-    world.shard.handle_keys(key, serial + 1, &fetched, after(2));
+    world.shard.handle_keys(other, &fetched, after(2));
     assert_eq!(world.sent(key), []);
-    world.shard.handle_keys(key, serial, &fetched, after(2));
+    world.shard.handle_keys(key, &fetched, after(2));
     assert_eq!(world.sent(key), [ReasonCode::ContinueAuthentication]);
     let answer = answer_by(&world.pop);
     assert_eq!(
@@ -635,6 +651,6 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     // Fetched in vain: refused.
     world.signing_key = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
     assert_eq!(world.reauthenticate(key, &token(scope), after(3)), []);
-    world.shard.handle_keys(key, serial, &fetched, after(4));
+    world.shard.handle_keys(key, &fetched, after(4));
     assert_eq!(world.sent(key), [ReasonCode::NotAuthorized]);
 }

@@ -3,7 +3,7 @@
 use super::{
     connection::{fresh_nonce, linger},
     listener::{Entrance, websocket_message_bytes},
-    shard::{ShardHandle, unix_time},
+    shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
@@ -79,10 +79,11 @@ pub(crate) fn accept(
     entrance: Entrance,
 ) -> io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::from_std(socket)?;
-    let handshakes = Arc::new(Semaphore::new(shard.limits().handshakes));
+    let mut permits = Permits::new(shard.limits().handshakes);
     Ok(async move {
         loop {
-            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            permits.adjust(shard.limits().handshakes);
+            let Ok(permit) = Arc::clone(&permits.free).acquire_owned().await else {
                 return;
             };
             let (stream, peer) = match listener.accept().await {
@@ -125,6 +126,34 @@ pub(crate) fn accept(
             });
         }
     })
+}
+
+/// As many permits as connections may be on their way to admission.
+struct Permits {
+    free: Arc<Semaphore>,
+    /// Those that there are, free or not.
+    all: usize,
+}
+
+impl Permits {
+    fn new(limit: usize) -> Self {
+        let all = limit.min(Semaphore::MAX_PERMITS);
+        Self {
+            free: Arc::new(Semaphore::new(all)),
+            all,
+        }
+    }
+
+    /// Adds permits, or takes away those that are free: the rest follows as connections give theirs back.
+    fn adjust(&mut self, limit: usize) {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        if limit > self.all {
+            self.free.add_permits(limit - self.all);
+            self.all = limit;
+        } else if limit < self.all {
+            self.all -= self.free.forget_permits(self.all - limit);
+        }
+    }
 }
 
 /// Why no client came of a connection.
@@ -197,7 +226,11 @@ async fn arrive(
             if assigned {
                 admitted.introduction.client_identifier = assigned_identifier()?;
             }
-            let home = home_shard(shard, &admitted.introduction.client_identifier);
+            let home = home_of(
+                &shard.common.home,
+                shard.common.arrivals.len(),
+                &admitted.introduction.client_identifier,
+            );
             let newcomer = Newcomer {
                 admitted,
                 assigned,
@@ -290,7 +323,8 @@ impl Doorstep<'_> {
             now: unix_time(),
             now_ms: self.shard.now().ms,
         };
-        self.shard.common.admission.handle_connect(connect, at)
+        let rules = self.shard.common.rules.load();
+        rules.admission.handle_connect(connect, at)
     }
 
     /// RFC 9431 §2.2.4.2.2: our nonce out, its proof in, and nothing else between.
@@ -357,9 +391,8 @@ impl Doorstep<'_> {
 
     async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ArrivalError> {
         let mut properties = PropertyBuffer::default();
-        if let (true, Some(authority)) =
-            (refusal.wants_hint(), &self.shard.common.admission.authority)
-        {
+        let admission = Arc::clone(&self.shard.common.rules.load().admission);
+        if let (true, Some(authority)) = (refusal.wants_hint(), &admission.authority) {
             // RFC 9431 §2.4.1. A hint that does not fit is left out: the refusal stands without it.
             if properties
                 .push_user_property(USER_PROPERTY, &authority.hint)
@@ -439,10 +472,4 @@ fn assigned_identifier() -> io::Result<Box<str>> {
         write!(identifier, "{byte:02x}").map_err(io::Error::other)?;
     }
     Ok(identifier.into())
-}
-
-fn home_shard(shard: &ShardHandle, client_identifier: &str) -> usize {
-    let shards = shard.common.arrivals.len() as u64;
-    usize::try_from(shard.common.home.hash(client_identifier.as_bytes()) % shards)
-        .expect("it is below the number of shards")
 }

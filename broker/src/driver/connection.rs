@@ -4,7 +4,8 @@ use super::shard::ShardHandle;
 use crate::core::{
     counters::Count,
     reauthentication::AuthCircumstances,
-    session::{SessionKey, State},
+    session::{ConnectionKey, Farewell},
+    shard::Shard,
 };
 use std::{
     io,
@@ -31,7 +32,9 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// See the module.
 pub(crate) struct Connection {
     shard: Rc<ShardHandle>,
-    key: SessionKey,
+    at: ConnectionKey,
+    /// Once it is over: what is still to be written.
+    farewell: Option<Farewell>,
     channel: Channel,
     decoder: Decoder,
     /// The beginning of a packet whose end is still to come. Empty most of the time, and then it owns no memory.
@@ -43,7 +46,7 @@ impl Connection {
     /// `unread` came behind the packets of the admission.
     pub(crate) fn new(
         shard: Rc<ShardHandle>,
-        key: SessionKey,
+        at: ConnectionKey,
         channel: Channel,
         version: ProtocolVersion,
         unread: Vec<u8>,
@@ -55,7 +58,8 @@ impl Connection {
         };
         Self {
             shard,
-            key,
+            at,
+            farewell: None,
             channel,
             decoder,
             partial: unread,
@@ -71,10 +75,10 @@ impl Connection {
         if let Err(error) = &outcome {
             tracing::debug!(%error, "connection lost");
         }
-        let shard = Rc::clone(&self.shard);
-        let dismissed = shard.core().session(self.key).state == State::Dismissed;
-        shard.with_core(|core, now| core.handle_closed(self.key, now));
-        shard.forget_waker(self.key);
+        self.shard
+            .with_core(|core, now| core.handle_closed(self.at, now));
+        self.shard.forget_waker(self.at);
+        let dismissed = self.farewell.is_some_and(|farewell| farewell.dismissed);
         if outcome.is_ok() && dismissed {
             linger(self.channel).await;
         } else {
@@ -82,22 +86,21 @@ impl Connection {
         }
     }
 
-    /// Ready once everything that was to be written is, and the session is over.
+    /// Ready once the connection is over and everything that was to be written is.
     fn poll_serve(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shard.keep_waker(self.key, context.waker());
+        self.shard.keep_waker(self.at, context.waker());
         for _ in 0..READS_PER_TURN {
             let written = self.poll_write(context)?;
-            let (ended, may_read, waits_for_others) = {
-                let core = self.shard.core();
-                let ended = core.session(self.key).state != State::Live;
-                (ended, core.may_read(self.key), core.is_congested())
-            };
-            if ended {
+            if self.farewell.is_some() {
                 // Nothing is read any more: what could not be written yet still must be.
                 return written.map(Ok);
             }
+            let (may_read, waits_for_others) = {
+                let core = self.shard.core();
+                (core.may_read(self.at.session), core.is_congested())
+            };
             if waits_for_others {
-                self.shard.wait_for_room(self.key);
+                self.shard.wait_for_room(self.at.session);
                 return Poll::Pending;
             }
             if !may_read {
@@ -146,21 +149,21 @@ impl Connection {
     }
 
     fn handle_bytes(&mut self, mut bytes: &[u8]) {
-        let (key, decoder) = (self.key, self.decoder);
+        let (at, decoder) = (self.at, self.decoder);
         let keys = self.shard.keys();
         self.shard.with_core(|core, now| {
-            while core.session(key).state == State::Live {
+            while core.live(at).is_some() {
                 match decoder.decode(bytes) {
                     Ok(Some((packet, size))) => {
                         let with = AuthCircumstances {
                             keys: &keys,
                             fresh_nonce: &fresh_nonce,
                         };
-                        core.handle_packet(key, &packet, with, now);
+                        core.handle_packet(at, &packet, with, now);
                         bytes = &bytes[size..];
                     }
                     Ok(None) => break,
-                    Err(error) => core.handle_malformed(key, error, now),
+                    Err(error) => core.handle_malformed(at.session, error, now),
                 }
             }
         });
@@ -169,22 +172,17 @@ impl Connection {
 
     /// Writes what waits, as far as the socket takes it. Ready when nothing waits any more.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<Poll<()>> {
-        let mut core = self.shard.core_mut();
-        let session = core.session_mut(self.key);
-        session.link.dirty = false;
-        let has_queue = !session.queue.is_empty();
-        loop {
-            let outbox = &mut core.session_mut(self.key).link.outbox;
-            if outbox.is_empty() {
-                if has_queue {
-                    let now = self.shard.now();
-                    core.handle_room(self.key, now);
-                    if !core.session(self.key).link.outbox.is_empty() {
-                        continue;
-                    }
-                }
-                break;
-            }
+        let shard = Rc::clone(&self.shard);
+        let mut core = shard.core_mut();
+        if self.farewell.is_none() && core.live(self.at).is_none() {
+            self.farewell = Some(core.take_farewell(self.at));
+        }
+        let core = &mut *core;
+        while self.fill(core) {
+            let outbox = match &mut self.farewell {
+                Some(farewell) => &mut farewell.outbox,
+                None => &mut core.session_mut(self.at.session).link.outbox,
+            };
             match Pin::new(&mut self.channel).poll_write(context, outbox.front()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
@@ -196,7 +194,6 @@ impl Connection {
                 Poll::Pending => return Ok(Poll::Pending),
             }
         }
-        core.session_mut(self.key).link.dirty = false;
         if self.needs_flush {
             match Pin::new(&mut self.channel).poll_flush(context) {
                 Poll::Ready(outcome) => outcome?,
@@ -205,6 +202,41 @@ impl Connection {
             self.needs_flush = false;
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// Whether there is something to write; an empty outbox is filled from the queue.
+    fn fill(&self, core: &mut Shard) -> bool {
+        if let Some(farewell) = &self.farewell {
+            return !farewell.outbox.is_empty();
+        }
+        let session = core.session_mut(self.at.session);
+        session.link.dirty = false;
+        if !session.link.outbox.is_empty() {
+            return true;
+        }
+        if session.queue.is_empty() {
+            return false;
+        }
+        core.handle_room(self.at.session, self.shard.now());
+        let link = &mut core.session_mut(self.at.session).link;
+        link.dirty = false;
+        !link.outbox.is_empty()
+    }
+}
+
+/// Tells a client why it is not let in.
+pub(crate) async fn turn_away(mut channel: Channel, mut refused: Farewell) {
+    let write = async {
+        while !refused.outbox.is_empty() {
+            let count = channel.write(refused.outbox.front()).await?;
+            refused.outbox.advance(count.max(1));
+        }
+        channel.flush().await
+    };
+    match timeout(LINGER, write).await {
+        Ok(Ok(())) => linger(channel).await,
+        Ok(Err(error)) => tracing::trace!(%error, "connection lost while closing"),
+        Err(_) => tracing::trace!("the client does not read why it is refused"),
     }
 }
 

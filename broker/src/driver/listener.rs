@@ -10,7 +10,9 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
 };
-use symbolon_tls::{Acceptor, Channel, HandshakeError, WebSocketAcceptor, WebSocketPolicy};
+use symbolon_tls::{
+    Acceptor, Channel, HandshakeError, ServerCertificate, WebSocketAcceptor, WebSocketPolicy,
+};
 use tokio::net::TcpStream;
 
 /// Connections that the kernel keeps until we accept them.
@@ -36,41 +38,56 @@ pub(crate) enum Entrance {
 
 impl Entrance {
     fn new(config: &ListenerConfig, limits: &Limits) -> Result<Self, StartError> {
-        let refused = |error| StartError::Config(format!("listener {}: {error}", config.address));
-        match &config.transport {
-            Transport::Tls {
-                certificate_chain_pem,
-                private_key_pem,
-            } => Acceptor::new(
-                certificate_chain_pem,
-                private_key_pem,
-                limits.handshake_timeout,
-            )
-            .map(Self::Tls)
-            .map_err(refused),
-            Transport::Tcp { insecure } => {
+        let certificate = certificate(config).map_err(StartError::Config)?;
+        let timeout = limits.handshake_timeout;
+        match (&config.transport, certificate) {
+            (Transport::Tls { .. }, Some(certificate)) => {
+                Ok(Self::Tls(Acceptor::presenting(certificate, timeout)))
+            }
+            (Transport::WebSocketTls { origins, .. }, certificate @ Some(_)) => {
+                let policy = policy(origins, limits);
+                let acceptor = WebSocketAcceptor::new(certificate.as_ref(), policy, timeout);
+                Ok(Self::WebSocket(acceptor))
+            }
+            (Transport::WebSocketTcp { insecure, origins }, _) => {
+                refuse_bare(config, *insecure)?;
+                let policy = policy(origins, limits);
+                Ok(Self::WebSocket(WebSocketAcceptor::new(
+                    None, policy, timeout,
+                )))
+            }
+            (Transport::Tcp { insecure }, _) => {
                 refuse_bare(config, *insecure)?;
                 Ok(Self::Tcp)
             }
-            Transport::WebSocketTls {
-                certificate_chain_pem,
-                private_key_pem,
-                origins,
-            } => WebSocketAcceptor::secured(
-                certificate_chain_pem,
-                private_key_pem,
+            (Transport::Tls { .. } | Transport::WebSocketTls { .. }, None) => Err(
+                StartError::Config(format!("listener {}: no certificate", config.address)),
+            ),
+        }
+    }
+
+    /// From the next handshake on, this certificate and what follows from these limits hold.
+    pub(crate) fn replace(
+        &self,
+        config: &ListenerConfig,
+        certificate: Option<ServerCertificate>,
+        limits: &Limits,
+    ) {
+        match (self, &config.transport) {
+            (Self::Tls(acceptor), _) => {
+                if let Some(certificate) = certificate {
+                    acceptor.replace_certificate(certificate, limits.handshake_timeout);
+                }
+            }
+            (
+                Self::WebSocket(acceptor),
+                Transport::WebSocketTls { origins, .. } | Transport::WebSocketTcp { origins, .. },
+            ) => acceptor.replace(
+                certificate.as_ref(),
                 policy(origins, limits),
                 limits.handshake_timeout,
-            )
-            .map(Self::WebSocket)
-            .map_err(refused),
-            Transport::WebSocketTcp { insecure, origins } => {
-                refuse_bare(config, *insecure)?;
-                Ok(Self::WebSocket(WebSocketAcceptor::plain(
-                    policy(origins, limits),
-                    limits.handshake_timeout,
-                )))
-            }
+            ),
+            (Self::Tcp | Self::WebSocket(_), _) => {}
         }
     }
 
@@ -84,6 +101,24 @@ impl Entrance {
             Self::Tls(acceptor) => acceptor.accept(stream).await,
             Self::WebSocket(acceptor) => acceptor.accept(stream).await,
         }
+    }
+}
+
+/// The certificate of a listener that has one; why it cannot be used.
+pub(crate) fn certificate(config: &ListenerConfig) -> Result<Option<ServerCertificate>, String> {
+    match &config.transport {
+        Transport::Tls {
+            certificate_chain_pem,
+            private_key_pem,
+        }
+        | Transport::WebSocketTls {
+            certificate_chain_pem,
+            private_key_pem,
+            ..
+        } => ServerCertificate::parse(certificate_chain_pem, private_key_pem)
+            .map(Some)
+            .map_err(|error| format!("listener {}: {error}", config.address)),
+        Transport::Tcp { .. } | Transport::WebSocketTcp { .. } => Ok(None),
     }
 }
 

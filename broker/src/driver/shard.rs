@@ -2,21 +2,27 @@
 
 use super::{
     arrival::{self, Arrival, Newcomer},
-    connection::Connection,
+    connection::{Connection, turn_away},
     listener::Listener,
 };
 use crate::{
     Limits,
     core::{
-        admission::Admission,
         counters::Count,
         hash_seed::HashSeed,
-        session::SessionKey,
+        journal::{SessionId, StoredSession},
+        message::Message,
+        reloading::Rules,
+        retaining::Stamp,
+        session::{ConnectionKey, SessionKey},
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
     keys::Keys,
     management::published::Published,
+    reload::{Announced, Announcement},
+    store::{commits::Commits, writer::Batch as StoreBatch},
 };
+use arc_swap::ArcSwap;
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
     io,
@@ -41,6 +47,8 @@ pub(crate) const ARRIVALS: usize = 1_024;
 const READ_BYTES: usize = 64 * 1024;
 /// How long a shard that is shutting down waits for its clients to take their DISCONNECT.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
+/// How often a starting shard looks whether the others have heard of its stored subscriptions.
+const RESTORE_PAUSE: Duration = Duration::from_millis(1);
 /// How often what was counted is copied to where the management listener reads it.
 const PUBLISH_COUNTERS_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,8 +58,8 @@ pub(crate) type Batch = (u16, Vec<ShardMessage>);
 /// What all shards share. Nothing in it is locked on the path of a PUBLISH.
 #[derive(Debug)]
 pub(crate) struct Common {
-    pub(crate) limits: Limits,
-    pub(crate) admission: Arc<Admission>,
+    /// What new connections are judged by; the shards are told of other rules by [`ShardStart::rules`].
+    pub(crate) rules: ArcSwap<Rules>,
     pub(crate) keys: Arc<Keys>,
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
@@ -59,6 +67,8 @@ pub(crate) struct Common {
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
+    /// All shards have put back what was stored, before any of them lets clients in.
+    pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
     pub(crate) published: Box<[Published]>,
 }
@@ -72,7 +82,21 @@ pub(crate) struct ShardStart {
     pub(crate) mailbox: mpsc::Receiver<Batch>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
     pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) rules: Announced<Rules>,
     pub(crate) seed: HashSeed,
+    pub(crate) store: Option<ShardStore>,
+    /// Sessions of clients that are at home here.
+    pub(crate) sessions: Vec<StoredSession>,
+    pub(crate) retained: Arc<[(Arc<Message>, Stamp)]>,
+}
+
+/// The store, as a shard sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardStore {
+    pub(crate) sender: mpsc::Sender<StoreBatch>,
+    pub(crate) commits: Arc<Commits>,
+    /// The first name that no stored session has.
+    pub(crate) first_session: SessionId,
 }
 
 /// A shard as its tasks see it. They share one thread: nothing is borrowed over an `.await`.
@@ -80,8 +104,10 @@ pub(crate) struct ShardHandle {
     pub(crate) common: Arc<Common>,
     index: u16,
     core: RefCell<Shard>,
+    store: Option<ShardStore>,
     scratch: RefCell<Scratch>,
-    wakers: RefCell<Vec<Option<Waker>>>,
+    /// By the session's place: whom to wake, and for which connection.
+    wakers: RefCell<Vec<Option<(u64, Waker)>>>,
     /// Connections that wait until other shards keep up.
     waiting: RefCell<Vec<SessionKey>>,
     /// A mailbox was full.
@@ -112,21 +138,28 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         mailbox,
         arrivals,
         mut shutdown,
+        rules,
         seed,
+        store,
+        sessions,
+        retained,
     } = start;
+    let now_in_force = common.rules.load_full();
     let count =
         u16::try_from(common.mailboxes.len()).expect("Broker::start bounds the number of shards");
     let core = Shard::new(ShardSetup {
         index,
         count,
-        limits: common.limits,
-        admission: Arc::clone(&common.admission),
+        store: store.as_ref().map(|store| store.first_session),
+        limits: now_in_force.limits,
+        admission: Arc::clone(&now_in_force.admission),
         seed,
     });
     let shard = Rc::new(ShardHandle {
         common,
         index,
         core: RefCell::new(core),
+        store,
         scratch: RefCell::new(Scratch(vec![0; READ_BYTES])),
         wakers: RefCell::default(),
         waiting: RefCell::default(),
@@ -134,6 +167,12 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         timers: Notify::new(),
         armed_ms: Cell::new(u64::MAX),
     });
+    spawn_local(Rc::clone(&shard).take_mail(mailbox));
+    spawn_local(Rc::clone(&shard).work_off_backlog());
+    if let Some(store) = &shard.store {
+        spawn_local(Rc::clone(&shard).follow_commits(Arc::clone(&store.commits)));
+    }
+    shard.restore(sessions, &retained).await;
     let mut accepting = Vec::new();
     for listener in listeners {
         accepting.push(spawn_local(arrival::accept(
@@ -143,10 +182,9 @@ async fn serve(start: ShardStart) -> io::Result<()> {
         )?));
     }
     spawn_local(Rc::clone(&shard).take_arrivals(arrivals));
-    spawn_local(Rc::clone(&shard).take_mail(mailbox));
     spawn_local(Rc::clone(&shard).run_timers());
-    spawn_local(Rc::clone(&shard).work_off_backlog());
     spawn_local(Rc::clone(&shard).publish_counters());
+    spawn_local(Rc::clone(&shard).take_rules(rules));
     let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
     while !*shutdown.borrow_and_update() {
@@ -160,15 +198,17 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     }
     shard.with_core(Shard::handle_shutdown);
     let limit = TokioInstant::now() + GOODBYE_LIMIT;
-    while shard.core().session_count() > 0 && TokioInstant::now() < limit {
+    while shard.core().connection_count() > 0 && TokioInstant::now() < limit {
         sleep(Duration::from_millis(10)).await;
     }
+    shard.hand_over_journal().await;
     Ok(())
 }
 
 impl ShardHandle {
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.common.limits
+    /// The limits in force now.
+    pub(crate) fn limits(&self) -> Limits {
+        self.common.rules.load().limits
     }
 
     pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
@@ -205,17 +245,23 @@ impl ShardHandle {
     /// Lets the core do something, then carries out what follows: wakes connections, sends to other shards, sets the timer.
     pub(crate) fn with_core<T>(self: &Rc<Self>, work: impl FnOnce(&mut Shard, Now) -> T) -> T {
         let mut core = self.core.borrow_mut();
+        if let Some(store) = &self.store {
+            core.store_is_full = store.commits.is_full();
+        }
         let outcome = work(&mut core, self.now());
         let wakers = self.wakers.borrow();
         while let Some(key) = core.poll_dirty() {
-            if let Some(Some(waker)) = wakers.get(key as usize) {
+            if let Some(Some((_, waker))) = wakers.get(key as usize) {
                 waker.wake_by_ref();
             }
         }
         self.post(&mut core);
-        while let Some(key) = core.poll_key_request() {
-            let serial = core.session(key).serial;
-            spawn_local(Rc::clone(self).fetch_keys_for(key, serial));
+        self.post_journal(&mut core);
+        if !self.waiting.borrow().is_empty() {
+            self.backlog.notify_one();
+        }
+        while let Some(at) = core.poll_key_request() {
+            spawn_local(Rc::clone(self).fetch_keys_for(at));
         }
         if core
             .poll_timeout()
@@ -242,21 +288,95 @@ impl ShardHandle {
         }
     }
 
-    /// The connection of `key` is woken when its session has something to write.
-    pub(crate) fn keep_waker(&self, key: SessionKey, waker: &Waker) {
+    /// Hands what must be written to the store, as far as it has room. What it has not is handed over after its next commit.
+    fn post_journal(&self, core: &mut Shard) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let Some((entries, up_to)) = core.poll_journal() else {
+            return;
+        };
+        let batch = StoreBatch {
+            shard: self.index,
+            up_to,
+            entries,
+        };
+        if let Err(mpsc::error::TrySendError::Full(batch)) = store.sender.try_send(batch) {
+            core.return_journal(batch.entries);
+        }
+    }
+
+    /// Hands over what is left, at the end.
+    async fn hand_over_journal(&self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        let left = self.core_mut().poll_journal();
+        if let Some((entries, up_to)) = left {
+            let batch = StoreBatch {
+                shard: self.index,
+                up_to,
+                entries,
+            };
+            if store.sender.send(batch).await.is_err() {
+                tracing::error!("the store has ended before the shards");
+            }
+        }
+    }
+
+    /// Puts back what was stored. Returns once every shard knows what the sessions of all others subscribe to.
+    async fn restore(
+        self: &Rc<Self>,
+        sessions: Vec<StoredSession>,
+        retained: &[(Arc<Message>, Stamp)],
+    ) {
+        self.with_core(|core, now| {
+            for (message, stamp) in retained {
+                core.restore_retained(message, *stamp, now);
+            }
+            for session in sessions {
+                core.restore_session(session, now);
+            }
+        });
+        while !self.core().is_settled() {
+            sleep(RESTORE_PAUSE).await;
+        }
+        self.common.restored.wait().await;
+    }
+
+    /// Tells the core how far the store is.
+    async fn follow_commits(self: Rc<Self>, commits: Arc<Commits>) {
+        let mut known = 0;
+        while let Ok(up_to) = commits.wait_beyond(self.index, known).await {
+            known = up_to;
+            self.with_core(|core, now| core.handle_committed(up_to, now));
+        }
+        tracing::error!(
+            "the store has ended: nothing is acknowledged any more that must be stored"
+        );
+    }
+
+    /// The connection is woken when there is something to write to it, or when it is over.
+    pub(crate) fn keep_waker(&self, at: ConnectionKey, waker: &Waker) {
         let mut wakers = self.wakers.borrow_mut();
-        let place = key as usize;
+        let place = at.session as usize;
         if wakers.len() <= place {
             wakers.resize(place + 1, None);
         }
         match &mut wakers[place] {
-            Some(kept) if kept.will_wake(waker) => {}
-            slot => *slot = Some(waker.clone()),
+            // One that is over leaves the place to the one that came after it.
+            Some((serial, _)) if *serial > at.serial => {}
+            Some((serial, kept)) if *serial == at.serial && kept.will_wake(waker) => {}
+            slot => *slot = Some((at.serial, waker.clone())),
         }
     }
 
-    pub(crate) fn forget_waker(&self, key: SessionKey) {
-        self.wakers.borrow_mut()[key as usize] = None;
+    pub(crate) fn forget_waker(&self, at: ConnectionKey) {
+        if let Some(slot) = self.wakers.borrow_mut().get_mut(at.session as usize)
+            && (slot.as_ref()).is_some_and(|(serial, _)| *serial == at.serial)
+        {
+            *slot = None;
+        }
     }
 
     /// The connection of `key` is woken when other shards keep up again.
@@ -273,18 +393,31 @@ impl ShardHandle {
     /// An admitted client is at home here.
     pub(crate) fn admit(self: &Rc<Self>, channel: Channel, newcomer: Newcomer) {
         let Newcomer {
-            admitted,
+            mut admitted,
             assigned,
             unread,
             place,
         } = newcomer;
         let version = admitted.introduction.version;
-        let key = self.with_core(|core, now| core.handle_admitted(&admitted, assigned, now));
-        let connection = Connection::new(Rc::clone(self), key, channel, version, unread);
-        spawn_local(async move {
-            connection.run().await;
-            drop(place);
+        let outcome = self.with_core(|core, now| {
+            core.bring_up_to_date(&mut admitted.grant);
+            core.handle_admitted(&admitted, assigned, now)
         });
+        match outcome {
+            Ok(at) => {
+                let connection = Connection::new(Rc::clone(self), at, channel, version, unread);
+                spawn_local(async move {
+                    connection.run().await;
+                    drop(place);
+                });
+            }
+            Err(refused) => {
+                spawn_local(async move {
+                    turn_away(channel, refused).await;
+                    drop(place);
+                });
+            }
+        }
     }
 
     async fn take_arrivals(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
@@ -299,6 +432,16 @@ impl ShardHandle {
     async fn take_mail(self: Rc<Self>, mut mailbox: mpsc::Receiver<Batch>) {
         while let Some((from, batch)) = mailbox.recv().await {
             self.with_core(|core, now| core.handle_batch(from, batch, now));
+        }
+    }
+
+    async fn take_rules(self: Rc<Self>, mut rules: Announced<Rules>) {
+        while rules.changed().await.is_ok() {
+            let Announcement { content, done } = rules.borrow_and_update().clone();
+            self.with_core(|core, _| core.handle_reload(&content));
+            if let Some(done) = done {
+                done.tell();
+            }
         }
     }
 
@@ -340,19 +483,23 @@ impl ShardHandle {
                     room.send((self.index, batch));
                 }
             }
+            // The store is behind: its next commit comes here again.
+            if self.core().is_congested() {
+                continue;
+            }
             let wakers = self.wakers.borrow();
             for key in self.waiting.take() {
-                if let Some(Some(waker)) = wakers.get(key as usize) {
+                if let Some(Some((_, waker))) = wakers.get(key as usize) {
                     waker.wake_by_ref();
                 }
             }
         }
     }
 
-    async fn fetch_keys_for(self: Rc<Self>, key: SessionKey, serial: u64) {
+    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey) {
         self.common.keys.refresh().await;
         let keys = self.keys();
-        self.with_core(|core, now| core.handle_keys(key, serial, &keys, now));
+        self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
 }
 
@@ -380,4 +527,10 @@ pub(crate) fn unix_time() -> UnixTime {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs()),
     )
+}
+
+/// The home shard of a client, among so many.
+pub(crate) fn home_of(home: &HashSeed, shards: usize, client_identifier: &str) -> usize {
+    usize::try_from(home.hash(client_identifier.as_bytes()) % shards as u64)
+        .expect("it is below the number of shards")
 }

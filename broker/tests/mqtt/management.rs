@@ -39,6 +39,7 @@ fn config(authorization: Option<AuthorizationConfig>) -> Config {
             address: "127.0.0.1:0".parse().unwrap(),
             insecure: false,
         }),
+        store: None,
     }
 }
 
@@ -154,6 +155,36 @@ fn a_broker_is_ready_once_it_has_the_keys_of_its_authorization_server() {
     await_line(management, "/health/ready", "ready");
     assert!(get(management, "/health/ready").starts_with("HTTP/1.1 200 "));
     await_metric(management, "key_fetches_total{outcome=\"success\"} 1");
+}
+
+#[test]
+fn with_another_authorization_server_a_broker_is_ready_once_it_has_its_keys() {
+    let mut config = config(None);
+    let (running, management) = start(&config);
+    await_line(management, "/health/ready", "ready");
+    let broker = running.broker.as_ref().unwrap();
+    let is_ready = || get(management, "/health/ready").starts_with("HTTP/1.1 200 ");
+    // None, then one, then another: each time the keys count only once they were fetched there.
+    for fetched in 1..=2 {
+        let open = Arc::new(AtomicBool::new(false));
+        config.authorization = Some(serve_keys(Arc::clone(&open)));
+        broker.reload(&config).unwrap();
+        assert!(!is_ready());
+        open.store(true, Ordering::Relaxed);
+        await_line(management, "/health/ready", "ready");
+        let line = format!("key_fetches_total{{outcome=\"success\"}} {fetched}");
+        await_metric(management, &line);
+    }
+    // The same place: what was fetched still counts, and is fetched anew when somebody knows better.
+    config.authorization.as_mut().unwrap().audience = "mqtts://other".into();
+    broker.reload(&config).unwrap();
+    assert!(is_ready());
+    broker.reloader().fetch_keys_anew();
+    await_metric(management, "key_fetches_total{outcome=\"success\"} 3");
+    assert!(is_ready());
+    config.authorization = None;
+    broker.reload(&config).unwrap();
+    assert!(is_ready());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU16,
     time::Duration,
 };
-use symbolon_broker::{Broker, Config, Limits, ListenerConfig, Transport};
+use symbolon_broker::{Broker, Config, Limits, ListenerConfig, StoreConfig, Transport};
 use symbolon_mqtt_proto::{
     Ack, ConnAck, Connect, Decoder, Delivery, Packet, ProtocolVersion, Publish, PublishProperties,
     Qos, ReasonCode, RetainHandling, Sender, Subscribe, Subscription, TopicFilter, TopicName,
@@ -27,6 +27,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn with(shards: usize, limits: Limits) -> Self {
+        Self::on(shards, limits, None)
+    }
+
+    /// On a store, so that it can be started again.
+    pub(crate) fn on(shards: usize, limits: Limits, store: Option<StoreConfig>) -> Self {
         let config = Config {
             listeners: vec![ListenerConfig {
                 address: "127.0.0.1:0".parse().unwrap(),
@@ -39,6 +44,7 @@ impl Running {
             conceal_topics: false,
             limits,
             management: None,
+            store,
         };
         let broker = Broker::start(&config).unwrap();
         let address = broker.local_addrs()[0];

@@ -181,6 +181,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         conceal_topics: false,
         limits: Limits::default(),
         management: None,
+        store: None,
     };
     let error = Broker::start(&config).unwrap_err();
     assert!(error.to_string().contains("insecure = true"), "{error}");

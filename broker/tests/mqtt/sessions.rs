@@ -116,12 +116,13 @@ fn the_limit_of_connections_holds_and_frees() {
 }
 
 #[test]
-fn what_the_broker_does_not_do_yet_is_said_in_connack() {
+fn connack_says_what_the_broker_grants_where_it_is_not_what_was_asked_for() {
     let running = Running::with(
         1,
         Limits {
             keep_alive_secs: 30,
             receive_maximum: 9,
+            session_expiry_secs: 60,
             ..Limits::default()
         },
     );
@@ -130,7 +131,7 @@ fn what_the_broker_does_not_do_yet_is_said_in_connack() {
     hello.properties.session_expiry_interval_secs = Some(3_600);
     peer.send(&Packet::Connect(Box::new(hello)));
     let connack = peer.connack();
-    assert_eq!(connack.properties.session_expiry_interval_secs, Some(0));
+    assert_eq!(connack.properties.session_expiry_interval_secs, Some(60));
     assert_eq!(connack.properties.server_keep_alive_secs, Some(30));
     assert_eq!(connack.properties.receive_maximum, NonZeroU16::new(9));
     assert!(!connack.session_present);

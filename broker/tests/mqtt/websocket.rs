@@ -26,8 +26,11 @@ fn start(limits: Limits) -> (Broker, SocketAddr) {
         shards: 4,
         authorization: None,
         public_topics: vec![TopicFilter::parse("#").unwrap()],
+        private_topics: Vec::new(),
+        conceal_topics: false,
         limits,
         management: None,
+        store: None,
     };
     let broker = Broker::start(&config).unwrap();
     let address = broker.local_addrs()[0];

@@ -77,6 +77,16 @@ impl Document {
         })
     }
 
+    /// All keys with their values, as the file and the overrides set them.
+    pub(super) fn effective(&self) -> Table {
+        // It was parsed before.
+        let mut table: Table = toml::from_str(&self.text).unwrap_or_default();
+        for set in &self.overrides {
+            insert(&mut table, &set.path, set.value.clone());
+        }
+        table
+    }
+
     /// A path in the file, which is relative to the file's directory.
     pub(super) fn absolute(&self, path: &Path) -> PathBuf {
         self.directory().join(path)

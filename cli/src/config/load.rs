@@ -163,6 +163,7 @@ impl<'a> Loader<'a> {
             conceal_topics: settings.conceal_topics,
             limits: settings.limits,
             management: settings.management,
+            store: settings.store.clone(),
         })
     }
 

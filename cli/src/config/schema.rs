@@ -50,6 +50,7 @@ pub(super) struct Broker {
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) management: Option<Management>,
+    pub(super) store: Option<Store>,
 }
 
 /// `[[broker.listener]]`.
@@ -86,6 +87,25 @@ pub(super) struct Management {
     pub(super) insecure: bool,
 }
 
+/// `[broker.store]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    pub(super) path: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) durability: Durability,
+    pub(super) max_bytes: Option<u64>,
+}
+
+/// `durability` of the store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Durability {
+    #[default]
+    ProcessCrash,
+    PowerLoss,
+}
+
 /// `[broker.limits]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,6 +118,8 @@ pub(super) struct Limits {
     pub(super) topic_levels: Option<usize>,
     pub(super) subscriptions_per_client: Option<usize>,
     pub(super) queued_messages: Option<usize>,
+    pub(super) queued_bytes: Option<usize>,
+    pub(super) session_expiry_secs: Option<u32>,
     pub(super) outbox_bytes: Option<usize>,
     pub(super) retained_messages: Option<usize>,
     pub(super) receive_maximum: Option<u16>,

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{Limits, ManagementConfig};
+use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -59,6 +59,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) shards: usize,
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
+    pub(crate) store: Option<StoreConfig>,
 }
 
 /// Whose tokens count at the broker.
@@ -213,6 +214,10 @@ impl Checker<'_> {
             .management
             .as_ref()
             .and_then(|section| self.management(section));
+        let store = section
+            .store
+            .as_ref()
+            .and_then(|section| self.store(section, &limits));
         (self.diagnostics.len() == complaints).then_some(BrokerSettings {
             authorization,
             listeners,
@@ -222,6 +227,7 @@ impl Checker<'_> {
             shards: section.shards.unwrap_or(0),
             limits,
             management,
+            store,
         })
     }
 
@@ -344,6 +350,25 @@ impl Checker<'_> {
         Some(ManagementConfig { address, insecure })
     }
 
+    fn store(&mut self, section: &schema::Store, limits: &Limits) -> Option<StoreConfig> {
+        let path = self.required_path("broker.store.path", section.path.as_deref());
+        let max_bytes = section.max_bytes.unwrap_or(StoreConfig::MAX_BYTES);
+        let least = StoreConfig::MAX_BYTES_AT_LEAST.max(u64::from(limits.packet_size) * 4);
+        if max_bytes < least {
+            let message =
+                format!("must be {least} or more: 16 MiB, and four packets of `packet_size`");
+            self.complain("broker.store.max_bytes", message);
+        }
+        Some(StoreConfig {
+            path: path?,
+            durability: match section.durability {
+                schema::Durability::ProcessCrash => Durability::ProcessCrash,
+                schema::Durability::PowerLoss => Durability::PowerLoss,
+            },
+            max_bytes,
+        })
+    }
+
     fn filters(&mut self, key: &str, topics: Option<&[String]>) -> Vec<TopicFilter> {
         let mut filters = Vec::new();
         for (index, topic) in topics.unwrap_or_default().iter().enumerate() {
@@ -390,6 +415,10 @@ impl Checker<'_> {
                 .subscriptions_per_client
                 .unwrap_or(default.subscriptions_per_client),
             queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
+            queued_bytes: section.queued_bytes.unwrap_or(default.queued_bytes),
+            session_expiry_secs: section
+                .session_expiry_secs
+                .unwrap_or(default.session_expiry_secs),
             outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
             retained_messages: section
                 .retained_messages

@@ -221,6 +221,7 @@ pub(crate) fn is_worth_retrying(error: &anyhow::Error) -> bool {
         Exit::Lost | Exit::Unreachable | Exit::TimedOut => true,
         Exit::General
         | Exit::Usage
+        | Exit::NeedsRestart
         | Exit::RefusedByAuthorizationServer
         | Exit::RefusedByBroker => false,
     }

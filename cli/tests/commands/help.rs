@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "up",
     "as",
     "broker",
+    "reload",
     "client",
     "client add",
     "client list",
@@ -23,6 +24,9 @@ const COMMANDS: &[&str] = &[
     "pub",
     "sub",
     "demo",
+    "store",
+    "store check",
+    "store export",
     "config",
     "config check",
 ];

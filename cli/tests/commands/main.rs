@@ -16,5 +16,12 @@ mod management;
 mod messages;
 #[cfg(test)]
 mod program;
+#[cfg(unix)]
+mod reload;
+#[cfg(test)]
+#[cfg(unix)]
+mod signals;
+#[cfg(test)]
+mod store;
 #[cfg(test)]
 mod token;

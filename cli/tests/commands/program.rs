@@ -121,14 +121,17 @@ pub(crate) struct Server(pub(crate) Child);
 impl Server {
     /// Runs `symbolon VERB SITE` until it is ready.
     pub(crate) fn start(verb: &str, site: &Site, variables: &[(&str, &str)]) -> Self {
-        let mut child = command()
+        let mut command = command();
+        command
             .arg(verb)
             .arg(site.path())
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .envs(variables.iter().copied());
+        Self::start_with(command.stderr(Stdio::null()))
+    }
+
+    /// Runs this command until it is ready.
+    pub(crate) fn start_with(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)

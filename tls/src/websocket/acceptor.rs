@@ -1,7 +1,8 @@
 //! The server's end of the way from TCP to an open WebSocket.
 
 use super::upgrade;
-use crate::{Acceptor, Channel, HandshakeError, SetupError};
+use crate::{Acceptor, Channel, HandshakeError, ServerCertificate};
+use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
@@ -15,53 +16,76 @@ pub struct WebSocketPolicy {
     pub message_bytes: usize,
 }
 
-/// Accepts a WebSocket of the subprotocol `mqtt` at `/mqtt` and `/`, over TLS or bare TCP. Cheap to clone.
+/// Accepts a WebSocket of the subprotocol `mqtt` at `/mqtt` and `/`, over TLS or bare TCP. Cheap to clone; all clones work alike, also
+/// after a change.
 #[derive(Clone, Debug)]
 pub struct WebSocketAcceptor {
     tls: Option<Acceptor>,
+    rules: Arc<ArcSwap<Rules>>,
+}
+
+/// What the next handshake is done with.
+#[derive(Debug)]
+struct Rules {
     policy: WebSocketPolicy,
     handshake_timeout: Duration,
 }
 
 impl WebSocketAcceptor {
-    /// Over bare TCP. `handshake_timeout` bounds each handshake as a whole.
-    pub fn plain(policy: WebSocketPolicy, handshake_timeout: Duration) -> Self {
-        Self {
-            tls: None,
+    /// Over TLS with this certificate and ALPN `http/1.1`, or over bare TCP. `handshake_timeout` bounds TLS and request together.
+    pub fn new(
+        certificate: Option<&ServerCertificate>,
+        policy: WebSocketPolicy,
+        handshake_timeout: Duration,
+    ) -> Self {
+        let tls = certificate
+            .map(|certificate| Acceptor::presenting(certificate.for_http(), handshake_timeout));
+        let rules = Rules {
             policy,
             handshake_timeout,
+        };
+        Self {
+            tls,
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
         }
     }
 
-    /// Over TLS as [`Acceptor`] does it, with ALPN `http/1.1`. `handshake_timeout` bounds TLS and request together.
-    pub fn secured(
-        certificate_chain_pem: &str,
-        private_key_pem: &str,
+    /// From the next handshake on, these hold. The certificate means nothing over bare TCP, and must be there over TLS to be replaced.
+    pub fn replace(
+        &self,
+        certificate: Option<&ServerCertificate>,
         policy: WebSocketPolicy,
         handshake_timeout: Duration,
-    ) -> Result<Self, SetupError> {
-        let tls = Acceptor::for_http(certificate_chain_pem, private_key_pem, handshake_timeout)?;
-        Ok(Self {
-            tls: Some(tls),
+    ) {
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.replace_certificate(certificate.for_http(), handshake_timeout);
+        }
+        self.rules.store(Arc::new(Rules {
             policy,
             handshake_timeout,
-        })
+        }));
     }
 
     /// Does the handshake. What is refused gets an HTTP answer that says why.
     pub async fn accept(&self, stream: TcpStream) -> Result<Channel, HandshakeError> {
-        tokio::time::timeout(self.handshake_timeout, self.open(stream))
+        let rules = self.rules.load_full();
+        let opened = self.open(stream, &rules.policy);
+        tokio::time::timeout(rules.handshake_timeout, opened)
             .await
             .map_err(|_elapsed| HandshakeError::Timeout)?
     }
 
-    async fn open(&self, stream: TcpStream) -> Result<Channel, HandshakeError> {
+    async fn open(
+        &self,
+        stream: TcpStream,
+        policy: &WebSocketPolicy,
+    ) -> Result<Channel, HandshakeError> {
         let channel = if let Some(tls) = &self.tls {
             tls.accept(stream).await?
         } else {
             stream.set_nodelay(true).map_err(HandshakeError::Io)?;
             Channel::plain(stream)
         };
-        upgrade::serve(channel, &self.policy).await
+        upgrade::serve(channel, policy).await
     }
 }

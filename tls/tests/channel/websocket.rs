@@ -4,7 +4,8 @@ use crate::pki::{LIMIT, Pki, tcp_pair};
 use rustls::{pki_types::ServerName, version::TLS13};
 use std::time::Duration;
 use symbolon_tls::{
-    Channel, ExporterValue, HandshakeError, UpgradeError, WebSocketAcceptor, WebSocketPolicy,
+    Channel, ExporterValue, HandshakeError, ServerCertificate, UpgradeError, WebSocketAcceptor,
+    WebSocketPolicy,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -61,7 +62,7 @@ async fn head(client: &mut (impl AsyncRead + Unpin)) -> String {
 /// The answer to a request, and what the server made of it.
 async fn ask(request: &str, origins: &[&str]) -> (String, Result<Channel, HandshakeError>) {
     let (mut client, server) = tcp_pair().await;
-    let acceptor = WebSocketAcceptor::plain(policy(origins), LIMIT);
+    let acceptor = WebSocketAcceptor::new(None, policy(origins), LIMIT);
     let accepting = tokio::spawn(async move { acceptor.accept(server).await });
     client.write_all(request.as_bytes()).await.unwrap();
     let head = head(&mut client).await;
@@ -71,7 +72,7 @@ async fn ask(request: &str, origins: &[&str]) -> (String, Result<Channel, Handsh
 
 async fn open() -> (TcpStream, Channel) {
     let (mut client, server) = tcp_pair().await;
-    let acceptor = WebSocketAcceptor::plain(policy(&[]), LIMIT);
+    let acceptor = WebSocketAcceptor::new(None, policy(&[]), LIMIT);
     let accepting = tokio::spawn(async move { acceptor.accept(server).await });
     let request = request("/mqtt", MQTT);
     client.write_all(request.as_bytes()).await.unwrap();
@@ -202,7 +203,7 @@ async fn borders_of_frames_mean_nothing() {
 #[tokio::test]
 async fn frames_behind_the_request_are_not_lost() {
     let (mut client, server) = tcp_pair().await;
-    let acceptor = WebSocketAcceptor::plain(policy(&[]), LIMIT);
+    let acceptor = WebSocketAcceptor::new(None, policy(&[]), LIMIT);
     let mut bytes = request("/mqtt", MQTT).into_bytes();
     bytes.extend(frame(BINARY, b"eager"));
     client.write_all(&bytes).await.unwrap();
@@ -321,7 +322,7 @@ async fn shutting_down_closes_with_1000_and_waits_for_no_answer() {
 #[tokio::test]
 async fn a_slow_request_meets_the_handshake_timeout() {
     let (mut client, server) = tcp_pair().await;
-    let acceptor = WebSocketAcceptor::plain(policy(&[]), Duration::from_millis(100));
+    let acceptor = WebSocketAcceptor::new(None, policy(&[]), Duration::from_millis(100));
     client.write_all(b"GET /mqtt HTTP/1.1\r\n").await.unwrap();
     let cut = acceptor.accept(server).await;
     assert!(matches!(cut, Err(HandshakeError::Timeout)));
@@ -330,8 +331,8 @@ async fn a_slow_request_meets_the_handshake_timeout() {
 #[tokio::test]
 async fn over_tls_both_ends_derive_the_same_exporter_value_and_the_channel_moves() {
     let pki = Pki::generate();
-    let acceptor =
-        WebSocketAcceptor::secured(&pki.chain_pem, &pki.key_pem, policy(&[]), LIMIT).unwrap();
+    let certificate = ServerCertificate::parse(&pki.chain_pem, &pki.key_pem).unwrap();
+    let acceptor = WebSocketAcceptor::new(Some(&certificate), policy(&[]), LIMIT);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tcp = TcpStream::connect(listener.local_addr().unwrap())
         .await

@@ -1,0 +1,240 @@
+//! What a client is told once it is true for good: an acknowledgement waits until the store has what it promises, here and on other shards.
+//!
+//! They leave in the order they came in (MQTT-4.6.0-2). Nothing waits where no session must outlive the process.
+
+use super::{
+    counters::Count,
+    interest::Waiting,
+    router::ShardIndex,
+    session::{ConnectionKey, SessionKey},
+    shard::{Now, Shard, ShardMessage},
+};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use symbolon_mqtt_proto::Packet;
+
+/// What must be written first.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Needs {
+    /// Of this shard's journal, up to this entry; 0 is nothing.
+    own: u64,
+    /// Of each of these shards, what came of our messages up to this one.
+    others: SmallVec<[(ShardIndex, u64); 2]>,
+}
+
+/// What waits.
+#[derive(Debug)]
+struct Held {
+    to: ConnectionKey,
+    what: What,
+    needs: Needs,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A packet, encoded.
+    Bytes(SmallVec<[u8; 16]>),
+    Subscribed(Box<Waiting>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    held: VecDeque<Held>,
+    /// For each shard, how many messages we sent it whose commit we asked about.
+    asked: Vec<u64>,
+    /// For each shard, how many of them it confirmed.
+    confirmed: Vec<u64>,
+    /// For each shard, what it asked about: how many messages, and the entry that must be written before we confirm so many.
+    to_confirm: Vec<VecDeque<(u64, u64)>>,
+    /// For each shard, how many messages it asked about.
+    heard: Vec<u64>,
+}
+
+impl Holding {
+    pub(crate) fn new(count: ShardIndex) -> Self {
+        let count = usize::from(count);
+        Self {
+            held: VecDeque::new(),
+            asked: vec![0; count],
+            confirmed: vec![0; count],
+            to_confirm: vec![VecDeque::new(); count],
+            heard: vec![0; count],
+        }
+    }
+
+    /// A message goes to this shard whose commit we wait for.
+    pub(crate) fn ask(&mut self, shard: usize) {
+        self.asked[shard] += 1;
+    }
+
+    /// How many answers wait.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+}
+
+impl Needs {
+    fn is_empty(&self) -> bool {
+        self.own == 0 && self.others.is_empty()
+    }
+}
+
+impl Shard {
+    /// What was promised up to here; [`Shard::needs_since`] says what came on top.
+    pub(super) fn mark(&self) -> u64 {
+        self.journal.sequence()
+    }
+
+    /// What was promised since `mark`: by this shard's journal, and by the shards that were asked for it in this turn.
+    pub(super) fn needs_since(&self, mark: u64, asked: &[ShardIndex]) -> Needs {
+        let sequence = self.journal.sequence();
+        Needs {
+            own: if sequence > mark { sequence } else { 0 },
+            others: asked
+                .iter()
+                .map(|shard| (*shard, self.holding.asked[usize::from(*shard)]))
+                .collect(),
+        }
+    }
+
+    /// Everything that was promised so far: for an answer to a repetition, whose first may still be on its way.
+    pub(super) fn needs_everything(&self) -> Needs {
+        let others = (0..).zip(&self.holding.asked).zip(&self.holding.confirmed);
+        Needs {
+            own: self.journal.sequence(),
+            others: others
+                .filter(|((_, asked), confirmed)| asked > confirmed)
+                .map(|((shard, asked), _)| (shard, *asked))
+                .collect(),
+        }
+    }
+
+    /// Sends the answer, or keeps it until what it needs is written.
+    pub(super) fn answer(&mut self, key: SessionKey, packet: &Packet<'_>, needs: Needs) {
+        let link = &self.session(key).link;
+        if link.held == 0 && self.is_met(&needs) {
+            self.send(key, packet);
+            return;
+        }
+        let mut bytes = Vec::with_capacity(16);
+        if packet.encode(link.version, &mut bytes).is_err()
+            || bytes.len() > link.maximum_packet_size as usize
+        {
+            tracing::debug!(packet = ?packet.packet_type(), "packet left out: too large for the client");
+            return;
+        }
+        self.hold(key, What::Bytes(bytes.into()), needs);
+    }
+
+    /// Answers a SUBSCRIBE, at once or when it is written.
+    pub(super) fn answer_subscribe_once_stored(&mut self, waiting: Waiting, now: Now) {
+        let Some(session) = self.live(waiting.to) else {
+            return;
+        };
+        let needs = if session.id.is_some() {
+            self.needs_everything()
+        } else {
+            Needs::default()
+        };
+        let key = waiting.to.session;
+        if self.session(key).link.held == 0 && self.is_met(&needs) {
+            self.answer_subscribe(&waiting, now);
+        } else {
+            self.hold(key, What::Subscribed(Box::new(waiting)), needs);
+        }
+    }
+
+    fn hold(&mut self, key: SessionKey, what: What, needs: Needs) {
+        let to = self.session(key).connection_key(key);
+        self.session_mut(key).link.held += 1;
+        self.holding.held.push_back(Held { to, what, needs });
+    }
+
+    fn is_met(&self, needs: &Needs) -> bool {
+        needs.is_empty()
+            || (self.journal.is_committed(needs.own)
+                && needs
+                    .others
+                    .iter()
+                    .all(|(shard, asked)| self.holding.confirmed[usize::from(*shard)] >= *asked))
+    }
+
+    /// The store has this shard's entries up to this one.
+    pub(crate) fn handle_committed(&mut self, up_to: u64, now: Now) {
+        self.journal.handle_committed(up_to);
+        self.confirm_to_others();
+        self.release_held(now);
+        while let Some((sequence, at)) = self.awaiting_commit.front().copied() {
+            if !self.journal.is_committed(sequence) {
+                break;
+            }
+            self.awaiting_commit.pop_front();
+            if self.live(at).is_some() {
+                self.session_mut(at.session).awaits_commit = false;
+                self.handle_room(at.session, now);
+            }
+        }
+    }
+
+    /// Another shard has written what came of our messages, so many of them.
+    pub(super) fn handle_confirmed(&mut self, from: ShardIndex, count: u64, now: Now) {
+        self.holding.confirmed[usize::from(from)] = count;
+        self.release_held(now);
+    }
+
+    /// Another shard asks about a message, and all that came of it here is in the journal.
+    pub(super) fn note_question(&mut self, from: ShardIndex) {
+        let from = usize::from(from);
+        self.holding.heard[from] += 1;
+        let (count, sequence) = (self.holding.heard[from], self.journal.sequence());
+        let questions = &mut self.holding.to_confirm[from];
+        match questions.back_mut() {
+            Some(last) if last.1 == sequence => last.0 = count,
+            Some(_) | None => questions.push_back((count, sequence)),
+        }
+    }
+
+    /// Confirms what is written, once for each shard that asked.
+    pub(super) fn confirm_to_others(&mut self) {
+        for (questions, outbound) in self.holding.to_confirm.iter_mut().zip(&mut self.outbound) {
+            let mut confirmed = None;
+            while let Some((count, sequence)) = questions.front().copied() {
+                if !self.journal.is_committed(sequence) {
+                    break;
+                }
+                questions.pop_front();
+                confirmed = Some(count);
+            }
+            if let Some(count) = confirmed {
+                outbound.push(ShardMessage::Confirmed { count });
+            }
+        }
+    }
+
+    fn release_held(&mut self, now: Now) {
+        while let Some(first) = self.holding.held.front() {
+            if !self.is_met(&first.needs) {
+                break;
+            }
+            let Some(Held { to, what, .. }) = self.holding.held.pop_front() else {
+                break;
+            };
+            // The client may be gone; it will ask again when it is back.
+            if self.live(to).is_none() {
+                continue;
+            }
+            let link = &mut self.session_mut(to.session).link;
+            link.held -= 1;
+            match what {
+                What::Bytes(bytes) => {
+                    link.outbox.tail().extend_from_slice(&bytes);
+                    self.mark_dirty(to.session);
+                }
+                What::Subscribed(waiting) => self.answer_subscribe(&waiting, now),
+            }
+        }
+        self.counters
+            .set(Count::HeldAnswers, self.holding.held.len());
+    }
+}

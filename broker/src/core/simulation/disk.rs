@@ -1,0 +1,189 @@
+//! The store: what it has written, what waits to be written, and what it has not told the shards yet. It tears between any two entries.
+
+use crate::core::{
+    journal::{Entry, SessionId, SessionRecord, Stored, StoredMessage, StoredSession},
+    message::Message,
+    retaining::Stamp,
+    router::SubscriptionOptions,
+    session::SubscriptionKey,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+use symbolon_mqtt_proto::PacketIdentifier;
+
+/// A piece of one shard's journal.
+#[derive(Debug)]
+struct Batch {
+    shard: usize,
+    entries: VecDeque<Entry>,
+    up_to: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: SessionRecord,
+    subscriptions: BTreeMap<SubscriptionKey, SubscriptionOptions>,
+    messages: BTreeMap<u64, StoredMessage>,
+    received: BTreeSet<PacketIdentifier>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    sessions: BTreeMap<SessionId, Kept>,
+    retained: BTreeMap<String, (Arc<Message>, Stamp)>,
+    /// In the order in which the shards handed it over: what follows from something is written after it.
+    waiting: VecDeque<Batch>,
+    /// Written, but the shard does not know.
+    untold: VecDeque<(usize, u64)>,
+}
+
+impl Disk {
+    pub(super) fn take(&mut self, shard: usize, entries: Vec<Entry>, up_to: u64) {
+        let entries = entries.into();
+        self.waiting.push_back(Batch {
+            shard,
+            entries,
+            up_to,
+        });
+    }
+
+    /// Writes some of what waits: whole batches, and then so many entries of the next.
+    pub(super) fn commit(&mut self, batches: usize, entries: usize) {
+        for _ in 0..batches {
+            let Some(batch) = self.waiting.pop_front() else {
+                return;
+            };
+            batch
+                .entries
+                .into_iter()
+                .for_each(|entry| self.apply(entry));
+            self.untold.push_back((batch.shard, batch.up_to));
+        }
+        for _ in 0..entries {
+            let next = self.waiting.front_mut();
+            let Some(entry) = next.and_then(|batch| batch.entries.pop_front()) else {
+                return;
+            };
+            self.apply(entry);
+        }
+    }
+
+    /// What a shard may be told next.
+    pub(super) fn poll_told(&mut self) -> Option<(usize, u64)> {
+        self.untold.pop_front()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.untold.is_empty()
+    }
+
+    /// The power is gone.
+    pub(super) fn crash(&mut self) {
+        self.waiting.clear();
+        self.untold.clear();
+        // Nothing older is under way any more.
+        self.retained
+            .retain(|_, (message, _)| !message.publish().payload.is_empty());
+    }
+
+    pub(super) fn load(&self) -> Stored {
+        let session = |(id, kept): (&SessionId, &Kept)| StoredSession {
+            id: *id,
+            record: kept.record.clone(),
+            subscriptions: (kept.subscriptions.iter())
+                .map(|(key, options)| (key.clone(), *options))
+                .collect(),
+            messages: (kept.messages.iter())
+                .map(|(place, message)| (*place, message.clone()))
+                .collect(),
+            received: kept.received.iter().copied().collect(),
+        };
+        Stored {
+            sessions: self.sessions.iter().map(session).collect(),
+            retained: self.retained.values().cloned().collect(),
+        }
+    }
+
+    /// The first name that no session has.
+    pub(super) fn free_session(&self) -> SessionId {
+        self.sessions.last_key_value().map_or(0, |(id, _)| id + 1)
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Part { entries, .. } => entries.into_iter().for_each(|entry| self.apply(entry)),
+            Entry::PutSession { id, record } => {
+                let record = *record;
+                if let Some(kept) = self.sessions.get_mut(&id) {
+                    kept.record = record;
+                } else {
+                    let kept = Kept {
+                        record,
+                        subscriptions: BTreeMap::new(),
+                        messages: BTreeMap::new(),
+                        received: BTreeSet::new(),
+                    };
+                    self.sessions.insert(id, kept);
+                }
+            }
+            Entry::RemoveSession { id } => {
+                let removed = self.sessions.remove(&id);
+                assert!(removed.is_some(), "session {id} is removed but not stored");
+            }
+            Entry::PutSubscription {
+                id,
+                subscription,
+                options,
+            } => {
+                self.kept(id).subscriptions.insert(subscription, options);
+            }
+            Entry::RemoveSubscription { id, subscription } => {
+                self.kept(id).subscriptions.remove(&subscription);
+            }
+            Entry::PutMessage { id, place, message } => {
+                let messages = &mut self.kept(id).messages;
+                let last = messages.last_key_value().map(|(place, _)| *place);
+                assert!(last < Some(place), "places go up");
+                messages.insert(place, *message);
+            }
+            Entry::Release { id, place } => {
+                let message = self.kept(id).messages.get_mut(&place);
+                message.expect("what is released is stored").message = None;
+            }
+            Entry::RemoveMessage { id, place } => {
+                let removed = self.kept(id).messages.remove(&place);
+                assert!(
+                    removed.is_some(),
+                    "message {place} of session {id} is removed but not stored"
+                );
+            }
+            Entry::PutReceived {
+                id,
+                packet_identifier,
+            } => {
+                self.kept(id).received.insert(packet_identifier);
+            }
+            Entry::RemoveReceived {
+                id,
+                packet_identifier,
+            } => {
+                self.kept(id).received.remove(&packet_identifier);
+            }
+            Entry::Retain { message, stamp } => {
+                let topic = message.topic().as_str().to_owned();
+                let kept = self.retained.get(&topic);
+                if kept.is_none_or(|(_, newer)| *newer < stamp) {
+                    self.retained.insert(topic, (message, stamp));
+                }
+            }
+        }
+    }
+
+    fn kept(&mut self, id: SessionId) -> &mut Kept {
+        let kept = self.sessions.get_mut(&id);
+        kept.unwrap_or_else(|| panic!("an entry speaks of session {id}, which is not stored"))
+    }
+}
