@@ -20,6 +20,8 @@ pub struct Config {
     /// Whether a refused subscription is answered with 0x80 Unspecified error, so that nobody learns which topics there are, and not with
     /// 0x87 Not authorized (RFC 9431 §3.3 leaves the choice).
     pub conceal_topics: bool,
+    /// Response Information for clients that ask for it; `${client_id}` stands for the Client Identifier (MQTT 5.0 §3.2.2.3.15).
+    pub response_information: Option<String>,
     /// Bounds.
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.
@@ -140,6 +142,8 @@ pub struct AuthorizationConfig {
 pub struct Limits {
     /// Connections at once, over all shards.
     pub connections: usize,
+    /// Connections of one address, over all shards; 0 is any number. An IPv6 network of 64 bits is one address.
+    pub connections_per_address: usize,
     /// Connections on their way to admission at once, for each listener and shard; the kernel keeps the others waiting.
     pub handshakes: usize,
     /// From accept to the end of the TLS handshake.
@@ -150,6 +154,10 @@ pub struct Limits {
     pub packet_size: u32,
     /// Levels in a Topic Name or Topic Filter.
     pub topic_levels: usize,
+    /// Bytes of a Topic Name or Topic Filter.
+    pub topic_length: usize,
+    /// Sessions, connected or away, over all shards.
+    pub sessions: usize,
     /// Subscriptions of one client.
     pub subscriptions_per_client: usize,
     /// Messages that wait for one client because its window is full.
@@ -162,8 +170,20 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Retained messages, over all shards.
     pub retained_messages: usize,
+    /// Bytes of them.
+    pub retained_bytes: usize,
+    /// Wills that wait, over all shards.
+    pub wills: usize,
+    /// Bytes of one Will: topic, properties and payload.
+    pub will_size: usize,
     /// Receive Maximum told to clients: their QoS 1 and 2 messages in flight to us.
     pub receive_maximum: u16,
+    /// The most `QoS` 1 and 2 messages in flight to one client, whatever its own Receive Maximum is.
+    pub send_maximum: u16,
+    /// Messages that one client may send, for each second; 0 is any number.
+    pub receive_rate: u32,
+    /// Messages that one client may send at once, before the rate holds; 0 is as many as `receive_rate`.
+    pub receive_burst: u32,
     /// The longest Keep Alive a client may have, seconds; 0 for any.
     pub keep_alive_secs: u16,
 }
@@ -172,18 +192,27 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 100_000,
+            connections_per_address: 0,
             handshakes: 1_024,
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             packet_size: 1024 * 1024,
             topic_levels: 128,
+            topic_length: 4_096,
+            sessions: 500_000,
             subscriptions_per_client: 10_000,
             queued_messages: 1_000,
             queued_bytes: 64 * 1024 * 1024,
             session_expiry_secs: 7 * 24 * 3_600,
             outbox_bytes: 1024 * 1024,
             retained_messages: 100_000,
+            retained_bytes: 256 * 1024 * 1024,
+            wills: 100_000,
+            will_size: 16 * 1024,
             receive_maximum: 1_024,
+            send_maximum: 1_024,
+            receive_rate: 0,
+            receive_burst: 0,
             keep_alive_secs: 0,
         }
     }

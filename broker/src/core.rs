@@ -7,21 +7,26 @@
 //! | `shard.rs` | the whole: what comes from the driver, timers, other shards |
 //! | `connecting.rs` | sessions: begun, taken over, resumed, ended; Wills |
 //! | `inbound.rs` | what each packet of a connected client does |
-//! | `publishing.rs`, `forwarding.rs` | the path of a PUBLISH, in and out |
+//! | `publishing.rs`, `forwarding.rs`, `aliases.rs` | the path of a PUBLISH, in and out |
 //! | `subscribing.rs`, `interest.rs` | SUBSCRIBE, and what other shards must know of it |
+//! | `groups.rs`, `sharing.rs`, `tickets.rs` | Shared Subscriptions: whose turn it is, and who gets what a lost member had |
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
+//! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
+mod aliases;
+mod bounds;
 mod connecting;
 pub(crate) mod counters;
 mod forwarding;
 pub mod grant;
+mod groups;
 pub mod hash_seed;
 mod holding;
 mod inbound;
@@ -30,7 +35,9 @@ pub(crate) mod journal;
 mod level_tree;
 pub(crate) mod message;
 mod outbox;
+mod pacing;
 mod publishing;
+pub(crate) mod quota;
 pub(crate) mod reauthentication;
 pub(crate) mod reloading;
 mod restoring;
@@ -39,10 +46,12 @@ pub(crate) mod retaining;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod shard;
+mod sharing;
 mod short_text;
 mod split_index;
 mod subscribing;
 pub mod subscriptions;
+mod tickets;
 pub mod wheel;
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! | file | drives |
 //! |---|---|
 //! | `listener.rs` | sockets that listen, one for each shard |
+//! | `addresses.rs` | connections of each address |
 //! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
 //! | `connection.rs` | an admitted connection |
 
+pub(crate) mod addresses;
 pub(crate) mod arrival;
 pub(crate) mod connection;
 pub(crate) mod listener;

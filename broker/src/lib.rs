@@ -29,9 +29,11 @@ use crate::core::{
     admission::{Admission, Authority},
     grant::PublicTopics,
     hash_seed::HashSeed,
+    quota::Quotas,
     reloading::Rules,
 };
 use crate::driver::{
+    addresses::Addresses,
     listener::{self, Entrance, Listener},
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
@@ -56,6 +58,9 @@ use tokio::sync::{Barrier, mpsc, watch};
 const SHARDS_AT_MOST: usize = 256;
 /// The largest packet size that can be configured, bytes: what is forwarded in another version may be a little larger.
 const PACKET_SIZE_AT_MOST: u32 = 256 * 1024 * 1024 - 64 * 1024;
+
+/// The longest template of Response Information, bytes.
+const RESPONSE_INFORMATION_AT_MOST: usize = 4_096;
 
 /// A broker at work. Dropping it stops it at once; [`Broker::shutdown`] says goodbye to the clients first.
 #[derive(Debug)]
@@ -135,6 +140,7 @@ impl Broker {
             keys,
             home,
             connections: Arc::new(AtomicUsize::new(0)),
+            addresses: Arc::new(Addresses::default()),
             mailboxes,
             arrivals,
             started,
@@ -288,8 +294,15 @@ impl Config {
             "packet_size is below 128 bytes"
         } else if self.limits.receive_maximum == 0 {
             "receive_maximum is 0"
-        } else if self.limits.handshakes == 0 || self.limits.connections == 0 {
-            "a limit of 0 connections or handshakes lets nobody in"
+        } else if self.limits.send_maximum == 0 {
+            "send_maximum is 0"
+        } else if self.limits.handshakes == 0
+            || self.limits.connections == 0
+            || self.limits.sessions == 0
+        {
+            "a limit of 0 connections, handshakes or sessions lets nobody in"
+        } else if !(self.response_information.as_deref()).is_none_or(is_response_information) {
+            "response_information is no text of 1 to 4096 bytes without control characters"
         } else {
             return None;
         })
@@ -330,8 +343,15 @@ impl Config {
                 &self.private_topics,
                 self.conceal_topics,
             )),
+            response_information: self.response_information.clone(),
+            quotas: Quotas::new(&self.limits),
         }
     }
+}
+
+/// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
+pub fn is_response_information(text: &str) -> bool {
+    (1..=RESPONSE_INFORMATION_AT_MOST).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn spawn(

@@ -27,7 +27,7 @@ pub(crate) mod commits;
 mod fields;
 mod group;
 mod inspect;
-mod joining;
+pub(crate) mod joining;
 mod lmdb;
 mod load;
 #[cfg(test)]

@@ -256,24 +256,28 @@ impl<M> Outgoing<M> {
         identifier_of(self.next)
     }
 
-    /// Gives up messages that wait for PUBACK or PUBREC and that `keep` refuses, as where the receiver may not have them any more. To be
-    /// called between connections: before [`Outgoing::handle_reconnect`].
+    /// Gives up messages that wait for PUBACK or PUBREC and that `keep` refuses, as where the receiver may not have them any more. One that
+    /// waits for PUBREC may have been received: PUBREL is due for it, so that the receiver forgets its Packet Identifier too. To be called
+    /// between connections, or before anything is sent on a new one.
     pub fn retain(&mut self, mut keep: impl FnMut(u64, &M) -> bool) {
         for slot in &mut self.slots {
-            let refused = match &slot.stage {
-                Stage::AwaitPubAck(message) | Stage::AwaitPubRec(message) => {
-                    !keep(slot.sequence, message)
-                }
-                Stage::AwaitPubComp | Stage::AwaitAnswer | Stage::Done => false,
+            let given_up = match &slot.stage {
+                Stage::AwaitPubAck(message) if !keep(slot.sequence, message) => Stage::Done,
+                Stage::AwaitPubRec(message) if !keep(slot.sequence, message) => Stage::AwaitPubComp,
+                Stage::AwaitPubAck(_)
+                | Stage::AwaitPubRec(_)
+                | Stage::AwaitPubComp
+                | Stage::AwaitAnswer
+                | Stage::Done => continue,
             };
-            if refused {
-                slot.stage = Stage::Done;
+            if matches!(given_up, Stage::Done) {
                 self.messages -= 1;
                 self.live -= 1;
                 if slot.sequence < self.unsent {
                     self.sent -= 1;
                 }
             }
+            slot.stage = given_up;
         }
         self.clear_out();
     }

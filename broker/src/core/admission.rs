@@ -3,6 +3,7 @@
 use super::{
     grant::{Grant, PublicTopics},
     message::Message,
+    quota::Quotas,
     session::SessionWill,
 };
 use std::{
@@ -37,6 +38,9 @@ pub(crate) struct Authority {
 pub(crate) struct Admission {
     pub(crate) authority: Option<Authority>,
     pub(crate) public_topics: Arc<PublicTopics>,
+    /// Response Information, with `${client_id}` where the Client Identifier belongs.
+    pub(crate) response_information: Option<String>,
+    pub(crate) quotas: Quotas,
 }
 
 /// How far our clock and the AS's may differ for `nbf`, seconds.
@@ -87,6 +91,10 @@ pub(crate) struct Introduction {
     pub(crate) receive_maximum: u16,
     pub(crate) maximum_packet_size: u32,
     pub(crate) problem_information: bool,
+    /// The client asks for Response Information (MQTT 5.0 §3.1.2.11.6).
+    pub(crate) response_information: bool,
+    /// Topic Aliases that we may use towards it.
+    pub(crate) topic_alias_maximum: u16,
     /// The Will, as the PUBLISH it will become.
     pub(crate) will: Option<SessionWill>,
 }
@@ -145,6 +153,14 @@ pub(crate) enum Refusal {
     OtherSession,
     #[error("the broker's store is full")]
     StoreFull,
+    #[error("the broker keeps no more sessions")]
+    Sessions,
+    #[error("the broker keeps no more wills")]
+    Wills,
+    #[error("the will is larger than the broker's limit")]
+    WillSize,
+    #[error("the will topic is beyond the broker's limits")]
+    WillTopic,
 }
 
 impl Refusal {
@@ -156,7 +172,10 @@ impl Refusal {
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
             Self::NoRandom => ReasonCode::ServerUnavailable,
             Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
-            Self::StoreFull => ReasonCode::QuotaExceeded,
+            Self::StoreFull | Self::Sessions | Self::Wills | Self::WillSize => {
+                ReasonCode::QuotaExceeded
+            }
+            Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::NoToken
             | Self::PasswordWithAce
             | Self::Malformed
@@ -191,7 +210,11 @@ impl Refusal {
             | Self::NoRandom
             | Self::OtherSubject
             | Self::OtherSession
-            | Self::StoreFull => false,
+            | Self::StoreFull
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize
+            | Self::WillTopic => false,
         }
     }
 }
@@ -394,6 +417,7 @@ impl Introduction {
             Some(will) => Some(SessionWill {
                 message: will_message(will, now_ms, grant),
                 delay_secs: will.delay_interval_secs,
+                place: None,
             }),
         };
         let properties = &connect.properties;
@@ -412,6 +436,8 @@ impl Introduction {
                 .maximum_packet_size
                 .map_or(u32::MAX, NonZeroU32::get),
             problem_information: properties.request_problem_information.unwrap_or(true),
+            response_information: properties.request_response_information.unwrap_or(false),
+            topic_alias_maximum: properties.topic_alias_maximum.unwrap_or(0),
             will,
         })
     }

@@ -1,21 +1,36 @@
 //! How sessions begin, go on and end (MQTT 5.0 §3.1, §4.1): admitted, taken over, resumed, left, expired; and their Wills.
 
 use super::{
-    admission::{Admitted, Refusal},
-    counters::{Count, Reason},
+    admission::{Admitted, Introduction, Refusal},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
+    holding::Needs,
     journal::Entry,
+    message::Message,
+    pacing::Pace,
+    quota::{Place, Quota},
     reauthentication::Reauthentication,
     session::{ConnectionKey, Farewell, Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     shard::{Close, Now, Shard, Timer, WillFate},
 };
-use std::num::{NonZeroU16, NonZeroU32};
+use crate::Limits;
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    sync::Arc,
+};
 use symbolon_ace_proto::AUTHENTICATION_METHOD;
 use symbolon_mqtt_proto::{
-    ConnAck, Disconnect, Packet, ProtocolVersion, ReasonCode, connack::ConnAckProperties,
+    ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, connack::ConnAckProperties,
+    delivery::OutgoingState,
 };
 
 /// A session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
 const NEVER: u32 = u32::MAX;
+
+/// What stands for the Client Identifier in Response Information.
+const CLIENT_ID: &str = "${client_id}";
+/// More than the rest of a CONNACK takes, bytes.
+const CONNACK_BYTES: usize = 256;
 
 /// What a client that is not let in is told, in the form of what is to be written.
 pub(crate) type Refused = Farewell;
@@ -40,10 +55,16 @@ impl Shard {
         if expiry_secs > 0 && self.store_is_full {
             return Err(self.refuse_admitted(admitted, &Refusal::StoreFull));
         }
+        let places = match self.reserve(introduction) {
+            Ok(places) => places,
+            Err(refusal) => return Err(self.refuse_admitted(admitted, &refusal)),
+        };
         let earlier = self.take_over(admitted, now);
         let keep_alive_secs =
             granted_keep_alive_secs(introduction.keep_alive_secs, self.limits.keep_alive_secs);
+        self.count_shortened(introduction, keep_alive_secs, expiry_secs);
         let mut link = Link::new(admitted, keep_alive_secs, now);
+        link.pace = Pace::new(&self.limits);
         link.receive_maximum = self.limits.receive_maximum;
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -54,7 +75,9 @@ impl Shard {
             }
             None => self.begin(serial, admitted, link, expiry_secs > 0),
         };
-        self.session_mut(key).expiry_secs = expiry_secs;
+        let session = self.session_mut(key);
+        session.expiry_secs = expiry_secs;
+        places.hand_to(session);
         self.connected += 1;
         let granted = Granted {
             assigned,
@@ -65,7 +88,9 @@ impl Shard {
         self.send_connack(key, admitted, &granted);
         self.journal_session(key, None);
         if earlier.is_some() {
-            self.judge_again(key);
+            self.judge_again(key, now);
+            self.hold_up_releases(key);
+            self.move_in_groups(key, true);
         }
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, admitted.grant.expires_at(), now);
@@ -74,6 +99,66 @@ impl Shard {
             session: key,
             serial,
         })
+    }
+
+    /// Places for the session and the Will of a new connection. What takes the place of something that is there already gets one in any case.
+    fn reserve(&mut self, introduction: &Introduction) -> Result<Places, Refusal> {
+        let earlier = (self.by_client.get(&introduction.client_identifier))
+            .map(|key| &self.sessions[*key as usize]);
+        let quotas = &self.admission.quotas;
+        let reserve = |quota: &Quota, replaces: bool| {
+            let place = quota.take();
+            place.or_else(|| replaces.then(|| quota.take_anyway()))
+        };
+        let Some(session) = reserve(&quotas.sessions, earlier.is_some()) else {
+            self.counters.count(Count::Limit(Limit::Sessions));
+            return Err(Refusal::Sessions);
+        };
+        let will = match &introduction.will {
+            None => None,
+            Some(will) => {
+                let replaces = earlier.is_some_and(|session| session.will.is_some());
+                let judged = will_beyond(&will.message, &self.limits).map_or_else(
+                    || reserve(&quotas.wills, replaces).ok_or((Limit::Wills, Refusal::Wills)),
+                    Err,
+                );
+                match judged {
+                    Ok(place) => Some(place),
+                    Err((limit, refusal)) => {
+                        self.counters.count(Count::Limit(limit));
+                        return Err(refusal);
+                    }
+                }
+            }
+        };
+        Ok(Places { session, will })
+    }
+
+    /// The client gets less than it asked for.
+    fn count_shortened(
+        &mut self,
+        introduction: &Introduction,
+        keep_alive_secs: u16,
+        expiry_secs: u32,
+    ) {
+        if keep_alive_secs != introduction.keep_alive_secs {
+            self.counters.count(Count::Limit(Limit::KeepAlive));
+        }
+        // In 3.1.1 nobody asks for a time: there it is for ever or not at all.
+        if introduction.version == ProtocolVersion::V5
+            && expiry_secs != introduction.session_expiry_secs
+        {
+            self.counters.count(Count::Limit(Limit::SessionExpiry));
+        }
+    }
+
+    /// For a client that asks (MQTT 5.0 §3.2.2.3.15). One that does not fit is left out: CONNACK must not fail of it.
+    fn response_information(&self, introduction: &Introduction) -> Option<String> {
+        let template = self.admission.response_information.as_deref();
+        let template = template.filter(|_| introduction.response_information)?;
+        let text = template.replace(CLIENT_ID, &introduction.client_identifier);
+        let maximum = (introduction.maximum_packet_size as usize).min(usize::from(u16::MAX));
+        (text.len() + CONNACK_BYTES <= maximum).then_some(text)
     }
 
     fn refuse_admitted(&mut self, admitted: &Admitted, refusal: &Refusal) -> Refused {
@@ -138,7 +223,9 @@ impl Shard {
         let id = outlives_connection
             .then(|| self.journal.name_session())
             .flatten();
-        let session = Session::new(serial, id, admitted, link);
+        let mut session = Session::new(serial, id, admitted, link);
+        let window = (admitted.introduction.receive_maximum).min(self.limits.send_maximum);
+        session.outgoing.set_receive_maximum(window);
         let client_identifier = session.client_identifier.clone();
         let key = session_key(self.sessions.insert(session));
         self.by_client.insert(client_identifier, key);
@@ -161,13 +248,24 @@ impl Shard {
         session.awaits_commit = false;
         session
             .outgoing
-            .handle_reconnect(introduction.receive_maximum);
+            .handle_reconnect(introduction.receive_maximum.min(self.limits.send_maximum));
+    }
+
+    /// PUBREL is sent again only once the store knows of PUBREC: a client that releases a message must not get it again after a crash.
+    fn hold_up_releases(&mut self, key: SessionKey) {
+        let sequence = self.journal.sequence();
+        let session = self.session_mut(key);
+        let mut in_flight = session.outgoing.iter();
+        let releases = in_flight.any(|(_, state, _)| state == OutgoingState::AwaitPubComp);
+        if session.id.is_some() && releases {
+            session.resend_after = sequence;
+        }
     }
 
     /// A resumed session has the rights of its new token: subscriptions end that it does not cover, and messages are given up that it does
     /// not let the client receive (RFC 9431 §5).
-    fn judge_again(&mut self, key: SessionKey) {
-        let ended = self.end_subscriptions_beyond_grant(key);
+    fn judge_again(&mut self, key: SessionKey, now: Now) {
+        let ended = self.end_subscriptions_beyond_grant(key, now);
         let Session {
             id,
             grant,
@@ -178,30 +276,47 @@ impl Shard {
             ..
         } = &mut self.sessions[key as usize];
         let mut given_up = Vec::new();
+        // Other members of its group may have them.
+        let mut orphans = Vec::new();
         queue.retain(|queued| {
             let keep = grant.permits_receive(queued.message.topic());
             if !keep {
                 *queued_bytes -= queued.size();
-                given_up.push(queued.place);
+                if queued.shared.is_some() {
+                    orphans.push(queued.clone());
+                } else if queued.qos > Qos::AtMostOnce {
+                    // Those of QoS 0 have no place, and are not stored.
+                    given_up.push((queued.place, Qos::AtMostOnce));
+                }
             }
             keep
         });
         outgoing.retain(|place, queued| {
-            let keep = (queued.as_ref())
-                .is_none_or(|queued| grant.permits_receive(queued.message.topic()));
-            if !keep {
-                given_up.push(place);
+            let refused =
+                (queued.as_ref()).filter(|queued| !grant.permits_receive(queued.message.topic()));
+            match refused {
+                Some(queued) if queued.shared.is_some() && queued.qos == Qos::AtLeastOnce => {
+                    orphans.push((**queued).clone());
+                }
+                Some(queued) => given_up.push((place, queued.qos)),
+                None => {}
             }
-            keep
+            refused.is_none()
         });
-        if ended > 0 || !given_up.is_empty() {
-            tracing::info!(client = %client_identifier, subscriptions = ended, messages = given_up.len(), "the new token does not cover all of the session");
+        if ended > 0 || !given_up.is_empty() || !orphans.is_empty() {
+            tracing::info!(client = %client_identifier, subscriptions = ended, messages = given_up.len() + orphans.len(), "the new token does not cover all of the session");
         }
-        if let Some(id) = *id {
-            for place in given_up {
-                self.journal.push(Entry::RemoveMessage { id, place });
+        let id = *id;
+        if let Some(id) = id {
+            for (place, in_flight_at) in given_up {
+                self.journal.push(match in_flight_at {
+                    // The client may have it, and must be told to forget its identifier.
+                    Qos::ExactlyOnce => Entry::Release { id, place },
+                    Qos::AtMostOnce | Qos::AtLeastOnce => Entry::RemoveMessage { id, place },
+                });
             }
         }
+        self.give_away(id, orphans, now);
     }
 
     fn send_connack(&mut self, key: SessionKey, admitted: &Admitted, granted: &Granted) {
@@ -212,16 +327,17 @@ impl Shard {
             expiry_secs,
             session_present,
         } = *granted;
+        let response_information = self.response_information(introduction);
         let properties = match introduction.version {
             ProtocolVersion::V311 => ConnAckProperties::default(),
             ProtocolVersion::V5 => ConnAckProperties {
+                response_information: response_information.as_deref(),
                 session_expiry_interval_secs: (expiry_secs != introduction.session_expiry_secs)
                     .then_some(expiry_secs),
                 receive_maximum: NonZeroU16::new(self.limits.receive_maximum),
                 maximum_packet_size: NonZeroU32::new(self.limits.packet_size),
                 topic_alias_maximum: Some(TOPIC_ALIAS_MAXIMUM),
                 assigned_client_identifier: assigned.then_some(&introduction.client_identifier),
-                shared_subscription_available: Some(false),
                 server_keep_alive_secs: (keep_alive_secs != introduction.keep_alive_secs)
                     .then_some(keep_alive_secs),
                 authentication_method: admitted
@@ -235,7 +351,15 @@ impl Shard {
             reason_code: ReasonCode::Success,
             properties,
         };
-        self.send(key, &Packet::ConnAck(Box::new(connack)));
+        // A session that is said to be over must not be there again after a crash, with what it had received and sent.
+        let needs = if session_present {
+            Needs::default()
+        } else {
+            self.needs_end_of(&introduction.client_identifier)
+        };
+        self.answer(key, &Packet::ConnAck(Box::new(connack)), needs);
+        let link = &mut self.session_mut(key).link;
+        link.is_greeted = link.held == 0;
     }
 
     /// The connection is gone or done; what was still to be written to it is given up.
@@ -243,6 +367,7 @@ impl Shard {
         if self.live(at).is_some() {
             self.counters.count(Count::ConnectionsLost);
             self.part(at.session, WillFate::Publish, false, now);
+            self.close_expired_members(now);
         }
         self.farewells.remove(&at.serial);
         self.connected -= 1;
@@ -287,7 +412,8 @@ impl Shard {
         if *close == Close::token_expired() {
             self.counters.count(Count::TokenExpiries);
         }
-        if version == ProtocolVersion::V5 {
+        // [MQTT-3.2.0-1] Nothing goes before CONNACK.
+        if version == ProtocolVersion::V5 && session.link.is_greeted {
             let text = Some(&*close.text);
             self.send(
                 key,
@@ -304,10 +430,11 @@ impl Shard {
         session.last_publish = None;
         session.reauthentication = Reauthentication::Idle;
         session.awaits_commit = false;
-        let link = std::mem::replace(&mut session.link, Link::none());
+        let mut link = std::mem::replace(&mut session.link, Link::none());
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;
-        for timer in [link.keep_alive_timer, link.expiry_timer]
+        let pace_timer = link.pace.take_timer();
+        for timer in [link.keep_alive_timer, link.expiry_timer, pace_timer]
             .into_iter()
             .flatten()
         {
@@ -321,6 +448,10 @@ impl Shard {
         if expiry_secs == 0 {
             self.end(key, will, now);
         } else {
+            self.move_in_groups(key, false);
+            if will != WillFate::Keep {
+                self.hand_over_unsent(key, now);
+            }
             self.settle_will(key, will, now);
             self.arm_end(key, u64::from(expiry_secs), now);
             self.journal_session(key, Some(now));
@@ -329,7 +460,7 @@ impl Shard {
 
     /// The session is over, and all that belongs to it.
     pub(super) fn end(&mut self, key: SessionKey, will: WillFate, now: Now) {
-        let session = self.sessions.remove(key as usize);
+        let mut session = self.sessions.remove(key as usize);
         for timer in [session.will_timer, session.end_timer]
             .into_iter()
             .flatten()
@@ -340,11 +471,15 @@ impl Shard {
             self.drop_subscription(key, session.id, subscription);
         }
         self.by_client.remove(&session.client_identifier);
-        if let Some(id) = session.id {
-            self.journal.push(Entry::RemoveSession { id });
+        let (id, own_will) = (session.id, session.will.take());
+        let client_identifier = session.client_identifier.clone();
+        self.give_away(None, session.into_orphans(), now);
+        if let Some(id) = id
+            && let Some(journaled) = self.journal_after_tickets(Entry::RemoveSession { id })
+        {
+            self.note_end_of(client_identifier, journaled);
         }
-        if let (Some(will), WillFate::Publish) = (session.will, will) {
-            tracing::debug!(client = %session.client_identifier, "publishing the will");
+        if let (Some(will), WillFate::Publish) = (own_will, will) {
             self.publish_will(&will.message, now);
         }
     }
@@ -424,12 +559,35 @@ impl Shard {
     }
 }
 
+/// What a new connection holds of the limits.
+struct Places {
+    session: Place,
+    will: Option<Place>,
+}
+
+impl Places {
+    fn hand_to(self, session: &mut Session) {
+        session.place = Some(self.session);
+        if let Some(will) = &mut session.will {
+            will.place = self.will.map(Arc::new);
+        }
+    }
+}
+
 /// What CONNACK says beside what is the same for all.
 struct Granted {
     assigned: bool,
     keep_alive_secs: u16,
     expiry_secs: u32,
     session_present: bool,
+}
+
+/// The bound that a Will is beyond, if any, and what its client is told.
+fn will_beyond(will: &Message, limits: &Limits) -> Option<(Limit, Refusal)> {
+    if will.size() > limits.will_size {
+        return Some((Limit::WillSize, Refusal::WillSize));
+    }
+    topic_beyond(will.topic().as_str(), limits).map(|limit| (limit, Refusal::WillTopic))
 }
 
 /// The Keep Alive that holds: the client's, or ours where it is longer or off (MQTT 5.0 §3.2.2.3.14).

@@ -32,6 +32,10 @@ pub(crate) enum Count {
     Sessions,
     /// Now: acknowledgements that wait for the store.
     HeldAnswers,
+    /// Now: bytes of the retained messages.
+    RetainedBytes,
+    /// A bound of the configuration was reached.
+    Limit(Limit),
     /// Something that ended with a reason code.
     Reason(Reason, ReasonCode),
 }
@@ -41,7 +45,7 @@ pub(crate) enum Count {
 pub(crate) enum Dropped {
     /// `outbox_bytes` wait for its socket, and the message is of `QoS` 0.
     OutboxFull,
-    /// `queued_messages` wait for it.
+    /// `queued_messages` or `queued_bytes` wait for it.
     QueueFull,
     /// Larger than the client takes (MQTT-3.1.2-25).
     PacketTooLarge,
@@ -49,6 +53,33 @@ pub(crate) enum Dropped {
     Expired,
     /// Of `QoS` 0, while the client was away.
     Away,
+}
+
+/// A bound that was reached; its name is the configuration key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Limit {
+    Connections,
+    ConnectionsPerAddress,
+    Handshakes,
+    HandshakeTimeout,
+    ConnectTimeout,
+    PacketSize,
+    TopicLevels,
+    TopicLength,
+    Sessions,
+    SubscriptionsPerClient,
+    QueuedMessages,
+    QueuedBytes,
+    OutboxBytes,
+    SessionExpiry,
+    RetainedMessages,
+    RetainedBytes,
+    Wills,
+    WillSize,
+    ReceiveMaximum,
+    SendMaximum,
+    ReceiveRate,
+    KeepAlive,
 }
 
 /// How something ended.
@@ -63,6 +94,8 @@ pub(crate) enum Outcome {
 pub(crate) enum NoClient {
     /// The limit of connections is reached.
     Limit,
+    /// Its address has as many connections as it may.
+    AddressLimit,
     /// The TLS handshake failed.
     Tls,
     /// The TLS handshake took too long.
@@ -96,8 +129,10 @@ pub(crate) enum Reason {
 
 /// Reason codes are a byte.
 const CODES: usize = 256;
+/// Where the numbers by bound begin.
+const BY_LIMIT: usize = 33;
 /// Where the numbers by reason code begin.
-const BY_REASON: usize = 31;
+const BY_REASON: usize = BY_LIMIT + Limit::ALL.len();
 /// How many numbers there are.
 pub(crate) const NUMBERS: usize = BY_REASON + 5 * CODES;
 
@@ -111,14 +146,42 @@ impl Dropped {
     ];
 }
 
+impl Limit {
+    pub(crate) const ALL: [(Self, &str); 22] = [
+        (Self::Connections, "connections"),
+        (Self::ConnectionsPerAddress, "connections_per_address"),
+        (Self::Handshakes, "handshakes"),
+        (Self::HandshakeTimeout, "handshake_timeout_secs"),
+        (Self::ConnectTimeout, "connect_timeout_secs"),
+        (Self::PacketSize, "packet_size"),
+        (Self::TopicLevels, "topic_levels"),
+        (Self::TopicLength, "topic_length"),
+        (Self::Sessions, "sessions"),
+        (Self::SubscriptionsPerClient, "subscriptions_per_client"),
+        (Self::QueuedMessages, "queued_messages"),
+        (Self::QueuedBytes, "queued_bytes"),
+        (Self::OutboxBytes, "outbox_bytes"),
+        (Self::SessionExpiry, "session_expiry_secs"),
+        (Self::RetainedMessages, "retained_messages"),
+        (Self::RetainedBytes, "retained_bytes"),
+        (Self::Wills, "wills"),
+        (Self::WillSize, "will_size"),
+        (Self::ReceiveMaximum, "receive_maximum"),
+        (Self::SendMaximum, "send_maximum"),
+        (Self::ReceiveRate, "receive_rate"),
+        (Self::KeepAlive, "keep_alive_secs"),
+    ];
+}
+
 impl Outcome {
     pub(crate) const ALL: [(Self, &str); 2] =
         [(Self::Success, "success"), (Self::Failure, "failure")];
 }
 
 impl NoClient {
-    pub(crate) const ALL: [(Self, &str); 8] = [
+    pub(crate) const ALL: [(Self, &str); 9] = [
         (Self::Limit, "limit"),
+        (Self::AddressLimit, "address_limit"),
         (Self::Tls, "tls"),
         (Self::HandshakeTimeout, "handshake_timeout"),
         (Self::ConnectTimeout, "connect_timeout"),
@@ -142,12 +205,14 @@ impl Count {
             Self::Reauthentications(outcome) => 14 + outcome as usize,
             Self::ConnectionsLost => 16,
             Self::NoClient(no_client) => 17 + no_client as usize,
-            Self::Clients => 25,
-            Self::Subscriptions => 26,
-            Self::RetainedMessages => 27,
-            Self::Handshakes => 28,
-            Self::Sessions => 29,
-            Self::HeldAnswers => 30,
+            Self::Clients => 26,
+            Self::Subscriptions => 27,
+            Self::RetainedMessages => 28,
+            Self::Handshakes => 29,
+            Self::Sessions => 30,
+            Self::HeldAnswers => 31,
+            Self::RetainedBytes => 32,
+            Self::Limit(limit) => BY_LIMIT + limit as usize,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
     }
@@ -212,10 +277,12 @@ mod tests {
             Count::Handshakes,
             Count::Sessions,
             Count::HeldAnswers,
+            Count::RetainedBytes,
         ];
         all.extend(qos.map(Count::Received));
         all.extend(qos.map(Count::Sent));
         all.extend(Dropped::ALL.map(|(dropped, _)| Count::Dropped(dropped)));
+        all.extend(Limit::ALL.map(|(limit, _)| Count::Limit(limit)));
         all.extend(Outcome::ALL.map(|(outcome, _)| Count::Reauthentications(outcome)));
         all.extend(NoClient::ALL.map(|(no_client, _)| Count::NoClient(no_client)));
         let codes: Vec<_> = (0..=u8::MAX).filter_map(ReasonCode::from_u8).collect();

@@ -1,14 +1,16 @@
 //! One message to many outboxes: encoded once for each layout, copied, its Packet Identifier patched.
 
 use super::{
-    counters::{Count, Dropped},
+    counters::{Count, Dropped, Limit},
+    groups::Phase,
     journal::{Entry, StoredMessage},
     message::Message,
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
-    session::{Link, Queued, Session, SessionKey, State},
+    session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
 };
+use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
@@ -40,9 +42,11 @@ struct Layout {
 
 /// How one subscriber wants the message.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     layout: Layout,
     subscription_identifiers: &'a Rc<[u32]>,
+    /// The Shared Subscription it comes by.
+    shared: Option<&'a Arc<SubscriptionKey>>,
     /// It may have been sent before (MQTT-3.3.1-1).
     duplicate: bool,
 }
@@ -56,7 +60,7 @@ pub(crate) struct Frames {
 
 /// What became of one message for one client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Forwarded {
+pub(super) enum Forwarded {
     Sent,
     Queued,
     Dropped(Dropped),
@@ -84,8 +88,13 @@ impl<'a> Forwarding<'a> {
 
     /// A message that is shared already.
     pub(crate) fn of(message: &'a Arc<Message>, now: Now) -> Self {
+        let mut publish = message.publish();
+        // It may have waited for another client meanwhile.
+        if let Ok(left_secs) = message.remaining_secs(&publish, now.ms) {
+            publish.properties.message_expiry_interval_secs = left_secs;
+        }
         let forwarding = Self::new(
-            message.publish(),
+            publish,
             message.topic(),
             None,
             message.token_expires_at,
@@ -104,7 +113,7 @@ impl<'a> Forwarding<'a> {
 
 impl Shard {
     /// Delivers to the clients of this shard. One whose token has expired gets nothing and is disconnected, never silently passed over
-    /// (RFC 9431 §3.2).
+    /// (RFC 9431 §3.2); where its session goes on, the message waits there.
     pub(super) fn forward(
         &mut self,
         forwarding: &Forwarding<'_>,
@@ -112,17 +121,20 @@ impl Shard {
         now: Now,
     ) {
         self.frames.clear();
-        let mut expired: Vec<SessionKey> = Vec::new();
         for subscriber in subscribers {
             if subscriber.no_local && forwarding.origin == Some(subscriber.session) {
                 continue;
             }
-            let session = &mut self.sessions[subscriber.session as usize];
+            let session = &self.sessions[subscriber.session as usize];
             // One who is away shows a new token when it comes back, and is judged by that.
             if session.grant.is_expired(now.unix) && session.state == State::Live {
-                expired.push(subscriber.session);
-                continue;
+                self.close(subscriber.session, &Close::token_expired(), now);
+                // Its Will may have gone out, in frames of its own.
+                self.frames.clear();
             }
+            let Some(session) = self.sessions.get_mut(subscriber.session as usize) else {
+                continue;
+            };
             if session.state == State::Live && !session.grant.permits_delivery(forwarding.topic) {
                 continue;
             }
@@ -137,6 +149,7 @@ impl Shard {
                     retain,
                 },
                 subscription_identifiers: &subscriber.subscription_identifiers,
+                shared: None,
                 duplicate: false,
             };
             let forwarded = if session.is_direct() {
@@ -149,9 +162,53 @@ impl Shard {
             };
             self.note_forwarded(subscriber.session, qos, forwarded);
         }
-        for key in expired {
-            self.close(key, &Close::token_expired(), now);
+    }
+
+    /// Delivers to a member of a Shared Subscription, or says why not. One whose token has expired is to be disconnected.
+    pub(super) fn forward_to_member(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        member: &LocalSubscriber,
+        (group, phase): (&Arc<SubscriptionKey>, Phase),
+        now: Now,
+    ) -> Result<(), Dropped> {
+        let key = member.session;
+        let session = &mut self.sessions[key as usize];
+        let qos = member.maximum_qos.min(forwarding.publish.delivery.qos());
+        let is_expired = session.state == State::Live && session.grant.is_expired(now.unix);
+        if is_expired {
+            self.expired_members.push(session.connection_key(key));
         }
+        let is_barred =
+            session.state == State::Live && !session.grant.permits_delivery(forwarding.topic);
+        let has_room = phase != Phase::Room || session.has_room_at_once(qos, &self.limits);
+        if is_expired || is_barred || !has_room {
+            return Err(if qos == Qos::AtMostOnce {
+                Dropped::OutboxFull
+            } else {
+                Dropped::QueueFull
+            });
+        }
+        let wanted = Wanted {
+            layout: Layout {
+                version: session.link.version,
+                qos,
+                retain: member.retain_as_published && forwarding.publish.retain,
+            },
+            subscription_identifiers: &member.subscription_identifiers,
+            shared: Some(group),
+            duplicate: false,
+        };
+        let forwarded = if session.is_direct() {
+            session.forward(forwarding, wanted, &self.limits, None)
+        } else {
+            self.enqueue(key, wanted.queued(forwarding.message()), now)
+        };
+        if let Forwarded::Dropped(why) = forwarded {
+            return Err(why);
+        }
+        self.note_forwarded(key, qos, forwarded);
+        Ok(())
     }
 
     fn note_forwarded(&mut self, key: SessionKey, qos: Qos, forwarded: Forwarded) {
@@ -160,13 +217,33 @@ impl Shard {
                 self.counters.count(Count::Sent(qos));
                 self.mark_dirty(key);
             }
-            Forwarded::Queued => {}
+            Forwarded::Queued => {
+                let session = &self.sessions[key as usize];
+                if session.state == State::Live && !session.outgoing.has_room() {
+                    self.counters.count(Count::Limit(Limit::SendMaximum));
+                }
+            }
             Forwarded::Dropped(why) => {
                 self.counters.count(Count::Dropped(why));
+                self.count_limit_of(key, why);
                 let client = &self.session(key).client_identifier;
                 tracing::debug!(%client, ?qos, ?why, "message dropped at a bound of this client");
             }
         }
+    }
+
+    /// A message was dropped: which bound of its client was due.
+    fn count_limit_of(&mut self, key: SessionKey, why: Dropped) {
+        let session = &self.sessions[key as usize];
+        let limit = match why {
+            Dropped::OutboxFull => Limit::OutboxBytes,
+            Dropped::QueueFull if session.queue.len() >= self.limits.queued_messages => {
+                Limit::QueuedMessages
+            }
+            Dropped::QueueFull => Limit::QueuedBytes,
+            Dropped::PacketTooLarge | Dropped::Expired | Dropped::Away => return,
+        };
+        self.counters.count(Count::Limit(limit));
     }
 
     /// For a client that is away, or whose messages must be written before they are sent.
@@ -212,6 +289,11 @@ impl Shard {
     pub(crate) fn handle_room(&mut self, key: SessionKey, now: Now) {
         let session = &mut self.sessions[key as usize];
         if session.state != State::Live {
+            return;
+        }
+        let resend_after = session.resend_after;
+        if !self.journal.is_committed(resend_after) {
+            self.await_commit(key, resend_after);
             return;
         }
         let limit = self.limits.outbox_bytes;
@@ -316,8 +398,7 @@ impl Session {
                 Err(why) => Forwarded::Dropped(why),
             };
         }
-        let kept = self
-            .outlives_connection()
+        let kept = (self.outlives_connection() || wanted.shared.is_some())
             .then(|| Box::new(wanted.queued(forwarding.message())));
         let Ok(identifier) = self.outgoing.handle_send(qos, kept) else {
             return Forwarded::Dropped(Dropped::QueueFull);
@@ -327,6 +408,22 @@ impl Session {
             self.abandon(qos, identifier);
         }
         forwarded
+    }
+
+    /// Whether a message would not wait for the client.
+    fn has_room_at_once(&self, qos: Qos, limits: &crate::Limits) -> bool {
+        if self.link.outbox.len() >= limits.outbox_bytes {
+            return false;
+        }
+        match (qos, self.id) {
+            (Qos::AtMostOnce, _) => true,
+            (_, None) => self.queue.is_empty() && self.outgoing.has_room(),
+            // Its messages pass through the queue while they are written.
+            (_, Some(_)) => {
+                let waiting = self.queue.len() + self.outgoing.len();
+                waiting < usize::from(self.outgoing.receive_maximum())
+            }
+        }
     }
 
     fn has_queue_room(&self, queued: &Queued, limits: &crate::Limits) -> Result<(), Dropped> {
@@ -396,15 +493,18 @@ impl Session {
         let publish = &forwarding.publish;
         let maximum = self.link.maximum_packet_size as usize;
         if publish.payload.len() >= SHARED_FROM_BYTES {
-            let message = forwarding.message();
+            let payload = forwarding.message().payload(publish);
             return self
                 .link
-                .append_shared(message, &message.publish(), wanted, identifier);
+                .append_named(publish, Some(&payload), wanted, identifier);
         }
-        let out = self.link.outbox.tail();
-        let start = out.len();
         match frames {
-            Some(frames) if wanted.subscription_identifiers.is_empty() => {
+            Some(frames)
+                if wanted.subscription_identifiers.is_empty()
+                    && self.link.topic_aliases.is_none() =>
+            {
+                let out = self.link.outbox.tail();
+                let start = out.len();
                 let Some((frame, offset)) = frames.of(publish, wanted.layout) else {
                     return Forwarded::Dropped(Dropped::PacketTooLarge);
                 };
@@ -415,17 +515,10 @@ impl Session {
                 if let (Some(offset), Some(identifier)) = (offset, identifier) {
                     out[start + offset..][..2].copy_from_slice(&identifier.get().to_be_bytes());
                 }
+                Forwarded::Sent
             }
-            Some(_) | None => {
-                let version = wanted.layout.version;
-                let encoded = wanted.lay_out(publish, identifier, |own| own.encode(version, out));
-                if encoded.is_err() || out.len() - start > maximum {
-                    out.truncate(start);
-                    return Forwarded::Dropped(Dropped::PacketTooLarge);
-                }
-            }
+            Some(_) | None => self.link.append_named(publish, None, wanted, identifier),
         }
-        Forwarded::Sent
     }
 
     /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
@@ -445,6 +538,7 @@ impl Session {
                 retain: queued.retain,
             },
             subscription_identifiers: &subscription_identifiers,
+            shared: None,
             duplicate: false,
         };
         let identifier = if qos == Qos::AtMostOnce {
@@ -453,15 +547,15 @@ impl Session {
             if self.id.is_some() {
                 self.outgoing.skip_to(queued.place);
             }
-            let kept = self.outlives_connection().then(|| Box::new(queued));
+            let kept =
+                (self.outlives_connection() || queued.shared.is_some()).then(|| Box::new(queued));
             match self.outgoing.handle_send(qos, kept) {
                 Ok(identifier) => Some(identifier),
                 Err(_) => return Forwarded::Dropped(Dropped::QueueFull),
             }
         };
-        let forwarded = self
-            .link
-            .append_shared(&message, &publish, wanted, identifier);
+        let payload = message.shared_payload(&publish);
+        let forwarded = (self.link).append_named(&publish, payload.as_ref(), wanted, identifier);
         if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
             self.abandon(qos, identifier);
         }
@@ -487,38 +581,40 @@ impl Link {
                 retain: queued.retain,
             },
             subscription_identifiers: &queued.subscription_identifiers,
+            shared: None,
             duplicate: true,
         };
-        self.append_shared(&queued.message, &publish, wanted, Some(identifier))
+        let payload = queued.message.shared_payload(&publish);
+        // With its topic in full, whatever was told before.
+        self.append_publish(&publish, payload.as_ref(), wanted, Some(identifier))
     }
 
-    /// A large payload is not copied for each client: only what stands before it is.
-    fn append_shared(
+    /// A large payload is not copied for each client: only what stands before it is, and `shared` is the payload.
+    pub(super) fn append_publish(
         &mut self,
-        message: &Arc<Message>,
         publish: &Publish<'_>,
+        shared: Option<&Bytes>,
         wanted: Wanted<'_>,
         identifier: Option<PacketIdentifier>,
     ) -> Forwarded {
-        let shares = publish.payload.len() >= SHARED_FROM_BYTES;
         let out = self.outbox.tail();
         let start = out.len();
         let version = wanted.layout.version;
         let encoded = wanted.lay_out(publish, identifier, |own| {
-            if shares {
+            if shared.is_some() {
                 own.encode_without_payload(version, out).map(|_| ())
             } else {
                 own.encode(version, out).map(|_| ())
             }
         });
-        let rest = if shares { publish.payload.len() } else { 0 };
+        let rest = shared.map_or(0, Bytes::len);
         let size = out.len() - start + rest;
         if encoded.is_err() || size > self.maximum_packet_size as usize {
             out.truncate(start);
             return Forwarded::Dropped(Dropped::PacketTooLarge);
         }
-        if shares {
-            self.outbox.push_shared(message.payload(publish));
+        if let Some(payload) = shared {
+            self.outbox.push_shared(payload.clone());
         }
         Forwarded::Sent
     }
@@ -545,7 +641,7 @@ impl Wanted<'_> {
             qos: self.layout.qos,
             retain: self.layout.retain,
             subscription_identifiers: Rc::clone(self.subscription_identifiers),
-            shared: None,
+            shared: self.shared.map(Arc::clone),
             place: 0,
             journaled: 0,
         }

@@ -4,13 +4,14 @@
 
 use super::{
     counters::Count,
+    hash_seed::HashSeed,
     interest::Waiting,
     router::ShardIndex,
     session::{ConnectionKey, SessionKey},
     shard::{Now, Shard, ShardMessage},
 };
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use symbolon_mqtt_proto::Packet;
 
 /// What must be written first.
@@ -20,6 +21,15 @@ pub(crate) struct Needs {
     own: u64,
     /// Of each of these shards, what came of our messages up to this one.
     others: SmallVec<[(ShardIndex, u64); 2]>,
+    /// Our tickets up to this one; 0 is none.
+    tickets: u64,
+}
+
+/// How much was promised at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    own: u64,
+    tickets: u64,
 }
 
 /// What waits.
@@ -49,10 +59,12 @@ pub(crate) struct Holding {
     to_confirm: Vec<VecDeque<(u64, u64)>>,
     /// For each shard, how many messages it asked about.
     heard: Vec<u64>,
+    /// Sessions whose end is not written, by client, and the entry that says it.
+    ending: HashMap<Box<str>, u64, ahash::RandomState>,
 }
 
 impl Holding {
-    pub(crate) fn new(count: ShardIndex) -> Self {
+    pub(crate) fn new(count: ShardIndex, seed: &HashSeed) -> Self {
         let count = usize::from(count);
         Self {
             held: VecDeque::new(),
@@ -60,6 +72,7 @@ impl Holding {
             confirmed: vec![0; count],
             to_confirm: vec![VecDeque::new(); count],
             heard: vec![0; count],
+            ending: HashMap::with_hasher(seed.state()),
         }
     }
 
@@ -76,21 +89,25 @@ impl Holding {
 
 impl Needs {
     fn is_empty(&self) -> bool {
-        self.own == 0 && self.others.is_empty()
+        self.own == 0 && self.others.is_empty() && self.tickets == 0
     }
 }
 
 impl Shard {
     /// What was promised up to here; [`Shard::needs_since`] says what came on top.
-    pub(super) fn mark(&self) -> u64 {
-        self.journal.sequence()
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            own: self.journal.sequence(),
+            tickets: self.tickets.taken(),
+        }
     }
 
     /// What was promised since `mark`: by this shard's journal, and by the shards that were asked for it in this turn.
-    pub(super) fn needs_since(&self, mark: u64, asked: &[ShardIndex]) -> Needs {
-        let sequence = self.journal.sequence();
+    pub(super) fn needs_since(&self, mark: Mark, asked: &[ShardIndex]) -> Needs {
+        let Mark { own, tickets } = self.mark();
         Needs {
-            own: if sequence > mark { sequence } else { 0 },
+            own: if own > mark.own { own } else { 0 },
+            tickets: if tickets > mark.tickets { tickets } else { 0 },
             others: asked
                 .iter()
                 .map(|shard| (*shard, self.holding.asked[usize::from(*shard)]))
@@ -103,10 +120,25 @@ impl Shard {
         let others = (0..).zip(&self.holding.asked).zip(&self.holding.confirmed);
         Needs {
             own: self.journal.sequence(),
+            tickets: self.tickets.taken(),
             others: others
                 .filter(|((_, asked), confirmed)| asked > confirmed)
                 .map(|((shard, asked), _)| (shard, *asked))
                 .collect(),
+        }
+    }
+
+    /// The session of this client is over, as this entry of the journal says.
+    pub(super) fn note_end_of(&mut self, client: Box<str>, journaled: u64) {
+        self.holding.ending.insert(client, journaled);
+    }
+
+    /// That the end of this client's last session is written.
+    pub(super) fn needs_end_of(&self, client: &str) -> Needs {
+        Needs {
+            tickets: 0,
+            own: self.holding.ending.get(client).copied().unwrap_or(0),
+            others: SmallVec::new(),
         }
     }
 
@@ -128,11 +160,14 @@ impl Shard {
     }
 
     /// Answers a SUBSCRIBE, at once or when it is written.
-    pub(super) fn answer_subscribe_once_stored(&mut self, waiting: Waiting, now: Now) {
+    pub(super) fn answer_subscribe_once_stored(&mut self, mut waiting: Waiting, now: Now) {
         let Some(session) = self.live(waiting.to) else {
             return;
         };
         let needs = if session.id.is_some() {
+            // They are promised with the SUBACK, so they are written before it.
+            self.send_retained_of(&waiting, now);
+            waiting.retained.clear();
             self.needs_everything()
         } else {
             Needs::default()
@@ -154,6 +189,7 @@ impl Shard {
     fn is_met(&self, needs: &Needs) -> bool {
         needs.is_empty()
             || (self.journal.is_committed(needs.own)
+                && self.tickets.are_back(needs.tickets)
                 && needs
                     .others
                     .iter()
@@ -163,7 +199,10 @@ impl Shard {
     /// The store has this shard's entries up to this one.
     pub(crate) fn handle_committed(&mut self, up_to: u64, now: Now) {
         self.journal.handle_committed(up_to);
+        let journal = &self.journal;
+        (self.holding.ending).retain(|_, journaled| !journal.is_committed(*journaled));
         self.confirm_to_others();
+        self.tell_settled(now);
         self.release_held(now);
         while let Some((sequence, at)) = self.awaiting_commit.front().copied() {
             if !self.journal.is_committed(sequence) {
@@ -212,7 +251,7 @@ impl Shard {
         }
     }
 
-    fn release_held(&mut self, now: Now) {
+    pub(super) fn release_held(&mut self, now: Now) {
         while let Some(first) = self.holding.held.front() {
             if !self.is_met(&first.needs) {
                 break;
@@ -226,6 +265,7 @@ impl Shard {
             }
             let link = &mut self.session_mut(to.session).link;
             link.held -= 1;
+            link.is_greeted = true;
             match what {
                 What::Bytes(bytes) => {
                     link.outbox.tail().extend_from_slice(&bytes);

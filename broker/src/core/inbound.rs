@@ -1,7 +1,7 @@
 //! What a connected client sends, packet by packet.
 
 use super::{
-    counters::{Count, Outcome, Reason},
+    counters::{Count, Limit, Outcome, Reason},
     holding::Needs,
     journal::Entry,
     reauthentication::AuthCircumstances,
@@ -40,7 +40,7 @@ impl Shard {
             }
             Packet::Subscribe(subscribe) => self.handle_subscribe(key, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => {
-                self.handle_unsubscribe(key, unsubscribe);
+                self.handle_unsubscribe(key, unsubscribe, now);
                 Ok(())
             }
             Packet::PingReq => self.handle_pingreq(key, now),
@@ -58,10 +58,14 @@ impl Shard {
         if let Err(close) = outcome {
             self.close(key, &close, now);
         }
+        self.close_expired_members(now);
     }
 
     /// Bytes came that are no packet.
     pub(crate) fn handle_malformed(&mut self, key: SessionKey, error: DecodeError, now: Now) {
+        if matches!(error, DecodeError::TooLarge { .. }) {
+            self.counters.count(Count::Limit(Limit::PacketSize));
+        }
         let close = Close {
             reason_code: error.reason_code(),
             text: error.to_string().into(),
@@ -176,6 +180,9 @@ impl Shard {
                 ));
             }
             session.expiry_secs = secs.min(limit);
+            if secs > limit {
+                self.counters.count(Count::Limit(Limit::SessionExpiry));
+            }
         }
         // MQTT-3.14.4-3: a normal disconnection discards the Will.
         let reason = Count::Reason(Reason::ClientDisconnect, disconnect.reason_code);

@@ -204,9 +204,9 @@ impl Journal {
         }
     }
 
-    /// The number of the newest entry.
+    /// The number of the newest entry; of the part that is being written, it will be that.
     pub(crate) fn sequence(&self) -> u64 {
-        self.sequence
+        self.sequence + u64::from(self.part_from.is_some())
     }
 
     pub(crate) fn is_committed(&self, sequence: u64) -> bool {

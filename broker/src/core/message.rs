@@ -1,6 +1,6 @@
 //! An Application Message that outlives the buffer it came in: queued, retained, or on its way to another shard.
 
-use super::shard::Now;
+use super::{outbox::SHARED_FROM_BYTES, shard::Now};
 use bytes::Bytes;
 use std::sync::Arc;
 use symbolon_ace_proto::UnixTime;
@@ -90,6 +90,11 @@ impl Message {
     /// Bytes it takes.
     pub(crate) fn size(&self) -> usize {
         self.frame.len()
+    }
+
+    /// The payload, if it is large enough to be shared rather than copied.
+    pub(crate) fn shared_payload(&self, publish: &Publish<'_>) -> Option<Bytes> {
+        (publish.payload.len() >= SHARED_FROM_BYTES).then(|| self.payload(publish))
     }
 
     /// The payload, shared with the message.

@@ -1,7 +1,8 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
-    counters::{Count, Reason},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
     forwarding::Forwarding,
     holding::Needs,
     journal::{Entry, Transaction},
@@ -36,6 +37,8 @@ struct Published {
     asked: SmallVec<[ShardIndex; 2]>,
     /// What is stored of it belongs to this.
     transaction: Option<Transaction>,
+    /// Parts of it that are this shard's too, and empty.
+    more_parts: usize,
 }
 
 impl Shard {
@@ -50,6 +53,10 @@ impl Shard {
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
         }
+        if session.link.pace.is_on() {
+            self.spend_token(key, now);
+        }
+        let session = &mut self.sessions[key as usize];
         // The alias is resolved before anything is judged: a scope speaks of Topic Names.
         let alias_text;
         let topic = match (publish.topic, publish.properties.topic_alias) {
@@ -102,6 +109,15 @@ impl Shard {
                 self.journal.push(received);
             }
             self.journal.end_part(transaction);
+            if let (Some(transaction), Ok(published)) = (transaction, &published) {
+                for _ in 0..published.more_parts {
+                    let entries = Vec::new();
+                    self.journal.push(Entry::Part {
+                        transaction,
+                        entries,
+                    });
+                }
+            }
         }
         match published {
             Ok(published) => {
@@ -121,6 +137,7 @@ impl Shard {
         let first = incoming.handle_publish(identifier);
         // MQTT-3.3.4-9.
         if first && incoming.len() > limit {
+            self.counters.count(Count::Limit(Limit::ReceiveMaximum));
             return Err(Close::new(
                 ReasonCode::ReceiveMaximumExceeded,
                 "more messages in flight than Receive Maximum",
@@ -163,10 +180,11 @@ impl Shard {
                 text: "the token does not allow publishing to this topic",
             });
         }
-        if levels_exceed(text, self.limits.topic_levels) {
+        if let Some(limit) = topic_beyond(text, &self.limits) {
+            self.counters.count(Count::Limit(limit));
             return Err(NotPublished {
                 reason_code: ReasonCode::TopicNameInvalid,
-                text: "the topic has too many levels",
+                text: "the topic has too many levels or bytes",
             });
         }
         let route = self.router.route(topic);
@@ -197,18 +215,24 @@ impl Shard {
         } else {
             None
         };
-        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
-        let asked: SmallVec<_> = (route.shards.iter())
-            .filter(|shard| shard.durable && acknowledged)
-            .map(|shard| shard.index)
-            .collect();
-        let transaction = in_transaction.then(|| Transaction {
-            id: self.journal.name_transaction(),
-            parts: u16::try_from(asked.len() + 1).unwrap_or(u16::MAX),
+        let asked = self.to_be_asked(forwarding, route, stamp.is_some());
+        let transaction = in_transaction.then(|| {
+            let groups = route.groups.iter();
+            let storing = groups.filter(|group| self.groups.is_durable(**group));
+            let parts = 1 + asked.len() + storing.count();
+            Transaction {
+                id: self.journal.name_transaction(),
+                parts: u16::try_from(parts).unwrap_or(u16::MAX),
+            }
         });
         self.forward(forwarding, &route.locals, now);
-        self.hand_to_shards(forwarding, &route.shards, stamp, transaction);
-        let nobody = route.locals.is_empty() && route.shards.is_empty();
+        self.hand_to_shards(forwarding, &route.shards, stamp, (&asked, transaction));
+        let more_parts = if route.groups.is_empty() {
+            0
+        } else {
+            self.share(forwarding, &route.groups, transaction, now)
+        };
+        let nobody = route.locals.is_empty() && route.shards.is_empty() && route.groups.is_empty();
         let reason_code = if nobody {
             ReasonCode::NoMatchingSubscribers
         } else {
@@ -218,17 +242,22 @@ impl Shard {
             reason_code,
             asked,
             transaction,
+            more_parts,
         })
     }
 
     fn retain(&mut self, forwarding: &Forwarding<'_>, now: Now) -> Result<Stamp, NotPublished> {
         let deletes = forwarding.publish.payload.is_empty();
+        let size = (!deletes).then(|| forwarding.message().size());
         let stamp = self
             .retaining
-            .stamp(forwarding.topic, deletes)
-            .map_err(|_| NotPublished {
-                reason_code: ReasonCode::QuotaExceeded,
-                text: "the broker retains no more messages",
+            .stamp(forwarding.topic, size)
+            .map_err(|limit| {
+                self.counters.count(Count::Limit(limit));
+                NotPublished {
+                    reason_code: ReasonCode::QuotaExceeded,
+                    text: "the broker retains no more messages",
+                }
             })?;
         self.retaining.apply(forwarding.message(), stamp, now);
         let message = Arc::clone(forwarding.message());
@@ -236,18 +265,42 @@ impl Shard {
         Ok(stamp)
     }
 
-    /// To the shards that are interested, asking those that store it to confirm; a retained message goes to all, since each keeps a copy.
+    /// The shards that must confirm before the message is acknowledged: those that store it; and of a retained message all, so that who
+    /// subscribes after that gets it, wherever.
+    fn to_be_asked(
+        &self,
+        forwarding: &Forwarding<'_>,
+        route: &Route,
+        retained: bool,
+    ) -> SmallVec<[ShardIndex; 2]> {
+        if forwarding.publish.delivery.qos() == Qos::AtMostOnce {
+            return SmallVec::new();
+        }
+        if retained {
+            let all = (0..).take(self.outbound.len());
+            return all.filter(|shard| *shard != self.index).collect();
+        }
+        let storing = route.shards.iter().filter(|shard| shard.durable);
+        storing.map(|shard| shard.index).collect()
+    }
+
+    /// To the shards that are interested; a retained message goes to all, since each keeps a copy.
     fn hand_to_shards(
         &mut self,
         forwarding: &Forwarding<'_>,
         interested: &[InterestedShard],
         stamp: Option<Stamp>,
-        transaction: Option<Transaction>,
+        (asked, transaction): (&[ShardIndex], Option<Transaction>),
     ) {
-        let acknowledged = forwarding.publish.delivery.qos() > Qos::AtMostOnce;
-        for shard in interested {
-            let index = usize::from(shard.index);
-            let confirm = shard.durable && acknowledged;
+        if interested.is_empty() && stamp.is_none() {
+            return;
+        }
+        for index in 0..self.outbound.len() {
+            let is_interested = (interested.iter()).any(|one| usize::from(one.index) == index);
+            if index == usize::from(self.index) || !(is_interested || stamp.is_some()) {
+                continue;
+            }
+            let confirm = asked.iter().any(|one| usize::from(*one) == index);
             if confirm {
                 self.holding.ask(index);
             }
@@ -257,21 +310,6 @@ impl Shard {
                 confirm,
                 transaction: transaction.filter(|_| confirm),
             });
-        }
-        if stamp.is_none() {
-            return;
-        }
-        let own = usize::from(self.index);
-        for (index, outbound) in self.outbound.iter_mut().enumerate() {
-            let has_it = interested.iter().any(|one| usize::from(one.index) == index);
-            if index != own && !has_it {
-                outbound.push(ShardMessage::Publish {
-                    message: Arc::clone(forwarding.message()),
-                    stamp,
-                    confirm: false,
-                    transaction: None,
-                });
-            }
         }
     }
 
@@ -334,6 +372,10 @@ impl Shard {
         let NotPublished { reason_code, text } = refused;
         self.counters
             .count(Count::Reason(Reason::Publish, reason_code));
+        if let Delivery::ExactlyOnce(identifier) = delivery {
+            // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again; and in 3.1.1, where there is none, the message was not taken.
+            self.session_mut(key).incoming.handle_pubrel(identifier);
+        }
         let link = &self.session(key).link;
         match (link.version, delivery) {
             (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
@@ -341,23 +383,9 @@ impl Shard {
             }
             (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
                 let text = link.problem_information.then_some(text);
-                if let Delivery::ExactlyOnce(identifier) = delivery {
-                    // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again.
-                    self.session_mut(key).incoming.handle_pubrel(identifier);
-                }
                 self.acknowledge(key, delivery, reason_code, text, Needs::default());
                 Ok(())
             }
         }
     }
-}
-
-/// Whether a topic has more than `limit` levels.
-pub(super) fn levels_exceed(topic: &str, limit: usize) -> bool {
-    topic
-        .bytes()
-        .filter(|byte| *byte == b'/')
-        .take(limit)
-        .count()
-        >= limit
 }

@@ -66,7 +66,7 @@ impl Shard {
                 session.last_publish = None;
                 self.counters
                     .count(Count::Reauthentications(Outcome::Success));
-                let ended = self.end_subscriptions_beyond_grant(key);
+                let ended = self.end_subscriptions_beyond_grant(key, now);
                 self.arm_expiry(key, expires_at, now);
                 let notice = (ended > 0)
                     .then_some("subscriptions that the new token does not allow were ended");

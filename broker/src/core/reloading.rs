@@ -5,7 +5,7 @@ use super::{
     grant::{Grant, PublicTopics},
     reauthentication::Reauthentication,
     session::{SessionKey, State},
-    shard::Shard,
+    shard::{Now, Shard},
 };
 use crate::Limits;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ impl Shard {
     /// Other rules hold from now on. Nobody is disconnected: what was promised to a client in CONNACK stays so for its connection, and a
     /// token that was accepted counts until it runs out. Where other topics are public, every session is judged by them at once:
     /// subscriptions that are not covered any more end.
-    pub(crate) fn handle_reload(&mut self, rules: &Rules) {
+    pub(crate) fn handle_reload(&mut self, rules: &Rules, now: Now) {
         self.limits = rules.limits;
-        self.retaining.set_limit(rules.limits.retained_messages);
+        self.retaining.set_limits(&rules.limits);
         let before = std::mem::replace(&mut self.admission, Arc::clone(&rules.admission));
         let public = &rules.admission.public_topics;
         if Arc::ptr_eq(&before.public_topics, public) {
@@ -32,7 +32,7 @@ impl Shard {
         let keys: Vec<usize> = self.sessions.iter().map(|(index, _)| index).collect();
         for index in keys {
             let key = SessionKey::try_from(index).expect("sessions are keyed by 32 bits");
-            self.give_public_topics(key, public);
+            self.give_public_topics(key, public, now);
         }
     }
 
@@ -41,7 +41,7 @@ impl Shard {
         grant.set_public_topics(Arc::clone(&self.admission.public_topics));
     }
 
-    fn give_public_topics(&mut self, key: SessionKey, public: &Arc<PublicTopics>) {
+    fn give_public_topics(&mut self, key: SessionKey, public: &Arc<PublicTopics>, now: Now) {
         let session = self.session_mut(key);
         session.grant.set_public_topics(Arc::clone(public));
         session.last_publish = None;
@@ -53,7 +53,7 @@ impl Shard {
         if session.state == State::Away {
             return;
         }
-        let ended = self.end_subscriptions_beyond_grant(key);
+        let ended = self.end_subscriptions_beyond_grant(key, now);
         if ended > 0 {
             let client = &self.session(key).client_identifier;
             tracing::info!(%client, ended, "subscriptions ended: their topics are not public any more");

@@ -9,7 +9,7 @@ use super::{
     retaining::Stamp,
     router::{SubscriptionOptions, Target},
     session::{Queued, Session, SessionKey, SessionWill, SubscriptionKey},
-    shard::{Now, Shard},
+    shard::{Now, Shard, WillFate},
 };
 use std::{rc::Rc, sync::Arc};
 
@@ -27,6 +27,11 @@ impl Shard {
         let public = Arc::clone(&self.admission.public_topics);
         let grant = Grant::of_absent(record.holder.clone(), public);
         let mut session = Session::absent(id, &record, grant);
+        let quotas = &self.admission.quotas;
+        session.place = Some(quotas.sessions.take_anyway());
+        if let Some(will) = &mut session.will {
+            will.place = Some(Arc::new(quotas.wills.take_anyway()));
+        }
         for packet_identifier in received {
             session.incoming.handle_publish(packet_identifier);
         }
@@ -34,11 +39,22 @@ impl Shard {
             session.restore_message(place, message, record.receive_maximum);
         }
         let key = session_key(self.sessions.insert(session));
-        self.by_client.insert(record.client_identifier.clone(), key);
+        let client_identifier = record.client_identifier.clone();
+        let rival = self.by_client.insert(client_identifier.clone(), key);
         for (subscription, options) in subscriptions {
             self.restore_subscription(key, subscription, options);
         }
         self.rearm(key, &record, now);
+        if let Some(rival) = rival {
+            // One of them had ended, but messages of its groups were still on their way to others.
+            let (ended, stays) = if self.session(rival).id < Some(id) {
+                (rival, key)
+            } else {
+                (key, rival)
+            };
+            self.end(ended, WillFate::Discard, now);
+            self.by_client.insert(client_identifier, stays);
+        }
     }
 
     /// Puts back a retained message; every shard is given all.
@@ -57,6 +73,12 @@ impl Shard {
         subscription: SubscriptionKey,
         options: SubscriptionOptions,
     ) {
+        if subscription.share_name.is_some() {
+            let request = self.interest.tell_restored();
+            self.join_group(key, &subscription, &options, request);
+            self.session_mut(key).subscriptions.insert(subscription);
+            return;
+        }
         let filter = &subscription.filter;
         self.router.subscribe(filter, Target::Session(key), options);
         self.counters.count(Count::Subscriptions);
@@ -108,7 +130,7 @@ impl Session {
             qos,
             retain,
             subscription_identifiers: Rc::from(subscription_identifiers),
-            shared: shared.map(Rc::new),
+            shared: shared.map(Arc::new),
             place,
             journaled: 0,
         });
@@ -145,6 +167,7 @@ impl Session {
         session.will = (record.will.as_ref()).map(|(message, delay_secs)| SessionWill {
             message: Arc::clone(message),
             delay_secs: *delay_secs,
+            place: None,
         });
         session
     }

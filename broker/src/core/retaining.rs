@@ -2,8 +2,10 @@
 //! reaches a shard's subscribers and its copy at the same moment. Of two publishers on two shards the later stamp wins everywhere.
 
 use super::{
-    hash_seed::HashSeed, message::Message, retained::Retained, router::ShardIndex, shard::Now,
+    counters::Limit, hash_seed::HashSeed, message::Message, retained::Retained, router::ShardIndex,
+    shard::Now,
 };
+use crate::Limits;
 use std::sync::Arc;
 use symbolon_mqtt_proto::{TopicFilter, TopicName};
 
@@ -30,10 +32,6 @@ enum Content {
     },
 }
 
-/// No more room for retained messages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Full;
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Retaining {
@@ -42,41 +40,69 @@ pub(crate) struct Retaining {
     entries: Retained<Entry>,
     /// Entries that are messages.
     messages: usize,
-    limit: usize,
+    /// Bytes of these messages.
+    bytes: usize,
+    messages_limit: usize,
+    bytes_limit: usize,
 }
 
 /// How long a deletion is remembered, milliseconds: far longer than a message waits between shards.
 const DELETION_REMEMBERED_MS: u64 = 60_000;
+/// How many deletions are remembered at once, beyond which no topic is added: with them the table is bounded.
+const DELETIONS_AT_MOST: usize = 100_000;
 /// How many entries one sweep looks at.
 const SWEEP_ENTRIES: usize = 4_096;
 
+impl Entry {
+    /// Bytes of the message, where it is one.
+    fn size(&self) -> Option<usize> {
+        match &self.content {
+            Content::Message(message) => Some(message.size()),
+            Content::Deleted { .. } => None,
+        }
+    }
+}
+
 impl Retaining {
-    pub(crate) fn new(shard: ShardIndex, limit: usize, seed: HashSeed) -> Self {
+    pub(crate) fn new(shard: ShardIndex, limits: &Limits, seed: HashSeed) -> Self {
         Self {
             shard,
             clock: 0,
             entries: Retained::new(seed),
             messages: 0,
-            limit,
+            bytes: 0,
+            messages_limit: limits.retained_messages,
+            bytes_limit: limits.retained_bytes,
         }
     }
 
-    /// Another limit from now on; what is retained above it stays.
-    pub(crate) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    /// Other limits from now on; what is retained above them stays.
+    pub(crate) fn set_limits(&mut self, limits: &Limits) {
+        self.messages_limit = limits.retained_messages;
+        self.bytes_limit = limits.retained_bytes;
     }
 
-    /// A retained PUBLISH of a client of ours: the stamp under which every shard keeps it.
-    pub(crate) fn stamp(&mut self, topic: TopicName<'_>, deletes: bool) -> Result<Stamp, Full> {
-        let replaces = matches!(
-            self.entries.get(topic.as_str()),
-            Some(Entry {
-                content: Content::Message(_),
-                ..
-            })
-        );
-        if !deletes && !replaces && self.messages >= self.limit {
-            return Err(Full);
+    /// A retained PUBLISH of a client of ours, of so many bytes, or `None` where it deletes: the stamp under which every shard keeps it, or
+    /// the bound that it is beyond.
+    pub(crate) fn stamp(
+        &mut self,
+        topic: TopicName<'_>,
+        size: Option<usize>,
+    ) -> Result<Stamp, Limit> {
+        let earlier = self.entries.get(topic.as_str());
+        let replaced = earlier.and_then(Entry::size);
+        let adds_entry = earlier.is_none();
+        if let Some(size) = size {
+            if replaced.is_none() && self.messages >= self.messages_limit {
+                return Err(Limit::RetainedMessages);
+            }
+            if self.bytes - replaced.unwrap_or(0) + size > self.bytes_limit {
+                return Err(Limit::RetainedBytes);
+            }
+        }
+        // Deletions are entries too, and need not have deleted anything.
+        if adds_entry && self.entries.len() - self.messages >= DELETIONS_AT_MOST {
+            return Err(Limit::RetainedMessages);
         }
         self.clock += 1;
         Ok(Stamp {
@@ -102,18 +128,15 @@ impl Retaining {
         } else {
             Content::Message(Arc::clone(message))
         };
-        self.messages += usize::from(!deletes);
-        let previous = self
-            .entries
-            .insert(topic.as_str(), Entry { stamp, content });
-        if matches!(
-            previous,
-            Some(Entry {
-                content: Content::Message(_),
-                ..
-            })
-        ) {
+        let entry = Entry { stamp, content };
+        if let Some(size) = entry.size() {
+            self.messages += 1;
+            self.bytes += size;
+        }
+        let previous = self.entries.insert(topic.as_str(), entry);
+        if let Some(size) = previous.as_ref().and_then(Entry::size) {
             self.messages -= 1;
+            self.bytes -= size;
         }
     }
 
@@ -151,14 +174,22 @@ impl Retaining {
         self.messages
     }
 
+    /// How many bytes they are.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Drops some of what has expired.
     pub(crate) fn sweep(&mut self, now: Now) {
-        let messages = &mut self.messages;
+        let (messages, bytes) = (&mut self.messages, &mut self.bytes);
         self.entries
             .sweep(SWEEP_ENTRIES, |_, entry| match &entry.content {
                 Content::Message(message) => {
                     let keep = message.may_be_retained(now);
-                    *messages -= usize::from(!keep);
+                    if !keep {
+                        *messages -= 1;
+                        *bytes -= message.size();
+                    }
                     keep
                 }
                 Content::Deleted { at_ms } => now.ms < at_ms + DELETION_REMEMBERED_MS,

@@ -1,17 +1,20 @@
 //! Topic → who gets it: subscribers of this shard, and other shards that are interested. Remembered for one epoch of subscriptions.
 
-use super::{hash_seed::HashSeed, session::SessionKey, subscriptions::Subscriptions};
+use super::{
+    groups::GroupKey, hash_seed::HashSeed, session::SessionKey, subscriptions::Subscriptions,
+};
 use std::{collections::HashMap, rc::Rc};
 use symbolon_mqtt_proto::{Qos, TopicFilter, TopicName};
 
 /// A shard's place among the shards.
 pub(crate) type ShardIndex = u16;
 
-/// Who holds a subscription: a client of this shard, or another shard for clients of its own.
+/// Who holds a subscription: a client of this shard, another shard for clients of its own, or a group of clients on any shards.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Target {
     Session(SessionKey),
     Shard(ShardIndex),
+    Group(GroupKey),
 }
 
 /// The options of a subscription (MQTT 5.0 §3.8.3.1); of a shard's interest only `durable` means something.
@@ -44,6 +47,8 @@ pub(crate) struct Route {
     epoch: u64,
     pub(crate) locals: Vec<LocalSubscriber>,
     pub(crate) shards: Vec<InterestedShard>,
+    /// One member of each gets it (MQTT 5.0 §4.8.2).
+    pub(crate) groups: Vec<GroupKey>,
 }
 
 /// Another shard whose clients want the message.
@@ -56,7 +61,7 @@ pub(crate) struct InterestedShard {
 
 /// A client of this shard and how it wants the message. Overlapping subscriptions are one delivery (MQTT 5.0 §3.3.4): at the highest
 /// QoS among them, with all their Subscription Identifiers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LocalSubscriber {
     pub(crate) session: SessionKey,
     pub(crate) maximum_qos: Qos,
@@ -139,6 +144,7 @@ impl Router {
             epoch: self.epoch,
             locals: Vec::new(),
             shards: Vec::new(),
+            groups: Vec::new(),
         };
         for group in matches.chunk_by(|(one, _), (other, _)| one == other) {
             match group[0].0 {
@@ -149,6 +155,7 @@ impl Router {
                     index,
                     durable: group.iter().any(|(_, options)| options.durable),
                 }),
+                Target::Group(key) => route.groups.push(key),
             }
         }
         route
@@ -156,7 +163,7 @@ impl Router {
 }
 
 impl LocalSubscriber {
-    fn merge(session: SessionKey, group: &[(Target, SubscriptionOptions)]) -> Self {
+    pub(crate) fn merge(session: SessionKey, group: &[(Target, SubscriptionOptions)]) -> Self {
         let options = || group.iter().map(|(_, options)| options);
         Self {
             session,

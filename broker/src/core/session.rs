@@ -2,10 +2,13 @@
 
 use super::{
     admission::Admitted,
+    aliases::Aliases,
     grant::Grant,
     journal::{SessionId, SessionRecord},
     message::Message,
     outbox::Outbox,
+    pacing::Pace,
+    quota::Place,
     reauthentication::Reauthentication,
     router::Route,
     shard::Now,
@@ -38,6 +41,8 @@ pub(crate) struct ConnectionKey {
 pub(crate) struct Session {
     /// The serial of its connection, or of the last one.
     pub(crate) connection: u64,
+    /// One of the sessions that the limit counts.
+    pub(crate) place: Option<Place>,
     /// Its name in the store; `None` where it need not outlive the process.
     pub(crate) id: Option<SessionId>,
     pub(crate) client_identifier: Box<str>,
@@ -57,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) queued_bytes: usize,
     /// Where the next message of a stored session stands in the order of delivery.
     pub(crate) next_place: u64,
+    /// Of a stored session that was resumed: the journal's entry that must be written before anything is sent.
+    pub(crate) resend_after: u64,
     /// It is on the list of sessions whose queue the store holds up.
     pub(crate) awaits_commit: bool,
     pub(crate) will_timer: Option<TimerKey>,
@@ -71,6 +78,8 @@ pub(crate) struct Session {
 pub(crate) struct SessionWill {
     pub(crate) message: Arc<Message>,
     pub(crate) delay_secs: u32,
+    /// One of the Wills that the limit counts.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 /// What a subscription is known by: its Topic Filter and, where it is shared, its `ShareName` (MQTT 5.0 §4.8.2).
@@ -114,6 +123,10 @@ pub(crate) struct Link {
     pub(crate) extended_authentication: bool,
     /// What the client's Topic Aliases stand for; index 0 is alias 1.
     pub(crate) aliases: Vec<Option<Rc<str>>>,
+    /// The aliases that we use towards it; `None` where it takes none.
+    pub(crate) topic_aliases: Option<Box<Aliases>>,
+    /// How fast it may publish.
+    pub(crate) pace: Pace,
     /// One and a half times the Keep Alive, milliseconds; 0 is off.
     pub(crate) keep_alive_ms: u64,
     pub(crate) last_packet_ms: u64,
@@ -121,6 +134,8 @@ pub(crate) struct Link {
     pub(crate) expiry_timer: Option<TimerKey>,
     /// Answers that wait for the store.
     pub(crate) held: usize,
+    /// CONNACK left.
+    pub(crate) is_greeted: bool,
 }
 
 /// A message on its way to one client.
@@ -131,7 +146,7 @@ pub(crate) struct Queued {
     pub(crate) retain: bool,
     pub(crate) subscription_identifiers: Rc<[u32]>,
     /// The Shared Subscription it came by.
-    pub(crate) shared: Option<Rc<SubscriptionKey>>,
+    pub(crate) shared: Option<Arc<SubscriptionKey>>,
     /// Of a stored session: its place in the order of delivery.
     pub(crate) place: u64,
     /// Of a stored session: the journal's entry that must be written before it is sent.
@@ -168,6 +183,7 @@ impl Session {
         Self {
             // Serials of this process begin above.
             connection: 0,
+            place: None,
             id,
             client_identifier,
             grant,
@@ -180,6 +196,7 @@ impl Session {
             queue: VecDeque::new(),
             queued_bytes: 0,
             next_place: 0,
+            resend_after: 0,
             awaits_commit: false,
             will_timer: None,
             end_timer: None,
@@ -244,12 +261,15 @@ impl Link {
             problem_information: introduction.problem_information,
             extended_authentication: admitted.extended_authentication,
             aliases: Vec::new(),
+            topic_aliases: Aliases::new(introduction.topic_alias_maximum),
+            pace: Pace::default(),
             // MQTT-3.1.2-22.
             keep_alive_ms: u64::from(keep_alive_secs) * 1_500,
             last_packet_ms: now.ms,
             keep_alive_timer: None,
             expiry_timer: None,
             held: 0,
+            is_greeted: false,
         }
     }
 
@@ -264,11 +284,14 @@ impl Link {
             problem_information: false,
             extended_authentication: false,
             aliases: Vec::new(),
+            topic_aliases: None,
+            pace: Pace::default(),
             keep_alive_ms: 0,
             last_packet_ms: 0,
             keep_alive_timer: None,
             expiry_timer: None,
             held: 0,
+            is_greeted: false,
         }
     }
 

@@ -7,14 +7,17 @@ use super::{
     admission::{Admission, Refusal},
     counters::{Count, Counters},
     forwarding::Frames,
+    groups::{Census, Groups},
     hash_seed::HashSeed,
     holding::Holding,
-    interest::Interest,
+    interest::{Interest, UNAWAITED},
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
-    session::{ConnectionKey, Farewell, Session, SessionKey, State},
+    session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
+    sharing::Shared,
+    tickets::Tickets,
     wheel::Wheel,
 };
 use crate::Limits;
@@ -58,6 +61,16 @@ pub(crate) enum ShardMessage {
     },
     /// No client of mine has this filter any more.
     Uninterested { filter: TopicFilter },
+    /// My members of this group from now on. Acknowledge, unless nobody waits for it.
+    Group {
+        group: Arc<SubscriptionKey>,
+        census: Census,
+        request: u64,
+    },
+    /// Give it to a member of a group, or hand it on.
+    Shared(Shared),
+    /// The message of this ticket of yours is kept.
+    Settled { ticket: u64 },
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -87,6 +100,8 @@ pub(crate) enum Timer {
     Will(SessionKey),
     /// The Session Expiry Interval is over.
     SessionEnd(SessionKey),
+    /// A client that published too fast may be read from again.
+    Pace(SessionKey),
     /// Expired retained messages are looked for.
     Sweep,
 }
@@ -101,6 +116,10 @@ pub(crate) struct Shard {
     pub(super) by_client: HashMap<Box<str>, SessionKey, ahash::RandomState>,
     pub(super) router: Router,
     pub(super) interest: Interest,
+    pub(super) groups: Groups,
+    pub(super) tickets: Tickets,
+    /// Members of groups whose tokens were found to be over.
+    pub(super) expired_members: Vec<ConnectionKey>,
     pub(super) retaining: Retaining,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
@@ -155,13 +174,16 @@ impl Shard {
             by_client: HashMap::with_hasher(setup.seed.state()),
             router: Router::new(&setup.seed),
             interest: Interest::new(setup.count - 1, &setup.seed),
+            groups: Groups::new(setup.index, setup.count, &setup.seed),
+            tickets: Tickets::default(),
+            expired_members: Vec::new(),
             journal: Journal::new(setup.store, setup.index, setup.count),
-            holding: Holding::new(setup.count),
+            holding: Holding::new(setup.count, &setup.seed),
             awaiting_commit: VecDeque::new(),
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
             connected: 0,
-            retaining: Retaining::new(setup.index, setup.limits.retained_messages, setup.seed),
+            retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
@@ -207,12 +229,27 @@ impl Shard {
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
                 }
+                ShardMessage::Group {
+                    group,
+                    census,
+                    request,
+                } => {
+                    self.handle_census(from, &group, census);
+                    if request != UNAWAITED {
+                        let acknowledged = ShardMessage::Acknowledged { request };
+                        self.outbound[usize::from(from)].push(acknowledged);
+                    }
+                }
+                ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
+                ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
             }
         }
+        self.close_expired_members(now);
         self.confirm_to_others();
+        self.tell_settled(now);
     }
 
     /// Timers that are due.
@@ -225,6 +262,7 @@ impl Shard {
                 Timer::TokenExpiry(key) => self.handle_token_expiry(key, now),
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
+                Timer::Pace(key) => self.handle_pace_timer(key),
                 Timer::Sweep => {
                     self.retaining.sweep(now);
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -232,6 +270,7 @@ impl Shard {
             }
         }
         self.due = due;
+        self.close_expired_members(now);
     }
 
     /// When [`Shard::handle_timeout`] is due next, milliseconds on the broker's clock.
@@ -287,6 +326,8 @@ impl Shard {
         self.counters.set(Count::Sessions, self.sessions.len());
         let retained = self.retaining.message_count();
         self.counters.set(Count::RetainedMessages, retained);
+        let retained_bytes = self.retaining.message_bytes();
+        self.counters.set(Count::RetainedBytes, retained_bytes);
         &self.counters
     }
 
@@ -309,12 +350,14 @@ impl Shard {
         &self.sessions[key as usize]
     }
 
-    /// Whether the client may be read from: not while it does not take what we send, nor while the store owes it as many answers as it
-    /// may have messages in flight.
+    /// Whether the client may be read from: not before its CONNACK, nor while it does not take what we send, nor while the store owes it as
+    /// many answers as it may have messages in flight.
     pub(crate) fn may_read(&self, key: SessionKey) -> bool {
         let link = &self.session(key).link;
-        link.outbox.len() < self.limits.outbox_bytes
+        link.is_greeted
+            && link.outbox.len() < self.limits.outbox_bytes
             && link.held < usize::from(link.receive_maximum)
+            && !link.pace.is_paused()
     }
 
     /// Appends a packet to a session's outbox. One that the client does not take (MQTT-3.1.2-24) or that cannot be written is left out.

@@ -1,11 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each Topic Filter is judged by the grant (RFC 9431 §3.3); SUBACK leaves once every shard knows.
 
 use super::{
-    counters::{Count, Reason},
+    bounds::topic_beyond,
+    counters::{Count, Limit, Reason},
     interest::{Change, UNAWAITED, Waiting},
     journal::{Entry, SessionId},
     message::Message,
-    publishing::{AUTHZ_INFO, levels_exceed},
+    publishing::AUTHZ_INFO,
     router::{SubscriptionOptions, Target},
     session::{SessionKey, SubscriptionKey},
     shard::{Close, Now, Shard, ShardMessage},
@@ -60,23 +61,23 @@ impl Shard {
 
     /// The QoS granted, or why not.
     fn judge_subscription(
-        &self,
+        &mut self,
         key: SessionKey,
         subscription: &Subscription,
     ) -> Result<ReasonCode, ReasonCode> {
-        let session = self.session(key);
+        let session = &self.sessions[key as usize];
         let filter = &subscription.filter;
-        if subscription.share_name.is_some() {
-            return Err(ReasonCode::SharedSubscriptionsNotSupported);
-        }
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
             return Err(session.grant.subscription_refusal());
         }
-        if levels_exceed(filter.as_str(), self.limits.topic_levels) {
+        if let Some(limit) = topic_beyond(filter.as_str(), &self.limits) {
+            self.counters.count(Count::Limit(limit));
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let is_new = !session.subscriptions.contains(&key_of(subscription));
         if is_new && session.subscriptions.len() >= self.limits.subscriptions_per_client {
+            self.counters
+                .count(Count::Limit(Limit::SubscriptionsPerClient));
             return Err(ReasonCode::QuotaExceeded);
         }
         if session.id.is_some() && self.store_is_full {
@@ -115,6 +116,9 @@ impl Shard {
                 options,
             });
         }
+        if subscription.share_name.is_some() {
+            return self.subscribe_shared(key, &key_of(subscription), &options);
+        }
         let is_new = self.router.subscribe(filter, Target::Session(key), options);
         let send_retained = match subscription.retain_handling {
             RetainHandling::Send => true,
@@ -144,6 +148,22 @@ impl Shard {
         let request = self.interest.next_request();
         self.tell_interest(filter, durable, request);
         true
+    }
+
+    /// A Shared Subscription gets no retained messages (MQTT 5.0 §4.8.2).
+    fn subscribe_shared(
+        &mut self,
+        key: SessionKey,
+        subscription: &SubscriptionKey,
+        options: &SubscriptionOptions,
+    ) -> bool {
+        let request = self.interest.next_request();
+        let is_new = self.join_group(key, subscription, options, request);
+        if is_new {
+            let subscription = subscription.clone();
+            self.session_mut(key).subscriptions.insert(subscription);
+        }
+        is_new && self.outbound.len() > 1
     }
 
     pub(super) fn tell_interest(&mut self, filter: &TopicFilter, durable: bool, request: u64) {
@@ -177,6 +197,13 @@ impl Shard {
                 reason_codes: waiting.reason_codes.clone(),
             }),
         );
+        self.send_retained_of(waiting, now);
+        self.handle_room(key, now);
+    }
+
+    /// The retained messages for a SUBSCRIBE.
+    pub(super) fn send_retained_of(&mut self, waiting: &Waiting, now: Now) {
+        let key = waiting.to.session;
         for retained in &waiting.retained {
             let topic = retained.message.topic();
             // One that was replaced meanwhile has reached the client as a live message.
@@ -192,17 +219,21 @@ impl Shard {
                 );
             }
         }
-        self.handle_room(key, now);
     }
 
-    pub(super) fn handle_unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe<'_>) {
+    pub(super) fn handle_unsubscribe(
+        &mut self,
+        key: SessionKey,
+        unsubscribe: &Unsubscribe<'_>,
+        now: Now,
+    ) {
         let mark = self.mark();
         let reason_codes = unsubscribe.filters.iter().map(|(share_name, filter)| {
             let subscription = SubscriptionKey {
                 share_name: share_name.clone(),
                 filter: filter.clone(),
             };
-            if self.forget_subscription(key, &subscription) {
+            if self.forget_subscription(key, &subscription, now) {
                 ReasonCode::Success
             } else {
                 ReasonCode::NoSubscriptionExisted
@@ -221,15 +252,33 @@ impl Shard {
         self.answer(key, &unsuback, needs);
     }
 
-    fn forget_subscription(&mut self, key: SessionKey, subscription: &SubscriptionKey) -> bool {
+    fn forget_subscription(
+        &mut self,
+        key: SessionKey,
+        subscription: &SubscriptionKey,
+        now: Now,
+    ) -> bool {
         let session = self.session_mut(key);
         let id = session.id;
         let held = session.subscriptions.remove(subscription);
         if held {
-            self.drop_subscription(key, id, subscription);
-            self.journal_subscription_end(id, subscription);
+            self.end_subscription(key, id, subscription, now);
         }
         held
+    }
+
+    fn end_subscription(
+        &mut self,
+        key: SessionKey,
+        id: Option<SessionId>,
+        subscription: &SubscriptionKey,
+        now: Now,
+    ) {
+        self.drop_subscription(key, id, subscription);
+        self.journal_subscription_end(id, subscription);
+        if subscription.share_name.is_some() {
+            self.hand_over_of_group(key, subscription, now);
+        }
     }
 
     fn journal_subscription_end(&mut self, id: Option<SessionId>, subscription: &SubscriptionKey) {
@@ -247,6 +296,9 @@ impl Shard {
         id: Option<SessionId>,
         subscription: &SubscriptionKey,
     ) {
+        if subscription.share_name.is_some() {
+            return self.leave_group(key, id, subscription);
+        }
         let filter = &subscription.filter;
         if self.router.unsubscribe(filter, Target::Session(key)) {
             self.counters.discount(Count::Subscriptions);
@@ -261,7 +313,7 @@ impl Shard {
     }
 
     /// A new grant holds: subscriptions that it does not cover end. How many did.
-    pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey) -> usize {
+    pub(super) fn end_subscriptions_beyond_grant(&mut self, key: SessionKey, now: Now) -> usize {
         let session = self.session_mut(key);
         let id = session.id;
         let (kept, ended) = std::mem::take(&mut session.subscriptions)
@@ -269,13 +321,12 @@ impl Shard {
             .partition::<BTreeSet<_>, _>(|held| session.grant.permits_subscribe(&held.filter));
         session.subscriptions = kept;
         for subscription in &ended {
-            self.drop_subscription(key, id, subscription);
-            self.journal_subscription_end(id, subscription);
+            self.end_subscription(key, id, subscription, now);
         }
         ended.len()
     }
 
-    fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
+    pub(super) fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
         let own = usize::from(self.index);
         for (_, outbound) in self
             .outbound

@@ -7,6 +7,7 @@ use super::{
     counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
+    quota::Quotas,
     reauthentication::AuthCircumstances,
     session::ConnectionKey,
     shard::{Now, Shard, ShardSetup},
@@ -90,6 +91,8 @@ impl World {
         let admission = Arc::new(Admission {
             authority: Some(authority),
             public_topics: Arc::new(PublicTopics::default()),
+            response_information: None,
+            quotas: Quotas::new(&Limits::default()),
         });
         let shard = Shard::new(ShardSetup {
             index: 0,

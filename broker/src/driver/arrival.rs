@@ -1,16 +1,18 @@
 //! A connection until it is admitted: TLS, CONNECT, proof. Then it moves to the shard where its client is at home.
 
 use super::{
+    addresses::Visit,
     connection::{fresh_nonce, linger},
     listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
-    counters::{Count, NoClient, Reason},
+    counters::{Count, Limit, NoClient, Reason},
 };
 use std::{
     io,
+    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -57,18 +59,34 @@ pub(crate) struct Newcomer {
 
 /// One of the connections that the limit counts.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place {
+    connections: Arc<AtomicUsize>,
+    _visit: Visit,
+}
 
 impl Place {
-    fn take(connections: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let place = Self(Arc::clone(connections));
-        (connections.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    /// For a connection from `peer`, or the bound that it is beyond.
+    fn take(shard: &ShardHandle, peer: SocketAddr) -> Result<Self, (NoClient, Limit)> {
+        let limits = shard.limits();
+        let visit = (shard
+            .common
+            .addresses
+            .enter(peer.ip(), limits.connections_per_address))
+        .ok_or((NoClient::AddressLimit, Limit::ConnectionsPerAddress))?;
+        let place = Self {
+            connections: Arc::clone(&shard.common.connections),
+            _visit: visit,
+        };
+        let taken = place.connections.fetch_add(1, Ordering::Relaxed);
+        (taken < limits.connections)
+            .then_some(place)
+            .ok_or((NoClient::Limit, Limit::Connections))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -83,6 +101,9 @@ pub(crate) fn accept(
     Ok(async move {
         loop {
             permits.adjust(shard.limits().handshakes);
+            if permits.free.available_permits() == 0 {
+                shard.count(Count::Limit(Limit::Handshakes));
+            }
             let Ok(permit) = Arc::clone(&permits.free).acquire_owned().await else {
                 return;
             };
@@ -94,11 +115,14 @@ pub(crate) fn accept(
                     continue;
                 }
             };
-            let Some(place) = Place::take(&shard.common.connections, shard.limits().connections)
-            else {
-                shard.count(Count::NoClient(NoClient::Limit));
-                tracing::debug!("connection refused: the limit of connections is reached");
-                continue;
+            let place = match Place::take(&shard, peer) {
+                Ok(place) => place,
+                Err((no_client, limit)) => {
+                    shard.count(Count::NoClient(no_client));
+                    shard.count(Count::Limit(limit));
+                    tracing::debug!(%peer, ?limit, "connection refused at a limit");
+                    continue;
+                }
             };
             let (shard, entrance) = (Rc::clone(&shard), entrance.clone());
             shard.count(Count::Handshakes);
@@ -107,6 +131,9 @@ pub(crate) fn accept(
                 shard.core_mut().counters.discount(Count::Handshakes);
                 if let Err(error) = &arrived {
                     shard.count(error.count());
+                    if let Some(limit) = error.limit() {
+                        shard.count(Count::Limit(limit));
+                    }
                 }
                 match arrived {
                     Ok(()) => {}
@@ -201,6 +228,25 @@ impl ArrivalError {
             Self::Handshake(_) => NoClient::Tls,
             Self::Busy => NoClient::Busy,
         })
+    }
+}
+
+impl ArrivalError {
+    /// The bound that it was due to.
+    fn limit(&self) -> Option<Limit> {
+        use symbolon_tls::HandshakeError;
+        match self {
+            Self::Handshake(HandshakeError::Timeout) => Some(Limit::HandshakeTimeout),
+            Self::Timeout => Some(Limit::ConnectTimeout),
+            Self::Malformed(DecodeError::TooLarge { .. }) => Some(Limit::PacketSize),
+            Self::Handshake(_)
+            | Self::Refused(_)
+            | Self::Malformed(_)
+            | Self::NotConnect
+            | Self::Io(_)
+            | Self::Closed
+            | Self::Busy => None,
+        }
     }
 }
 

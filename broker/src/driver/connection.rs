@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     decoder: Decoder,
     /// The beginning of a packet whose end is still to come. Empty most of the time, and then it owns no memory.
     partial: Vec<u8>,
+    /// Whole packets may be in `partial`: the client was paused before their turn came, or they came behind those of its admission.
+    unhandled: bool,
     needs_flush: bool,
 }
 
@@ -62,6 +64,7 @@ impl Connection {
             farewell: None,
             channel,
             decoder,
+            unhandled: !unread.is_empty(),
             partial: unread,
             needs_flush: false,
         }
@@ -69,8 +72,6 @@ impl Connection {
 
     /// Serves the client until it or we end it.
     pub(crate) async fn run(mut self) {
-        let unread = std::mem::take(&mut self.partial);
-        self.handle_bytes(&unread);
         let outcome = std::future::poll_fn(|context| self.poll_serve(context)).await;
         if let Err(error) = &outcome {
             tracing::debug!(%error, "connection lost");
@@ -105,6 +106,11 @@ impl Connection {
             }
             if !may_read {
                 return Poll::Pending;
+            }
+            if std::mem::take(&mut self.unhandled) {
+                let kept = std::mem::take(&mut self.partial);
+                self.handle_bytes(&kept);
+                continue;
             }
             match self.poll_read(context)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
@@ -151,8 +157,11 @@ impl Connection {
     fn handle_bytes(&mut self, mut bytes: &[u8]) {
         let (at, decoder) = (self.at, self.decoder);
         let keys = self.shard.keys();
-        self.shard.with_core(|core, now| {
-            while core.live(at).is_some() {
+        let paused = self.shard.with_core(|core, now| {
+            while let Some(session) = core.live(at) {
+                if session.link.pace.is_paused() {
+                    return !bytes.is_empty();
+                }
                 match decoder.decode(bytes) {
                     Ok(Some((packet, size))) => {
                         let with = AuthCircumstances {
@@ -166,7 +175,9 @@ impl Connection {
                     Err(error) => core.handle_malformed(at.session, error, now),
                 }
             }
+            false
         });
+        self.unhandled = paused;
         self.partial = bytes.to_vec();
     }
 

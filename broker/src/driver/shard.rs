@@ -1,6 +1,7 @@
 //! A shard's thread: its core, its mailbox, its timers, and the tasks of its connections.
 
 use super::{
+    addresses::Addresses,
     arrival::{self, Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
@@ -64,6 +65,7 @@ pub(crate) struct Common {
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
@@ -255,8 +257,9 @@ impl ShardHandle {
                 waker.wake_by_ref();
             }
         }
-        self.post(&mut core);
+        // The journal first: what others make of our messages is written after it.
         self.post_journal(&mut core);
+        self.post(&mut core);
         if !self.waiting.borrow().is_empty() {
             self.backlog.notify_one();
         }
@@ -438,7 +441,7 @@ impl ShardHandle {
     async fn take_rules(self: Rc<Self>, mut rules: Announced<Rules>) {
         while rules.changed().await.is_ok() {
             let Announcement { content, done } = rules.borrow_and_update().clone();
-            self.with_core(|core, _| core.handle_reload(&content));
+            self.with_core(|core, now| core.handle_reload(&content, now));
             if let Some(done) = done {
                 done.tell();
             }

@@ -1,7 +1,7 @@
 //! The metrics by name; `docs/metrics.md` describes each, and a test sees to that.
 
 use crate::{
-    core::counters::{Count, Dropped, NoClient, Outcome, Reason},
+    core::counters::{Count, Dropped, Limit, NoClient, Outcome, Reason},
     driver::shard::Common,
 };
 use prometheus_client::{
@@ -40,6 +40,12 @@ impl Collector for Metrics {
         self.gauges(&mut encoder)?;
         self.messages(&mut encoder)?;
         self.ends(&mut encoder)?;
+        let limits = Limit::ALL.map(|(limit, name)| {
+            let number = self.sum(Count::Limit(limit));
+            (label("limit", name), number)
+        });
+        let described = ("limit_reached", "Times that a bound was reached");
+        counter(&mut encoder, described, None, limits)?;
         let expiries = vec![(Labels::new(), self.sum(Count::TokenExpiries))];
         let described = (
             "token_expiries",
@@ -74,12 +80,13 @@ impl Metrics {
         shards.map(|shard| shard.number(what)).sum()
     }
 
+    /// Every shard keeps all retained messages.
+    fn most(&self, what: Count) -> u64 {
+        let shards = self.0.published.iter();
+        (shards.map(|shard| shard.number(what)).max()).unwrap_or_default()
+    }
+
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        // Every shard keeps all retained messages.
-        let retained = (self.0.published.iter())
-            .map(|shard| shard.number(Count::RetainedMessages))
-            .max()
-            .unwrap_or_default();
         let gauges = [
             (
                 "connections",
@@ -97,7 +104,31 @@ impl Metrics {
                 "Subscriptions of all clients",
                 self.sum(Count::Subscriptions),
             ),
-            ("retained_messages", "Retained messages", retained),
+            (
+                "sessions",
+                "Sessions, connected or away",
+                self.sum(Count::Sessions),
+            ),
+            (
+                "wills",
+                "Wills that wait",
+                self.0.rules.load().admission.quotas.wills.taken() as u64,
+            ),
+            (
+                "held_answers",
+                "Acknowledgements that wait for the store",
+                self.sum(Count::HeldAnswers),
+            ),
+            (
+                "retained_messages",
+                "Retained messages",
+                self.most(Count::RetainedMessages),
+            ),
+            (
+                "retained_messages_bytes",
+                "Bytes of the retained messages",
+                self.most(Count::RetainedBytes),
+            ),
         ];
         for (name, help, number) in gauges {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 /// What waits for a group.
 #[derive(Debug, Default)]
-pub(super) struct Joining {
+pub(crate) struct Joining {
     waiting: VecDeque<Waiting>,
     /// Of each transaction that is not written, how many parts have come.
     seen: HashMap<u64, u16>,
@@ -23,7 +23,7 @@ struct Waiting {
 }
 
 impl Joining {
-    pub(super) fn push(&mut self, batch: Batch) {
+    pub(crate) fn push(&mut self, batch: Batch) {
         let transactions: Vec<_> = batch.entries.iter().filter_map(transaction_of).collect();
         for transaction in &transactions {
             *self.seen.entry(transaction.id).or_default() += 1;
@@ -36,7 +36,7 @@ impl Joining {
 
     /// Takes what can be written together: at least `entries` of them where there are so many, none whose transaction is not complete, and
     /// nothing that comes behind such a one.
-    pub(super) fn take(&mut self, entries: usize) -> Vec<Batch> {
+    pub(crate) fn take(&mut self, entries: usize) -> Vec<Batch> {
         let mut count = 0;
         let candidates = self
             .waiting
@@ -48,16 +48,22 @@ impl Joining {
             })
             .count();
         let taken = self.take_of(candidates);
-        if taken.is_empty() && candidates < self.waiting.len() {
+        if taken.is_empty() && entries > 0 && candidates < self.waiting.len() {
             // A transaction reaches beyond.
             return self.take_of(self.waiting.len());
         }
         taken
     }
 
+    /// Whether nothing waits.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Nothing more will come: what is left is taken, without the parts of transactions that never became complete. They were never
     /// acknowledged.
-    pub(super) fn take_rest(&mut self) -> Vec<Batch> {
+    pub(crate) fn take_rest(&mut self) -> Vec<Batch> {
         let seen = std::mem::take(&mut self.seen);
         let is_complete = |entry: &Entry| {
             transaction_of(entry).is_none_or(|one| seen.get(&one.id) == Some(&one.parts))

@@ -170,28 +170,28 @@ impl<C: Fn() -> Now> Writing<C> {
         })
     }
 
-    /// Makes a group of what waits; waits for something if there is nothing. False when there is nothing and never will be.
+    /// Adds what can be written together to the group; waits for something if it is empty. False when there is nothing and never will be.
     fn take(&mut self) -> bool {
-        while self.group.is_empty() {
+        loop {
             while let Ok(batch) = self.receiver.try_recv() {
                 self.joining.push(batch);
             }
-            let mut ready = self.joining.take(ENTRIES);
-            if ready.is_empty() {
-                if let Some(batch) = self.receiver.blocking_recv() {
-                    self.joining.push(batch);
-                    continue;
-                }
-                ready = self.joining.take_rest();
-                if ready.is_empty() {
-                    return false;
-                }
-            }
-            for batch in ready {
+            let room = ENTRIES.saturating_sub(self.group.entries().len());
+            for batch in self.joining.take(room) {
                 self.group.push(batch);
             }
+            if !self.group.is_empty() {
+                return true;
+            }
+            if let Some(batch) = self.receiver.blocking_recv() {
+                self.joining.push(batch);
+                continue;
+            }
+            for batch in self.joining.take_rest() {
+                self.group.push(batch);
+            }
+            return !self.group.is_empty();
         }
-        true
     }
 
     /// Writes the group. Where it is too much, at least what it begins with, as far as that makes room.

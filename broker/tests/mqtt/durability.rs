@@ -183,6 +183,7 @@ fn a_will_of_a_stored_session_is_published_after_the_restart() {
     let running = site.start(2);
     let mut watcher = open(&running, lasting(V5, "watcher"), true);
     assert_eq!(watcher.message().1, b"gone");
+    // The broker has read the acknowledgement.
     watcher.ping();
     drop((watcher, running));
     let running = site.start(2);

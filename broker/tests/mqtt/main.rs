@@ -1,6 +1,10 @@
 //! The broker from outside: real sockets.
 
 #[cfg(test)]
+mod aliases;
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod durability;
@@ -16,4 +20,5 @@ mod resumption;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shared;
 mod websocket;

@@ -23,7 +23,7 @@ use tokio_rustls::{
     rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer},
 };
 
-fn config(authorization: Option<AuthorizationConfig>) -> Config {
+pub(crate) fn config(authorization: Option<AuthorizationConfig>) -> Config {
     Config {
         listeners: vec![ListenerConfig {
             address: "127.0.0.1:0".parse().unwrap(),
@@ -34,6 +34,7 @@ fn config(authorization: Option<AuthorizationConfig>) -> Config {
         public_topics: vec![TopicFilter::parse("public/#").unwrap()],
         private_topics: Vec::new(),
         conceal_topics: false,
+        response_information: None,
         limits: Limits::default(),
         management: Some(ManagementConfig {
             address: "127.0.0.1:0".parse().unwrap(),
@@ -43,7 +44,7 @@ fn config(authorization: Option<AuthorizationConfig>) -> Config {
     }
 }
 
-fn start(config: &Config) -> (Running, SocketAddr) {
+pub(crate) fn start(config: &Config) -> (Running, SocketAddr) {
     let broker = Broker::start(config).unwrap();
     let management = broker.management_addr().unwrap();
     let address = broker.local_addrs()[0];
@@ -61,7 +62,7 @@ fn ask(address: SocketAddr, request: &str) -> String {
     answer
 }
 
-fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
 }
 
@@ -81,7 +82,7 @@ fn await_line(address: SocketAddr, path: &str, expected: &str) {
     }
 }
 
-fn await_metric(address: SocketAddr, line: &str) {
+pub(crate) fn await_metric(address: SocketAddr, line: &str) {
     await_line(address, "/metrics", &format!("symbolon_broker_{line}"));
 }
 
@@ -396,5 +397,5 @@ fn every_metric_is_described() {
         assert!(text.contains(&format!("`{name}{suffix}`")), "{name}");
         metrics += 1;
     }
-    assert_eq!(metrics, 17, "{answer}");
+    assert_eq!(metrics, 22, "{answer}");
 }

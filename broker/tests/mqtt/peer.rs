@@ -42,6 +42,7 @@ impl Running {
             public_topics: vec![TopicFilter::parse("#").unwrap()],
             private_topics: Vec::new(),
             conceal_topics: false,
+            response_information: None,
             limits,
             management: None,
             store,

@@ -126,7 +126,6 @@ fn bounds_of_a_client_are_answered_and_not_exceeded() {
         ("$share/g/a", zero),
     ]);
     let quota = ReasonCode::QuotaExceeded;
-    let shared = ReasonCode::SharedSubscriptionsNotSupported;
     assert_eq!(
         codes,
         [
@@ -134,7 +133,7 @@ fn bounds_of_a_client_are_answered_and_not_exceeded() {
             ReasonCode::Success,
             quota,
             ReasonCode::Success,
-            shared
+            quota
         ]
     );
     let mut ack_of = |topic: &str, retain: bool| {
@@ -179,6 +178,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         public_topics: Vec::new(),
         private_topics: Vec::new(),
         conceal_topics: false,
+        response_information: None,
         limits: Limits::default(),
         management: None,
         store: None,

@@ -29,6 +29,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
             .collect(),
         private_topics: Vec::new(),
         conceal_topics: false,
+        response_information: None,
         limits,
         management: None,
         store: None,

@@ -28,6 +28,7 @@ fn start(limits: Limits) -> (Broker, SocketAddr) {
         public_topics: vec![TopicFilter::parse("#").unwrap()],
         private_topics: Vec::new(),
         conceal_topics: false,
+        response_information: None,
         limits,
         management: None,
         store: None,

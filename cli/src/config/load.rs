@@ -161,6 +161,7 @@ impl<'a> Loader<'a> {
             public_topics: settings.public_topics.clone(),
             private_topics: settings.private_topics.clone(),
             conceal_topics: settings.conceal_topics,
+            response_information: settings.response_information.clone(),
             limits: settings.limits,
             management: settings.management,
             store: settings.store.clone(),

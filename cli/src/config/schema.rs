@@ -45,6 +45,7 @@ pub(super) struct Broker {
     #[serde(default)]
     pub(super) conceal_topics: bool,
     pub(super) shards: Option<usize>,
+    pub(super) response_information: Option<String>,
     #[serde(default)]
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
@@ -111,18 +112,27 @@ pub(super) enum Durability {
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) connections: Option<usize>,
+    pub(super) connections_per_address: Option<usize>,
     pub(super) handshakes: Option<usize>,
     pub(super) handshake_timeout_secs: Option<u64>,
     pub(super) connect_timeout_secs: Option<u64>,
     pub(super) packet_size: Option<u32>,
     pub(super) topic_levels: Option<usize>,
+    pub(super) topic_length: Option<usize>,
+    pub(super) sessions: Option<usize>,
     pub(super) subscriptions_per_client: Option<usize>,
     pub(super) queued_messages: Option<usize>,
     pub(super) queued_bytes: Option<usize>,
     pub(super) session_expiry_secs: Option<u32>,
     pub(super) outbox_bytes: Option<usize>,
     pub(super) retained_messages: Option<usize>,
+    pub(super) retained_bytes: Option<usize>,
+    pub(super) wills: Option<usize>,
+    pub(super) will_size: Option<usize>,
     pub(super) receive_maximum: Option<u16>,
+    pub(super) send_maximum: Option<u16>,
+    pub(super) receive_rate: Option<u32>,
+    pub(super) receive_burst: Option<u32>,
     pub(super) keep_alive_secs: Option<u16>,
 }
 

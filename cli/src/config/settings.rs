@@ -57,6 +57,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) private_topics: Vec<TopicFilter>,
     pub(crate) conceal_topics: bool,
     pub(crate) shards: usize,
+    pub(crate) response_information: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
     pub(crate) store: Option<StoreConfig>,
@@ -209,6 +210,11 @@ impl Checker<'_> {
             .collect();
         let public_topics = self.filters("public_topics", section.public_topics.as_deref());
         let private_topics = self.filters("private_topics", section.private_topics.as_deref());
+        let response_information = section.response_information.clone();
+        if !(response_information.as_deref()).is_none_or(symbolon_broker::is_response_information) {
+            let message = "expected a text of 1 to 4096 bytes without control characters";
+            self.complain("broker.response_information", message);
+        }
         let limits = self.limits(&section.limits);
         let management = section
             .management
@@ -225,6 +231,7 @@ impl Checker<'_> {
             private_topics,
             conceal_topics: section.conceal_topics,
             shards: section.shards.unwrap_or(0),
+            response_information,
             limits,
             management,
             store,
@@ -398,7 +405,10 @@ impl Checker<'_> {
             ("packet_size", section.packet_size == Some(0)),
             ("topic_levels", section.topic_levels == Some(0)),
             ("outbox_bytes", section.outbox_bytes == Some(0)),
+            ("topic_length", section.topic_length == Some(0)),
+            ("sessions", section.sessions == Some(0)),
             ("receive_maximum", section.receive_maximum == Some(0)),
+            ("send_maximum", section.send_maximum == Some(0)),
         ];
         for (key, _) in nonzero.iter().filter(|(_, is_zero)| *is_zero) {
             self.complain(&format!("broker.limits.{key}"), "must be 1 or more");
@@ -415,15 +425,26 @@ impl Checker<'_> {
                 .subscriptions_per_client
                 .unwrap_or(default.subscriptions_per_client),
             queued_messages: section.queued_messages.unwrap_or(default.queued_messages),
-            queued_bytes: section.queued_bytes.unwrap_or(default.queued_bytes),
-            session_expiry_secs: section
-                .session_expiry_secs
-                .unwrap_or(default.session_expiry_secs),
             outbox_bytes: section.outbox_bytes.unwrap_or(default.outbox_bytes),
             retained_messages: section
                 .retained_messages
                 .unwrap_or(default.retained_messages),
             receive_maximum: section.receive_maximum.unwrap_or(default.receive_maximum),
+            connections_per_address: section
+                .connections_per_address
+                .unwrap_or(default.connections_per_address),
+            topic_length: section.topic_length.unwrap_or(default.topic_length),
+            sessions: section.sessions.unwrap_or(default.sessions),
+            queued_bytes: section.queued_bytes.unwrap_or(default.queued_bytes),
+            session_expiry_secs: section
+                .session_expiry_secs
+                .unwrap_or(default.session_expiry_secs),
+            retained_bytes: section.retained_bytes.unwrap_or(default.retained_bytes),
+            wills: section.wills.unwrap_or(default.wills),
+            will_size: section.will_size.unwrap_or(default.will_size),
+            send_maximum: section.send_maximum.unwrap_or(default.send_maximum),
+            receive_rate: section.receive_rate.unwrap_or(default.receive_rate),
+            receive_burst: section.receive_burst.unwrap_or(default.receive_burst),
             keep_alive_secs: section.keep_alive_secs.unwrap_or(default.keep_alive_secs),
         }
     }

@@ -80,6 +80,8 @@ pub(super) struct SessionBook {
     pub(super) owed: BTreeSet<MessageId>,
     /// Must still come with RETAIN.
     pub(super) owed_retained: BTreeSet<MessageId>,
+    /// When it came last with RETAIN.
+    pub(super) retained_seen: BTreeMap<MessageId, Tick>,
     /// An answer came that the broker gives only once it has written the session.
     pub(super) is_anchored: bool,
     /// It was not anchored in a crash.
@@ -107,6 +109,8 @@ pub(super) struct Subscribed {
     pub(super) acked: Option<Tick>,
     /// It holds for sure, from `acked` on.
     pub(super) holds: bool,
+    /// An UNSUBSCRIBE or another SUBSCRIBE follows it.
+    pub(super) is_withdrawn: bool,
     /// It was refused, or its UNSUBACK came.
     pub(super) ended: Option<Tick>,
 }
@@ -224,6 +228,7 @@ impl SessionBook {
             order: BTreeMap::new(),
             owed: BTreeSet::new(),
             owed_retained: BTreeSet::new(),
+            retained_seen: BTreeMap::new(),
             is_anchored: false,
             may_be_lost: false,
             away: None,
@@ -235,6 +240,23 @@ impl SessionBook {
     pub(super) fn anchor(&mut self) {
         self.is_anchored = true;
         self.away_before_ms = None;
+    }
+
+    /// What was subscribed with this filter may be over from now on.
+    pub(super) fn withdraw(&mut self, filter: &TopicFilter) {
+        for one in &mut self.subscriptions {
+            if one.filter == *filter {
+                one.holds = false;
+                one.is_withdrawn = true;
+            }
+        }
+    }
+
+    /// Without a store nobody waits until a message is with its subscribers: one still on its way may come too late for a subscription that ends.
+    pub(super) fn excuse_what_is_under_way(&mut self) {
+        if self.expiry_secs == 0 {
+            self.owed.clear();
+        }
     }
 
     /// The subscriptions, present and past, that match.

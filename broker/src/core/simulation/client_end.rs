@@ -332,9 +332,9 @@ impl World {
             }
             let sent = self.next_tick();
             let book = self.clients[client].session.as_mut().unwrap();
-            for earlier in &mut book.subscriptions {
-                earlier.holds &= earlier.filter != subscription.filter;
-            }
+            book.withdraw(&subscription.filter);
+            let messages = &self.oracle.messages;
+            book.owed.retain(|id| messages[*id].will.is_none());
             places.push(book.subscriptions.len());
             book.subscriptions.push(Subscribed {
                 filter: subscription.filter.clone(),
@@ -344,6 +344,7 @@ impl World {
                 sent,
                 acked: None,
                 holds: false,
+                is_withdrawn: false,
                 ended: None,
             });
             subscriptions.push(subscription);
@@ -379,9 +380,11 @@ impl World {
             return;
         };
         let wanted = self.dice.pick(&held).clone();
-        for one in &mut self.clients[client].session.as_mut().unwrap().subscriptions {
-            one.holds &= one.filter != wanted;
-        }
+        let book = self.clients[client].session.as_mut().unwrap();
+        book.withdraw(&wanted);
+        let messages = &self.oracle.messages;
+        book.owed.retain(|id| messages[*id].will.is_none());
+        book.excuse_what_is_under_way();
         self.clients[client]
             .requests
             .insert(identifier.get(), Request::Unsubscribe(wanted.clone()));
@@ -768,8 +771,10 @@ impl World {
                     one.name, subscription.filter
                 );
                 subscription.acked = Some(acked);
-                subscription.holds = true;
-                held.push(subscription.clone());
+                subscription.holds = !subscription.is_withdrawn;
+                if subscription.holds {
+                    held.push(subscription.clone());
+                }
             }
         }
         for subscription in held {

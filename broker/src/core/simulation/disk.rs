@@ -1,25 +1,21 @@
-//! The store: what it has written, what waits to be written, and what it has not told the shards yet. It tears between any two entries.
+//! The store: what it has written, what waits to be written, and what it has not told the shards yet. It tears between any two groups, which
+//! it makes as the real one does.
 
-use crate::core::{
-    journal::{Entry, SessionId, SessionRecord, Stored, StoredMessage, StoredSession},
-    message::Message,
-    retaining::Stamp,
-    router::SubscriptionOptions,
-    session::SubscriptionKey,
+use crate::{
+    core::{
+        journal::{Entry, SessionId, SessionRecord, Stored, StoredMessage, StoredSession},
+        message::Message,
+        retaining::Stamp,
+        router::{ShardIndex, SubscriptionOptions},
+        session::SubscriptionKey,
+    },
+    store::{joining::Joining, writer::Batch},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 use symbolon_mqtt_proto::PacketIdentifier;
-
-/// A piece of one shard's journal.
-#[derive(Debug)]
-struct Batch {
-    shard: usize,
-    entries: VecDeque<Entry>,
-    up_to: u64,
-}
 
 #[derive(Debug)]
 struct Kept {
@@ -34,45 +30,38 @@ struct Kept {
 pub(super) struct Disk {
     sessions: BTreeMap<SessionId, Kept>,
     retained: BTreeMap<String, (Arc<Message>, Stamp)>,
-    /// In the order in which the shards handed it over: what follows from something is written after it.
-    waiting: VecDeque<Batch>,
+    waiting: Joining,
     /// Written, but the shard does not know.
-    untold: VecDeque<(usize, u64)>,
+    untold: VecDeque<(ShardIndex, u64)>,
 }
 
 impl Disk {
-    pub(super) fn take(&mut self, shard: usize, entries: Vec<Entry>, up_to: u64) {
-        let entries = entries.into();
-        self.waiting.push_back(Batch {
+    pub(super) fn take(&mut self, shard: ShardIndex, entries: Vec<Entry>, up_to: u64) {
+        self.waiting.push(Batch {
             shard,
-            entries,
             up_to,
+            entries,
         });
     }
 
-    /// Writes some of what waits: whole batches, and then so many entries of the next.
-    pub(super) fn commit(&mut self, batches: usize, entries: usize) {
-        for _ in 0..batches {
-            let Some(batch) = self.waiting.pop_front() else {
+    /// Writes so many groups of about so many entries, each as a whole.
+    pub(super) fn commit(&mut self, groups: usize, entries: usize) {
+        for _ in 0..groups {
+            let group = self.waiting.take(entries);
+            if group.is_empty() {
                 return;
-            };
-            batch
-                .entries
-                .into_iter()
-                .for_each(|entry| self.apply(entry));
-            self.untold.push_back((batch.shard, batch.up_to));
-        }
-        for _ in 0..entries {
-            let next = self.waiting.front_mut();
-            let Some(entry) = next.and_then(|batch| batch.entries.pop_front()) else {
-                return;
-            };
-            self.apply(entry);
+            }
+            for batch in group {
+                for entry in batch.entries {
+                    self.apply(entry);
+                }
+                self.untold.push_back((batch.shard, batch.up_to));
+            }
         }
     }
 
     /// What a shard may be told next.
-    pub(super) fn poll_told(&mut self) -> Option<(usize, u64)> {
+    pub(super) fn poll_told(&mut self) -> Option<(ShardIndex, u64)> {
         self.untold.pop_front()
     }
 
@@ -82,7 +71,7 @@ impl Disk {
 
     /// The power is gone.
     pub(super) fn crash(&mut self) {
-        self.waiting.clear();
+        self.waiting = Joining::default();
         self.untold.clear();
         // Nothing older is under way any more.
         self.retained

@@ -56,6 +56,8 @@ pub(super) struct Oracle {
     pub(super) dropped_before: u64,
     /// The Wills of sessions that are over or away, by the connection.
     pub(super) wills: BTreeMap<WireId, MessageId>,
+    /// Wills that were given up when the store had not all that it was told: a crash may bring them back.
+    pub(super) given_up: Vec<MessageId>,
 }
 
 impl Oracle {
@@ -67,6 +69,11 @@ impl Oracle {
         }
         self.messages.push(message);
         id
+    }
+
+    fn give_up(&mut self, id: MessageId) {
+        self.messages[id].will = Some(Will::GivenUp);
+        self.given_up.push(id);
     }
 
     /// The payload of a message: its number and filling.
@@ -165,6 +172,8 @@ impl World {
                 && message.qos > Qos::AtMostOnce
                 && subscription.filter.matches(name)
                 && let Some(book) = &mut self.clients[client].session
+                // It may come before the SUBACK.
+                && (book.retained_seen.get(&id)).is_none_or(|seen| *seen < subscription.sent)
             {
                 book.owed_retained.insert(id);
             }
@@ -206,6 +215,7 @@ impl World {
         if is_repetition {
             return;
         }
+        let tick = self.next_tick();
         let message = &self.oracle.messages[id];
         let book = self.clients[client].session.as_mut();
         let book = book.expect("a message came without a session");
@@ -219,6 +229,7 @@ impl World {
                 "{name} got retained message {id}, which something later had replaced"
             );
             book.owed_retained.remove(&id);
+            book.retained_seen.insert(id, tick);
             return;
         }
         book.owed.remove(&id);
@@ -252,7 +263,7 @@ impl World {
             return;
         };
         if goodbye {
-            self.oracle.messages[id].will = Some(Will::GivenUp);
+            self.oracle.give_up(id);
             return;
         }
         let at_ms = now_ms + u64::from(delay_secs) * 1_000;
@@ -292,7 +303,7 @@ impl World {
             };
             let in_time = self.now.ms + SLACK_MS < at_ms;
             match resumes {
-                Some(true) if in_time => self.oracle.messages[id].will = Some(Will::GivenUp),
+                Some(true) if in_time => self.oracle.give_up(id),
                 Some(false) => self.will_is_published(id, self.is_full),
                 Some(true) | None => self.oracle.messages[id].will = Some(Will::Unclear),
             }
@@ -311,6 +322,9 @@ impl World {
     /// After a crash nothing is known of Wills, and what was in flight may come twice where nobody promised otherwise.
     pub(super) fn note_crash(&mut self) {
         self.oracle.wills.clear();
+        for id in std::mem::take(&mut self.oracle.given_up) {
+            self.oracle.messages[id].will = Some(Will::Unclear);
+        }
         for message in &mut self.oracle.messages {
             message.crashed = true;
             if !matches!(message.will, None | Some(Will::Published | Will::GivenUp)) {
@@ -349,7 +363,7 @@ fn check_count(
     }
     let qos = publish.delivery.qos();
     let may_repeat = match (message.qos, qos) {
-        (Qos::AtMostOnce, _) => false,
+        (Qos::AtMostOnce, _) => message.will.is_some() && message.crashed,
         (Qos::ExactlyOnce, Qos::ExactlyOnce) => message.will.is_some() && message.crashed,
         (_, Qos::AtMostOnce) => {
             message.was_resent && (message.qos == Qos::AtLeastOnce || message.crashed)
@@ -365,7 +379,9 @@ fn check_count(
 }
 
 fn check_order(book: &mut SessionBook, message: &Sent, id: MessageId, name: &str, qos: Qos) {
-    if message.was_resent || message.will.is_some() || book.delivered.contains_key(&id) {
+    // One that had expired and was passed over may be back after a crash.
+    let is_back = message.expiry_secs.is_some() && message.crashed;
+    if is_back || message.was_resent || message.will.is_some() || book.delivered.contains_key(&id) {
         return;
     }
     let key = (message.publisher, message.topic.clone(), qos);

@@ -11,6 +11,8 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
     Rules {
         limits,
         admission: Arc::new(Admission {
+            response_information: None,
+            quotas: Quotas::new(&Limits::default()),
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),
@@ -27,7 +29,7 @@ fn a_token_holder_loses_what_was_public_and_keeps_what_is_the_tokens() {
     let mut world = World::new();
     let authority = world.admission.authority.clone();
     let open = rules(&["open/#"], Limits::default(), authority.clone());
-    world.shard.handle_reload(&open);
+    world.shard.handle_reload(&open, after(1));
     let key = world.connect(&token(r#"[["own",["pub","sub"]]]"#));
     // It was admitted by the rules before, as one that was on its way to this shard.
     let grant = &mut world.shard.session_mut(key.session).grant;
@@ -44,7 +46,7 @@ fn a_token_holder_loses_what_was_public_and_keeps_what_is_the_tokens() {
     let heard = [ReasonCode::NoMatchingSubscribers, ReasonCode::Success];
     assert_eq!(world.publish(key, "open/a", after(1)), heard);
     let closed = rules(&[], Limits::default(), authority);
-    world.shard.handle_reload(&closed);
+    world.shard.handle_reload(&closed, after(1));
     assert_eq!(filters_of(&world, key), ["own"]);
     assert_eq!(
         world.publish(key, "open/a", after(2)),
@@ -60,14 +62,14 @@ fn a_renewal_under_way_gets_the_public_topics_of_now() {
     let authority = world.admission.authority.clone();
     let open = rules(&["open/#"], Limits::default(), authority.clone());
     world.admission = Arc::clone(&open.admission);
-    world.shard.handle_reload(&open);
+    world.shard.handle_reload(&open, after(1));
     let key = world.connect(&token("[]"));
     assert_eq!(
         world.reauthenticate(key, &token("[]"), after(1)),
         [ReasonCode::ContinueAuthentication]
     );
     let closed = rules(&[], Limits::default(), authority);
-    world.shard.handle_reload(&closed);
+    world.shard.handle_reload(&closed, after(1));
     let answer = answer_by(&world.pop);
     assert_eq!(
         world.auth(key, ReasonCode::ContinueAuthentication, &answer, after(2)),
@@ -93,7 +95,7 @@ fn another_authority_is_for_new_tokens_and_does_not_end_those_that_were_accepted
         });
     world
         .shard
-        .handle_reload(&rules(&[], Limits::default(), other));
+        .handle_reload(&rules(&[], Limits::default(), other), after(1));
     assert_eq!(
         world.publish(key, "own", after(1)),
         [ReasonCode::NoMatchingSubscribers]
