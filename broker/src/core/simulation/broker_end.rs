@@ -213,7 +213,7 @@ impl World {
         if let BrokerEnd::Open { shard, at } = wire.end {
             let session = self.shards[shard].session_mut(at.session);
             session.link.dirty = false;
-            if session.link.outbox.is_empty() && !session.queue.is_empty() {
+            if session.link.outbox.is_empty() && session.has_more() {
                 self.with_shard(shard, |shard, now| shard.handle_room(at.session, now));
             }
         }

@@ -430,7 +430,8 @@ impl World {
                 assert_eq!(session.queued_bytes, 0, "bytes of {name} are miscounted");
                 assert!(
                     session.outgoing.is_empty(),
-                    "{name} has messages in flight for ever"
+                    "{name} has messages in flight for ever: {:?}",
+                    session.outgoing
                 );
                 assert!(
                     session.incoming.is_empty(),
