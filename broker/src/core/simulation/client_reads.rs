@@ -181,6 +181,12 @@ impl World {
         } else {
             one.session = Some(SessionBook::new(expiry_secs, RECEIVE_MAXIMUM));
         }
+        // CONNACK may have been on its way when the broker died.
+        if self.wires[&id].is_cut
+            && let Some(book) = &mut self.clients[client].session
+        {
+            book.may_be_lost |= !book.is_anchored;
+        }
         // The connection may be over already, as the broker sees it.
         if self.wires[&id].end_noted
             && let Some(book) = &mut self.clients[client].session
