@@ -551,8 +551,7 @@ impl Shard {
     pub(super) fn journal_session(&mut self, key: SessionKey, away_since: Option<Now>) {
         let session = &self.sessions[key as usize];
         if let Some(id) = session.id {
-            let receive_maximum = session.outgoing.receive_maximum();
-            let record = session.record(away_since.map(|now| now.unix), receive_maximum);
+            let record = session.record(away_since.map(|now| now.unix));
             let record = Box::new(record);
             self.journal.push(Entry::PutSession { id, record });
         }

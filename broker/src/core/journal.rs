@@ -78,8 +78,8 @@ pub(crate) struct SessionRecord {
     pub(crate) expiry_secs: u32,
     /// When the connection ended; `None` while there is one. After a crash it ended when the broker starts again.
     pub(crate) away_since: Option<UnixTime>,
-    /// The client's Receive Maximum: so many of the first messages may have been sent.
-    pub(crate) receive_maximum: u16,
+    /// Messages at places below this may have been sent: `u64::MAX` while the client is connected, since then it is not known.
+    pub(crate) sent_below: u64,
     /// The Will, until it is published or given up, and its delay in seconds (MQTT 5.0 §3.1.3.2.2).
     pub(crate) will: Option<(Arc<Message>, u32)>,
 }

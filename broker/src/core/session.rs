@@ -234,17 +234,13 @@ impl Session {
     }
 
     /// What the store is told of it.
-    pub(crate) fn record(
-        &self,
-        away_since: Option<UnixTime>,
-        receive_maximum: u16,
-    ) -> SessionRecord {
+    pub(crate) fn record(&self, away_since: Option<UnixTime>) -> SessionRecord {
         SessionRecord {
             client_identifier: self.client_identifier.clone(),
             holder: self.grant.holder().cloned(),
             expiry_secs: self.expiry_secs,
             away_since,
-            receive_maximum,
+            sent_below: away_since.map_or(u64::MAX, |_| self.outgoing.next_sequence()),
             will: (self.will.as_ref()).map(|will| (Arc::clone(&will.message), will.delay_secs)),
         }
     }

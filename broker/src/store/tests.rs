@@ -72,7 +72,7 @@ fn put_session(id: u64) -> Entry {
             holder: None,
             expiry_secs: 3600,
             away_since: None,
-            receive_maximum: 10,
+            sent_below: u64::MAX,
             will: None,
         }),
     }
