@@ -21,6 +21,8 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.private_topics",
+    "broker.conceal_topics",
     "broker.listener.certificate",
     "broker.listener.key",
     "log.level",
