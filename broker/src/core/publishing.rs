@@ -384,13 +384,16 @@ impl Shard {
             // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again; and in 3.1.1, where there is none, the message was not taken.
             self.session_mut(key).incoming.handle_pubrel(identifier);
         }
-        let link = &self.session(key).link;
+        let session = self.session(key);
+        let link = &session.link;
         match (link.version, delivery) {
             (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
                 Err(Close::new(reason_code, text))
             }
             (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
-                let text = link.problem_information.then_some(text);
+                // A stranger is told no more than the code.
+                let is_stranger = session.grant.holder().is_none();
+                let text = (link.problem_information && !is_stranger).then_some(text);
                 self.acknowledge(key, delivery, (reason_code, text), Needs::default());
                 Ok(())
             }

@@ -218,6 +218,11 @@ impl Session {
         }
     }
 
+    /// Whether there may be something to send once its outbox is empty.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.outgoing.is_resending()
+    }
+
     /// Whether messages go straight to its outbox: the client is there, and nothing must be written first.
     pub(crate) fn is_direct(&self) -> bool {
         self.state == State::Live && self.id.is_none()
