@@ -103,6 +103,34 @@ fn subscriptions_to_topics_that_are_public_no_more_end_in_every_shard() {
 }
 
 #[test]
+fn topics_become_private_while_clients_are_connected() {
+    let mut config = config(&["#"], Limits::default());
+    let (broker, address) = start(&config);
+    let mut reader = join(address, "reader");
+    let filters = [("#", Qos::AtMostOnce), ("plans/a", Qos::AtMostOnce)];
+    assert_eq!(reader.subscribe(&filters), [ReasonCode::Success; 2]);
+    let mut publisher = join(address, "publisher");
+    publisher.publish_with("plans/a", b"1", Delivery::AtLeastOnce(identifier(1)), true);
+    assert_eq!(puback(&mut publisher), ReasonCode::Success);
+    assert_eq!(reader.message().1, b"1");
+
+    config.private_topics = vec![TopicFilter::parse("plans/#").unwrap()];
+    config.conceal_topics = true;
+    broker.reload(&config).unwrap();
+    publisher.publish("plans/a", b"2", Delivery::AtLeastOnce(identifier(2)));
+    assert_eq!(puback(&mut publisher), ReasonCode::NotAuthorized);
+    let refused = reader.subscribe(&[("plans/a", Qos::AtMostOnce)]);
+    assert_eq!(refused, [ReasonCode::UnspecifiedError]);
+    // Not the retained message either.
+    let granted = reader.subscribe(&[("#", Qos::AtMostOnce)]);
+    assert_eq!(granted, [ReasonCode::Success]);
+    publisher.publish("end", b"3", Delivery::AtLeastOnce(identifier(3)));
+    assert_eq!(puback(&mut publisher), ReasonCode::Success);
+    assert_eq!(reader.message().0, "end");
+    assert!(broker.shutdown(SOON));
+}
+
+#[test]
 fn without_public_topics_nobody_comes_in_without_a_token_and_who_is_in_stays() {
     let mut config = config(&["#"], Limits::default());
     let (broker, address) = start(&config);

@@ -23,8 +23,10 @@ const CHANGEABLE: &[&str] = &[
     "broker.public_topics",
     "broker.private_topics",
     "broker.conceal_topics",
+    "broker.response_information",
     "broker.listener.certificate",
     "broker.listener.key",
+    "broker.listener.origins",
     "log.level",
     "log.format",
 ];
