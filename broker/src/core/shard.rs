@@ -264,7 +264,7 @@ impl Shard {
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
                 Timer::Sweep => {
-                    self.retaining.sweep(now);
+                    self.sweep_retained(now);
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
                 }
             }
@@ -380,6 +380,19 @@ impl Shard {
         if !link.dirty {
             link.dirty = true;
             self.dirty.push(key);
+        }
+    }
+
+    /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
+    fn sweep_retained(&mut self, now: Now) {
+        let expired = self.retaining.sweep(now);
+        if self.index != 0 || !self.journal.is_enabled() {
+            return;
+        }
+        for (message, stamp) in expired {
+            // Under its own stamp: whatever was retained there since is later, and stays.
+            let message = message.deletion();
+            self.journal.push(Entry::Retain { message, stamp });
         }
     }
 
