@@ -146,6 +146,7 @@ impl Broker {
             started,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
+            commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         let (shutdown, _) = watch::channel(false);
         let mut threads = vec![spawn("keys".into(), {

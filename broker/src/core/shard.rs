@@ -328,6 +328,8 @@ impl Shard {
         self.counters.set(Count::RetainedMessages, retained);
         let retained_bytes = self.retaining.message_bytes();
         self.counters.set(Count::RetainedBytes, retained_bytes);
+        let unwritten = usize::try_from(self.journal.unwritten()).unwrap_or(usize::MAX);
+        self.counters.set(Count::Unwritten, unwritten);
         &self.counters
     }
 

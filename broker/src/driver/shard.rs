@@ -73,6 +73,8 @@ pub(crate) struct Common {
     pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
     pub(crate) published: Box<[Published]>,
+    /// What the store tells, where there is one.
+    pub(crate) commits: Option<Arc<Commits>>,
 }
 
 /// What one shard's thread is started with.
