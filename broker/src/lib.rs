@@ -322,6 +322,7 @@ impl Config {
         Rules {
             limits: self.limits,
             admission: Arc::new(self.admission()),
+            sys_interval_secs: self.sys_interval_secs,
         }
     }
 

@@ -79,6 +79,8 @@ impl Shard {
         session.expiry_secs = expiry_secs;
         places.hand_to(session);
         self.connected += 1;
+        // The CONNECT that brought it here.
+        self.counters.count(Count::OtherReceived);
         let granted = Granted {
             assigned,
             keep_alive_secs,
@@ -534,6 +536,7 @@ impl Shard {
         session.end_timer = None;
         if session.state == State::Away {
             tracing::debug!(client = %session.client_identifier, "session expired");
+            self.counters.count(Count::SessionExpiries);
             self.end(key, WillFate::Publish, now);
         }
     }

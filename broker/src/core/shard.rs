@@ -17,6 +17,7 @@ use super::{
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
     sharing::Shared,
+    system::SystemTopics,
     tickets::Tickets,
     wheel::Wheel,
 };
@@ -71,6 +72,8 @@ pub(crate) enum ShardMessage {
     Shared(Shared),
     /// The message of this ticket of yours is kept.
     Settled { ticket: u64 },
+    /// Values of `$SYS` that are new or have changed.
+    System(Arc<[Arc<Message>]>),
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -121,6 +124,7 @@ pub(crate) struct Shard {
     /// Members of groups whose tokens were found to be over.
     pub(super) expired_members: Vec<ConnectionKey>,
     pub(super) retaining: Retaining,
+    pub(super) system: SystemTopics,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
     pub(super) outbound: Vec<Vec<ShardMessage>>,
@@ -183,6 +187,7 @@ impl Shard {
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
             connected: 0,
+            system: SystemTopics::new(setup.seed.clone()),
             retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
@@ -242,6 +247,7 @@ impl Shard {
                 }
                 ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
                 ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
+                ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
@@ -373,6 +379,8 @@ impl Shard {
         {
             out.truncate(start);
             tracing::debug!(packet = ?packet.packet_type(), "packet left out: too large for the client");
+        } else {
+            self.counters.count(Count::OtherSent);
         }
         self.mark_dirty(key);
     }

@@ -5,6 +5,7 @@ use super::{
     arrival::{self, Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
+    system,
 };
 use crate::{
     Limits,
@@ -189,6 +190,9 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     spawn_local(Rc::clone(&shard).run_timers());
     spawn_local(Rc::clone(&shard).publish_counters());
     spawn_local(Rc::clone(&shard).take_rules(rules));
+    if index == 0 {
+        spawn_local(system::publish(Rc::clone(&shard)));
+    }
     let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
     while !*shutdown.borrow_and_update() {

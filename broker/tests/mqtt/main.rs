@@ -23,4 +23,6 @@ mod resumption;
 mod sessions;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+mod system;
 mod websocket;

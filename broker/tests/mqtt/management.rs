@@ -41,6 +41,7 @@ pub(crate) fn config(authorization: Option<AuthorizationConfig>) -> Config {
             address: "127.0.0.1:0".parse().unwrap(),
             insecure: false,
         }),
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     }
 }

@@ -21,6 +21,7 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.sys_interval_secs",
     "broker.listener.certificate",
     "broker.listener.key",
     "log.level",
