@@ -13,7 +13,7 @@ pub(crate) struct Commits {
     has_ended: AtomicBool,
     used_bytes: AtomicU64,
     max_bytes: AtomicU64,
-    commits: AtomicU64,
+    written: AtomicU64,
     entries: AtomicU64,
     failures: AtomicU64,
 }
@@ -36,7 +36,7 @@ impl Commits {
             has_ended: AtomicBool::new(false),
             used_bytes: AtomicU64::new(0),
             max_bytes: AtomicU64::new(0),
-            commits: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -83,7 +83,7 @@ impl Commits {
 
     /// Groups that were written.
     pub(crate) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Entries in them.
@@ -118,7 +118,7 @@ impl Commits {
     }
 
     pub(super) fn note_commit(&self, entries: usize) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.written.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(entries as u64, Ordering::Relaxed);
     }
 
