@@ -251,7 +251,7 @@ impl Shard {
         session.connection = serial;
         session.state = State::Live;
         session.grant = admitted.grant.clone();
-        session.will = introduction.will.clone();
+        session.will.clone_from(&introduction.will);
         session.link = link;
         session.awaits_commit = false;
         session

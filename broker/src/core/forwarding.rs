@@ -9,6 +9,7 @@ use super::{
     router::LocalSubscriber,
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
+    subscribing::RetainedDelivery,
 };
 use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
@@ -346,16 +347,11 @@ impl Shard {
     }
 
     /// A retained message for a new subscription: RETAIN is set (MQTT-3.3.1-8).
-    pub(super) fn send_retained(
-        &mut self,
-        key: SessionKey,
-        message: &Arc<Message>,
-        maximum_qos: Qos,
-        identifier: Option<u32>,
-        now: Now,
-    ) {
-        let qos = message.publish().delivery.qos().min(maximum_qos);
-        let subscription_identifiers: Rc<[u32]> = identifier.into_iter().collect();
+    pub(super) fn send_retained(&mut self, key: SessionKey, retained: &RetainedDelivery, now: Now) {
+        let message = &retained.message;
+        let qos = (message.publish().delivery.qos()).min(retained.maximum_qos);
+        let subscription_identifiers: Rc<[u32]> =
+            retained.subscription_identifier.into_iter().collect();
         let queued = Queued {
             message: Arc::clone(message),
             qos,

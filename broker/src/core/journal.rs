@@ -53,7 +53,7 @@ pub(crate) enum Entry {
     /// This shard's part of a transaction, whose other parts are in the journals of other shards: the store writes all parts at once, or none.
     Part {
         transaction: Transaction,
-        entries: Vec<Entry>,
+        entries: Vec<Self>,
     },
     /// A retained message in place of the one at its topic; deleted where its payload is empty. The later stamp wins.
     Retain { message: Arc<Message>, stamp: Stamp },

@@ -108,6 +108,10 @@ pub(crate) struct Farewell {
 
 /// The connection's side of a session.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that have nothing to do with each other"
+)]
 pub(crate) struct Link {
     pub(crate) version: ProtocolVersion,
     pub(crate) outbox: Outbox,
@@ -212,6 +216,11 @@ impl Session {
             session: key,
             serial: self.connection,
         }
+    }
+
+    /// Whether there may be something to send once its outbox is empty.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.outgoing.is_resending()
     }
 
     /// Whether messages go straight to its outbox: the client is there, and nothing must be written first.

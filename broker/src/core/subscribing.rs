@@ -21,8 +21,8 @@ use symbolon_mqtt_proto::{
 #[derive(Debug)]
 pub(crate) struct RetainedDelivery {
     pub(crate) message: Arc<Message>,
-    maximum_qos: Qos,
-    subscription_identifier: Option<u32>,
+    pub(super) maximum_qos: Qos,
+    pub(super) subscription_identifier: Option<u32>,
 }
 
 impl Shard {
@@ -215,13 +215,7 @@ impl Shard {
                     .grant
                     .permits_delivery(topic)
             {
-                self.send_retained(
-                    waiting.to.session,
-                    &retained.message,
-                    retained.maximum_qos,
-                    retained.subscription_identifier,
-                    now,
-                );
+                self.send_retained(waiting.to.session, retained, now);
             }
         }
     }

@@ -204,12 +204,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     for task in accepting {
         task.abort();
     }
-    shard.with_core(Shard::handle_shutdown);
-    let limit = TokioInstant::now() + GOODBYE_LIMIT;
-    while shard.core().connection_count() > 0 && TokioInstant::now() < limit {
-        sleep(Duration::from_millis(10)).await;
-    }
-    shard.hand_over_journal().await;
+    shard.say_goodbye().await;
     Ok(())
 }
 
@@ -313,6 +308,16 @@ impl ShardHandle {
         if let Err(mpsc::error::TrySendError::Full(batch)) = store.sender.try_send(batch) {
             core.return_journal(batch.entries);
         }
+    }
+
+    /// Tells the clients, waits until they have taken it, and brings what is left to the store.
+    async fn say_goodbye(self: &Rc<Self>) {
+        self.with_core(Shard::handle_shutdown);
+        let limit = TokioInstant::now() + GOODBYE_LIMIT;
+        while self.core().connection_count() > 0 && TokioInstant::now() < limit {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.hand_over_journal().await;
     }
 
     /// Hands over what is left, at the end.

@@ -128,7 +128,7 @@ fn exactly_once_holds_over_a_restart() {
     let running = site.start(1);
     let mut receiver = open(&running, lasting(V5, "receiver"), true);
     receiver.next(|packet| {
-        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == number))
+        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == number));
     });
     receiver.send(&Packet::PubComp(Ack::new(number, ReasonCode::Success)));
     let mut publisher = open(&running, lasting(V5, "publisher"), true);
@@ -145,7 +145,7 @@ fn exactly_once_holds_over_a_restart() {
     publisher.next(|packet| {
         assert!(
             matches!(packet, Some(Packet::PubComp(ack)) if ack.reason_code == ReasonCode::Success)
-        )
+        );
     });
     drop((receiver, publisher, running));
     let running = site.start(2);

@@ -18,6 +18,7 @@ mod peer;
 mod refusals;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod sessions;
@@ -25,4 +26,5 @@ mod sessions;
 mod shared;
 #[cfg(test)]
 mod system;
+#[cfg(test)]
 mod websocket;

@@ -22,6 +22,8 @@ const CHANGEABLE: &[&str] = &[
     "broker.key",
     "broker.public_topics",
     "broker.sys_interval_secs",
+    "broker.private_topics",
+    "broker.conceal_topics",
     "broker.listener.certificate",
     "broker.listener.key",
     "log.level",
