@@ -134,6 +134,7 @@ impl Broker {
             started,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
+            commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         let (shutdown, _) = watch::channel(false);
         let fetching = shutdown.subscribe();
@@ -308,6 +309,7 @@ impl Config {
         Rules {
             limits: self.limits,
             admission: Arc::new(self.admission()),
+            sys_interval_secs: self.sys_interval_secs,
         }
     }
 

@@ -162,6 +162,9 @@ impl Shard {
                 self.enqueue(subscriber.session, queued, now)
             };
             self.note_forwarded(subscriber.session, qos, forwarded);
+            if forwarded == Forwarded::Sent {
+                (self.counters).add(Count::PayloadSent, forwarding.publish.payload.len());
+            }
         }
     }
 
@@ -208,6 +211,9 @@ impl Shard {
             return Err(why);
         }
         self.note_forwarded(key, qos, forwarded);
+        if forwarded == Forwarded::Sent {
+            (self.counters).add(Count::PayloadSent, forwarding.publish.payload.len());
+        }
         Ok(())
     }
 
@@ -297,7 +303,9 @@ impl Shard {
             return;
         }
         let limit = self.limits.outbox_bytes;
-        let mut sent = session.resend(limit, now);
+        let resent = session.resend(limit, now);
+        self.counters.add(Count::OtherSent, resent);
+        let mut sent = resent > 0;
         let mut held_up = None;
         while session.link.outbox.len() < limit {
             let Some(queued) = session.queue.front() else {
@@ -314,9 +322,11 @@ impl Shard {
                 break;
             };
             let (qos, place) = (queued.qos, queued.place);
+            let payload = queued.message.publish().payload.len();
             match session.send_queued(queued, now) {
                 Forwarded::Sent => {
                     sent = true;
+                    self.counters.add(Count::PayloadSent, payload);
                     self.counters.count(Count::Sent(qos));
                 }
                 Forwarded::Queued => {}
@@ -438,14 +448,14 @@ impl Session {
         Some(queued)
     }
 
-    /// Sends again what was in flight on the connection before (MQTT-4.4.0-1); whether there was any.
-    fn resend(&mut self, outbox_bytes: usize, now: Now) -> bool {
-        let mut sent = false;
+    /// Sends again what was in flight on the connection before (MQTT-4.4.0-1); how many packets.
+    fn resend(&mut self, outbox_bytes: usize, now: Now) -> usize {
+        let mut sent = 0;
         while self.link.outbox.len() < outbox_bytes {
             let Some((identifier, state, message)) = self.outgoing.poll_resend() else {
                 break;
             };
-            sent = true;
+            sent += 1;
             match (state, message) {
                 (OutgoingState::AwaitPubAck | OutgoingState::AwaitPubRec, Some(Some(queued))) => {
                     let appended = self.link.append_again(queued, identifier, now);

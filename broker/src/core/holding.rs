@@ -269,6 +269,7 @@ impl Shard {
             match what {
                 What::Bytes(bytes) => {
                     link.outbox.tail().extend_from_slice(&bytes);
+                    self.counters.count(Count::OtherSent);
                     self.mark_dirty(to.session);
                 }
                 What::Subscribed(waiting) => self.answer_subscribe(&waiting, now),

@@ -149,6 +149,11 @@ impl Journal {
         }
     }
 
+    /// Whether there is a store.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
     /// A name for a new session; `None` without a store.
     pub(crate) fn name_session(&mut self) -> Option<SessionId> {
         if !self.is_enabled {

@@ -11,6 +11,7 @@ use super::{
     router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
     shard::{Close, Now, Shard, ShardMessage},
+    system::is_of_broker,
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
@@ -20,8 +21,6 @@ use symbolon_mqtt_proto::{
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
 pub(super) const AUTHZ_INFO: &str = "authz-info";
-/// The broker's own topics: clients read them, never write.
-const SYS_PREFIX: &str = "$SYS/";
 
 /// Why a PUBLISH goes nowhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +48,8 @@ impl Shard {
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));
+        let payload = publish.payload.len();
+        self.counters.add(Count::PayloadReceived, payload);
         let session = &mut self.sessions[key as usize];
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
@@ -180,10 +181,7 @@ impl Shard {
             return Ok(Rc::clone(&last.route));
         }
         let text = topic.as_str();
-        if text == AUTHZ_INFO
-            || text.starts_with(SYS_PREFIX)
-            || !session.grant.permits_publish(topic)
-        {
+        if text == AUTHZ_INFO || is_of_broker(text) || !session.grant.permits_publish(topic) {
             return Err(NotPublished {
                 reason_code: ReasonCode::NotAuthorized,
                 text: "the token does not allow publishing to this topic",

@@ -127,6 +127,7 @@ impl Shard {
         };
         if send_retained {
             let matching = self.retaining.matching(filter, now).into_iter();
+            let matching = matching.chain(self.system.matching(filter));
             waiting
                 .retained
                 .extend(matching.map(|message| RetainedDelivery {
@@ -206,7 +207,9 @@ impl Shard {
         for retained in &waiting.retained {
             let topic = retained.message.topic();
             // One that was replaced meanwhile has reached the client as a live message.
-            if self.retaining.is_current(topic, &retained.message)
+            let is_current = self.retaining.is_current(topic, &retained.message)
+                || self.system.is_current(topic, &retained.message);
+            if is_current
                 && self
                     .session(waiting.to.session)
                     .grant

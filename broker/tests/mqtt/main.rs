@@ -9,6 +9,8 @@ mod delivery;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod fullness;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod peer;
@@ -22,5 +24,7 @@ mod resumption;
 mod sessions;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+mod system;
 #[cfg(test)]
 mod websocket;

@@ -32,6 +32,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
         conceal_topics: false,
         limits,
         management: None,
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     }
 }

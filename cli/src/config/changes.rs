@@ -21,6 +21,7 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.sys_interval_secs",
     "broker.private_topics",
     "broker.conceal_topics",
     "broker.response_information",
