@@ -253,7 +253,7 @@ impl Shard {
         session.grant = admitted.grant.clone();
         session.will.clone_from(&introduction.will);
         session.link = link;
-        session.awaits_commit = false;
+        session.is_held_up = false;
         session
             .outgoing
             .handle_reconnect(introduction.receive_maximum.min(self.limits.send_maximum));
@@ -437,7 +437,7 @@ impl Shard {
         session.state = State::Away;
         session.last_publish = None;
         session.reauthentication = Reauthentication::Idle;
-        session.awaits_commit = false;
+        session.is_held_up = false;
         let mut link = std::mem::replace(&mut session.link, Link::none());
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;

@@ -276,16 +276,16 @@ impl Shard {
         let waits = queued.journaled;
         session.push_queued(queued);
         if session.id.is_some() && session.state == State::Live {
-            self.await_commit(key, waits);
+            self.hold_up(key, waits);
         }
         Forwarded::Queued
     }
 
     /// The first of a session's queue is sent once this entry of the journal is written.
-    fn await_commit(&mut self, key: SessionKey, journaled: u64) {
+    fn hold_up(&mut self, key: SessionKey, journaled: u64) {
         let session = &mut self.sessions[key as usize];
-        if !session.awaits_commit {
-            session.awaits_commit = true;
+        if !session.is_held_up {
+            session.is_held_up = true;
             let at = session.connection_key(key);
             self.awaiting_commit.push_back((journaled, at));
         }
@@ -299,7 +299,7 @@ impl Shard {
         }
         let resend_after = session.resend_after;
         if !self.journal.is_committed(resend_after) {
-            self.await_commit(key, resend_after);
+            self.hold_up(key, resend_after);
             return;
         }
         let limit = self.limits.outbox_bytes;
@@ -342,7 +342,7 @@ impl Shard {
             self.mark_dirty(key);
         }
         if let Some(journaled) = held_up {
-            self.await_commit(key, journaled);
+            self.hold_up(key, journaled);
         }
     }
 

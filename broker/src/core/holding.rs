@@ -210,7 +210,7 @@ impl Shard {
             }
             self.awaiting_commit.pop_front();
             if self.live(at).is_some() {
-                self.session_mut(at.session).awaits_commit = false;
+                self.session_mut(at.session).is_held_up = false;
                 self.handle_room(at.session, now);
             }
         }

@@ -65,7 +65,7 @@ pub(crate) struct Session {
     /// Of a stored session that was resumed: the journal's entry that must be written before anything is sent.
     pub(crate) resend_after: u64,
     /// It is on the list of sessions whose queue the store holds up.
-    pub(crate) awaits_commit: bool,
+    pub(crate) is_held_up: bool,
     pub(crate) will_timer: Option<TimerKey>,
     pub(crate) end_timer: Option<TimerKey>,
     pub(crate) link: Link,
@@ -201,7 +201,7 @@ impl Session {
             queued_bytes: 0,
             next_place: 0,
             resend_after: 0,
-            awaits_commit: false,
+            is_held_up: false,
             will_timer: None,
             end_timer: None,
             link: Link::none(),
