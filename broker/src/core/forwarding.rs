@@ -287,7 +287,7 @@ impl Shard {
         if !session.is_held_up {
             session.is_held_up = true;
             let at = session.connection_key(key);
-            self.awaiting_commit.push_back((journaled, at));
+            self.held_up.push_back((journaled, at));
         }
     }
 

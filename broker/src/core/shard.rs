@@ -134,7 +134,7 @@ pub(crate) struct Shard {
     pub(super) journal: Journal,
     pub(super) holding: Holding,
     /// Sessions whose queue the store holds up, and by which entry of the journal.
-    pub(super) awaiting_commit: VecDeque<(u64, ConnectionKey)>,
+    pub(super) held_up: VecDeque<(u64, ConnectionKey)>,
     /// The store takes nothing new.
     pub(crate) store_is_full: bool,
     /// Of connections that are over, by serial.
@@ -183,7 +183,7 @@ impl Shard {
             expired_members: Vec::new(),
             journal: Journal::new(setup.store, setup.index, setup.count),
             holding: Holding::new(setup.count, &setup.seed),
-            awaiting_commit: VecDeque::new(),
+            held_up: VecDeque::new(),
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
             connected: 0,

@@ -1,5 +1,4 @@
-//! The disk becomes full under a broker at work: files may not grow beyond a limit of the process, and writing fails as on a disk without
-//! space. What cannot be stored is refused, the rest goes on, and nothing acknowledged is lost.
+//! A disk that takes no more, by the limit of a file's size.
 
 use std::{
     io::{self, Read, Write},
@@ -55,9 +54,11 @@ impl Client {
                 ..ConnectProperties::default()
             },
         })));
-        let (reason_code, session_present) = client.next(|packet| match packet {
-            Packet::ConnAck(connack) => (connack.reason_code, connack.session_present),
-            other => panic!("CONNACK expected, {other:?} came"),
+        let (reason_code, session_present) = client.next(|packet| {
+            let Packet::ConnAck(connack) = packet else {
+                panic!("CONNACK expected, {packet:?} came");
+            };
+            (connack.reason_code, connack.session_present)
         });
         (client, reason_code, session_present)
     }
@@ -116,9 +117,11 @@ impl Client {
             user_properties: UserProperties::default(),
             subscriptions: vec![subscription],
         }));
-        self.next(|packet| match packet {
-            Packet::SubAck(suback) => suback.reason_codes[0],
-            other => panic!("SUBACK expected, {other:?} came"),
+        self.next(|packet| {
+            let Packet::SubAck(suback) = packet else {
+                panic!("SUBACK expected, {packet:?} came");
+            };
+            suback.reason_codes[0]
         })
     }
 
@@ -140,21 +143,23 @@ impl Client {
 
     /// What PUBACK or PUBREC says, if one comes.
     fn answer(&mut self, limit: Duration) -> Option<ReasonCode> {
-        self.try_next(limit, |packet| match packet {
-            Packet::PubAck(ack) | Packet::PubRec(ack) => ack.reason_code,
-            other => panic!("an acknowledgement expected, {other:?} came"),
+        self.try_next(limit, |packet| {
+            let (Packet::PubAck(ack) | Packet::PubRec(ack)) = packet else {
+                panic!("an acknowledgement expected, {packet:?} came");
+            };
+            ack.reason_code
         })
     }
 
     /// The number of the next message, acknowledged; where one comes.
     fn message(&mut self, limit: Duration) -> Option<u32> {
-        let (number, delivery) = self.try_next(limit, |packet| match packet {
-            Packet::Publish(publish) => {
-                let number = publish.payload.first_chunk().unwrap();
-                assert_eq!(publish.payload.len(), PAYLOAD_BYTES);
-                (u32::from_be_bytes(*number), publish.delivery)
-            }
-            other => panic!("PUBLISH expected, {other:?} came"),
+        let (number, delivery) = self.try_next(limit, |packet| {
+            let Packet::Publish(publish) = packet else {
+                panic!("PUBLISH expected, {packet:?} came");
+            };
+            let number = publish.payload.first_chunk().unwrap();
+            assert_eq!(publish.payload.len(), PAYLOAD_BYTES);
+            (u32::from_be_bytes(*number), publish.delivery)
         })?;
         if let Delivery::AtLeastOnce(identifier) = delivery {
             self.send(&Packet::PubAck(Ack::new(identifier, ReasonCode::Success)));
