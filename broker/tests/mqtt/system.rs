@@ -10,8 +10,8 @@ use std::{
 };
 use symbolon_broker::{Config, Limits, StoreConfig, store::Inspection};
 use symbolon_mqtt_proto::{
-    ConnAck, Delivery, Packet, PublishProperties, Qos, ReasonCode, Subscribe, Subscription,
-    TopicFilter, TopicName, UserProperties, Will,
+    ConnAck, Delivery, Packet, ProtocolVersion, PublishProperties, Qos, ReasonCode, Subscribe,
+    Subscription, TopicFilter, TopicName, UserProperties, Will,
 };
 
 /// Names that every broker has from its start.
@@ -64,8 +64,17 @@ fn await_values(
 
 /// A client with these subscriptions, whose SUBACK came first: a value may change, and come, before it.
 fn subscribed(running: &Running, name: &str, subscriptions: &[Subscription]) -> Peer {
+    subscribed_as(running, V5, name, subscriptions)
+}
+
+fn subscribed_as(
+    running: &Running,
+    version: ProtocolVersion,
+    name: &str,
+    subscriptions: &[Subscription],
+) -> Peer {
     for _ in 0..10 {
-        let mut peer = running.connect(V5, name);
+        let mut peer = running.connect(version, name);
         peer.send(&Packet::Subscribe(Subscribe {
             packet_identifier: identifier(1),
             subscription_identifier: None,
@@ -99,13 +108,17 @@ fn a_subscriber_gets_every_value_at_once_as_retained() {
     config.sys_interval_secs = 3_600;
     let running = Running::start(&config);
     for (number, version) in [V5, V311, V5, V311].into_iter().enumerate() {
-        let mut reader = running.connect(version, &format!("reader{number}"));
-        reader.subscribe(&[("$SYS/#", Qos::ExactlyOnce)]);
+        let all = subscription("$SYS/#", Qos::ExactlyOnce);
+        let name = format!("reader{number}");
+        let mut reader = subscribed_as(&running, version, &name, &[all]);
         let mut values = BTreeMap::new();
         while !has_all(&values) {
             let (topic, payload, qos, retain) = reader.message();
-            assert!(retain && qos == Qos::AtMostOnce, "{topic}");
-            values.insert(topic, String::from_utf8(payload).unwrap());
+            assert_eq!(qos, Qos::AtMostOnce, "{topic}");
+            // The first values may be on their way to this shard still.
+            if retain {
+                values.insert(topic, String::from_utf8(payload).unwrap());
+            }
         }
         assert_eq!(
             at(&values, "version"),
