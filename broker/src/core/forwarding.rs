@@ -10,6 +10,7 @@ use super::{
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
     subscribing::RetainedDelivery,
+    shrinking::shrink_queue,
 };
 use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
@@ -445,6 +446,9 @@ impl Session {
     pub(super) fn pop_queued(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.size();
+        if self.queue.is_empty() {
+            shrink_queue(&mut self.queue);
+        }
         Some(queued)
     }
 

@@ -105,7 +105,7 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
-    /// Expired retained messages are looked for.
+    /// Expired retained messages are looked for, and memory is given back.
     Sweep,
 }
 
@@ -271,6 +271,7 @@ impl Shard {
                 Timer::Pace(key) => self.handle_pace_timer(key),
                 Timer::Sweep => {
                     self.sweep_retained(now);
+                    self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
                 }
             }
