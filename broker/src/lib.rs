@@ -35,6 +35,7 @@ use crate::core::{
 use crate::driver::{
     addresses::Addresses,
     listener::{self, Entrance, Listener},
+    reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
 use arc_swap::ArcSwap;
@@ -137,9 +138,9 @@ impl Broker {
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         let (shutdown, _) = watch::channel(false);
-        let fetching = shutdown.subscribe();
-        let mut threads = vec![spawn("keys".into(), move || {
-            run_fetcher(fetcher, fetching)
+        let background = (Arc::clone(&common), shutdown.subscribe());
+        let mut threads = vec![spawn("background".into(), move || {
+            run_background(fetcher, background.0, background.1)
         })?];
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
@@ -368,12 +369,22 @@ fn spawn_management(
     })
 }
 
-fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {
+/// What goes on beside the shards, and seldom.
+fn run_background(
+    fetcher: Fetcher,
+    common: Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()?;
-    runtime.block_on(fetcher.run(shutdown));
+    runtime.block_on(async {
+        tokio::join!(
+            fetcher.run(shutdown.clone()),
+            reclaiming::run(common, shutdown)
+        )
+    });
     Ok(())
 }
 

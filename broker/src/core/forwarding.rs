@@ -9,8 +9,8 @@ use super::{
     router::LocalSubscriber,
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
-    subscribing::RetainedDelivery,
     shrinking::shrink_queue,
+    subscribing::RetainedDelivery,
 };
 use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};

@@ -40,7 +40,7 @@ impl Shard {
         }
         shrink_map(&mut self.by_client);
         shrink_map(&mut self.farewells);
-        shrink_queue(&mut self.awaiting_commit);
+        shrink_queue(&mut self.held_up);
         shrink_queue(&mut self.key_requests);
         if is_roomy(self.dirty.capacity(), self.dirty.len()) {
             self.dirty.shrink_to_fit();
