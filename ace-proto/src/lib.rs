@@ -29,7 +29,7 @@ pub mod cwt;
 pub mod dpop;
 mod encrypted_cose_key;
 pub mod hint;
-mod identifier;
+pub mod identifier;
 pub mod introspection;
 mod json_object;
 pub mod jwe;
@@ -44,7 +44,7 @@ pub mod token_response;
 
 pub use authentication_data::{ChallengeResponse, ClientNonce, ConnectData, RsNonce};
 pub use cbor::MalformedMessage;
-pub use claims::Claims;
+pub use claims::{Claims, Lifetimes};
 pub use confirmation::Confirmation;
 pub use cwt::MacKey;
 pub use hint::AsHint;

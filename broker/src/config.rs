@@ -135,6 +135,27 @@ pub struct AuthorizationConfig {
     pub token_endpoint: String,
     /// The scope told to them, if any.
     pub hint_scope: Option<Scope>,
+    /// Tokens that come before their clients do.
+    pub tokens: TokensConfig,
+}
+
+/// Tokens that clients publish before they connect with them (RFC 9431 §2.2.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokensConfig {
+    /// Whether tokens may be published to `authz-info`: then a client without a token may connect, even where no topic is public.
+    pub authz_info: bool,
+    /// Whether a client with the method `ace` and no token is challenged by the token that is stored for its Client Identifier. A stranger
+    /// learns by it which Client Identifiers have one; with `false` each is sent to the authorization server.
+    pub stored_token_challenge: bool,
+}
+
+impl Default for TokensConfig {
+    fn default() -> Self {
+        Self {
+            authz_info: true,
+            stored_token_challenge: true,
+        }
+    }
 }
 
 /// Bounds, each with a default.
@@ -186,6 +207,12 @@ pub struct Limits {
     pub receive_burst: u32,
     /// The longest Keep Alive a client may have, seconds; 0 for any.
     pub keep_alive_secs: u16,
+    /// Tokens published to `authz-info` that are kept, over all shards.
+    pub stored_tokens: usize,
+    /// Bytes of them, 512 for each counted in.
+    pub stored_tokens_bytes: usize,
+    /// Tokens that one connection may publish, for each minute; 0 is any number.
+    pub authz_info_rate: u32,
 }
 
 impl Default for Limits {
@@ -214,6 +241,9 @@ impl Default for Limits {
             receive_rate: 0,
             receive_burst: 0,
             keep_alive_secs: 0,
+            stored_tokens: 100_000,
+            stored_tokens_bytes: 256 * 1024 * 1024,
+            authz_info_rate: 30,
         }
     }
 }

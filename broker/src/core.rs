@@ -16,11 +16,13 @@
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
 mod aliases;
+mod authz_info;
 mod bounds;
 mod connecting;
 pub(crate) mod counters;
@@ -49,6 +51,7 @@ pub(crate) mod shard;
 mod sharing;
 mod short_text;
 mod split_index;
+pub mod stored_tokens;
 mod subscribing;
 pub mod subscriptions;
 mod tickets;

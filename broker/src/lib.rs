@@ -21,12 +21,12 @@ pub mod store;
 
 pub use config::{
     AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
-    Transport,
+    TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
-    admission::{Admission, Authority},
+    admission::{Admission, Authority, TokenKeeping},
     grant::PublicTopics,
     hash_seed::HashSeed,
     quota::Quotas,
@@ -324,12 +324,22 @@ impl Config {
         }
     }
 
+    fn token_keeping(&self) -> TokenKeeping {
+        let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
+            authz_info: config.tokens.authz_info,
+            stored_token_challenge: config.tokens.stored_token_challenge,
+            ..TokenKeeping::default()
+        });
+        keeping.unwrap_or_default()
+    }
+
     fn admission(&self) -> Admission {
         let authority = self.authorization.as_ref().map(|config| Authority {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             content_keys: ContentKeys(config.content_keys.clone()),
             hint: AsHint {
+                cnonce: None,
                 authorization_server: config.token_endpoint.clone(),
                 audience: Some(config.audience.clone()),
                 scope: config.hint_scope.clone(),
@@ -345,6 +355,7 @@ impl Config {
             )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
+            tokens: self.token_keeping(),
         }
     }
 }

@@ -168,6 +168,7 @@ impl Changing {
         let mut admission = config.admission();
         let in_force = self.common.rules.load();
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
+        admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,

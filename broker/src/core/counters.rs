@@ -16,6 +16,8 @@ pub(crate) enum Count {
     /// Clients disconnected because their token had expired.
     TokenExpiries,
     Reauthentications(Outcome),
+    /// Tokens published to `authz-info`.
+    AuthzInfo(Outcome),
     /// Connections that ended without DISCONNECT from either side.
     ConnectionsLost,
     /// Connections of which no client came.
@@ -80,6 +82,9 @@ pub(crate) enum Limit {
     SendMaximum,
     ReceiveRate,
     KeepAlive,
+    StoredTokens,
+    StoredTokensBytes,
+    AuthzInfoRate,
 }
 
 /// How something ended.
@@ -130,7 +135,7 @@ pub(crate) enum Reason {
 /// Reason codes are a byte.
 const CODES: usize = 256;
 /// Where the numbers by bound begin.
-const BY_LIMIT: usize = 33;
+const BY_LIMIT: usize = 35;
 /// Where the numbers by reason code begin.
 const BY_REASON: usize = BY_LIMIT + Limit::ALL.len();
 /// How many numbers there are.
@@ -147,7 +152,7 @@ impl Dropped {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &str); 22] = [
+    pub(crate) const ALL: [(Self, &str); 25] = [
         (Self::Connections, "connections"),
         (Self::ConnectionsPerAddress, "connections_per_address"),
         (Self::Handshakes, "handshakes"),
@@ -170,6 +175,9 @@ impl Limit {
         (Self::SendMaximum, "send_maximum"),
         (Self::ReceiveRate, "receive_rate"),
         (Self::KeepAlive, "keep_alive_secs"),
+        (Self::StoredTokens, "stored_tokens"),
+        (Self::StoredTokensBytes, "stored_tokens_bytes"),
+        (Self::AuthzInfoRate, "authz_info_rate"),
     ];
 }
 
@@ -212,6 +220,7 @@ impl Count {
             Self::Sessions => 30,
             Self::HeldAnswers => 31,
             Self::RetainedBytes => 32,
+            Self::AuthzInfo(outcome) => 33 + outcome as usize,
             Self::Limit(limit) => BY_LIMIT + limit as usize,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
@@ -284,6 +293,7 @@ mod tests {
         all.extend(Dropped::ALL.map(|(dropped, _)| Count::Dropped(dropped)));
         all.extend(Limit::ALL.map(|(limit, _)| Count::Limit(limit)));
         all.extend(Outcome::ALL.map(|(outcome, _)| Count::Reauthentications(outcome)));
+        all.extend(Outcome::ALL.map(|(outcome, _)| Count::AuthzInfo(outcome)));
         all.extend(NoClient::ALL.map(|(no_client, _)| Count::NoClient(no_client)));
         let codes: Vec<_> = (0..=u8::MAX).filter_map(ReasonCode::from_u8).collect();
         for reason in [

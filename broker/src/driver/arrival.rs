@@ -365,6 +365,7 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
+            proved_key: None,
             fresh_nonce: &fresh_nonce,
             now: unix_time(),
             now_ms: self.shard.now().ms,

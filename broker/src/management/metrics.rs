@@ -61,6 +61,12 @@ impl Collector for Metrics {
             "Attempts to bring a new token into a session",
         );
         counter(&mut encoder, described, None, outcomes)?;
+        let outcomes = Outcome::ALL.map(|(outcome, name)| {
+            let number = self.sum(Count::AuthzInfo(outcome));
+            (label("outcome", name), number)
+        });
+        let described = ("tokens_published", "Tokens published to authz-info");
+        counter(&mut encoder, described, None, outcomes)?;
         let fetches = self.0.keys.fetches();
         let fetches = [
             (label("outcome", "success"), fetches.succeeded()),
@@ -128,6 +134,16 @@ impl Metrics {
                 "retained_messages_bytes",
                 "Bytes of the retained messages",
                 self.most(Count::RetainedBytes),
+            ),
+            (
+                "stored_tokens",
+                "Tokens published to authz-info that are kept",
+                self.0.rules.load().admission.tokens.stored.count() as u64,
+            ),
+            (
+                "stored_tokens_bytes",
+                "Bytes that the stored tokens count for",
+                self.0.rules.load().admission.tokens.stored.bytes() as u64,
             ),
         ];
         for (name, help, number) in gauges {

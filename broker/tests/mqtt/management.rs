@@ -12,7 +12,8 @@ use std::{
 };
 use symbolon_ace_proto::{KeySet, SigningKey, jwt::SigningAlgorithm};
 use symbolon_broker::{
-    AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, Transport,
+    AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, TokensConfig,
+    Transport,
 };
 use symbolon_mqtt_proto::{
     Delivery, Disconnect, Packet, Qos, ReasonCode, TopicFilter, connect::ConnectProperties,
@@ -140,6 +141,7 @@ fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
         content_keys: Vec::new(),
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
+        tokens: TokensConfig::default(),
     }
 }
 

@@ -21,6 +21,8 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.authz_info",
+    "broker.stored_token_challenge",
     "broker.listener.certificate",
     "broker.listener.key",
     "log.level",

@@ -12,7 +12,7 @@ use crate::private_file;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{path::Path, time::Duration};
 use symbolon_ace_proto::{Jwk, SigningKey, SymmetricKey, jwe::ContentKey};
-use symbolon_broker::{AuthorizationConfig, ListenerConfig, Transport};
+use symbolon_broker::{AuthorizationConfig, ListenerConfig, TokensConfig, Transport};
 
 /// Only to try whether a certificate and its key fit; nothing is accepted with it.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -146,7 +146,10 @@ impl<'a> Loader<'a> {
     fn broker(&mut self, settings: &BrokerSettings) -> Option<symbolon_broker::Config> {
         let authorization = match &settings.authorization {
             None => None,
-            Some(authorization) => Some(self.authorization(authorization)?),
+            Some(authorization) => Some(AuthorizationConfig {
+                tokens: settings.tokens,
+                ..self.authorization(authorization)?
+            }),
         };
         let listeners = settings
             .listeners
@@ -191,6 +194,7 @@ impl<'a> Loader<'a> {
             content_keys: vec![content_key?],
             token_endpoint: settings.token_endpoint.clone(),
             hint_scope: None,
+            tokens: TokensConfig::default(),
         })
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Broker {
     pub(super) private_topics: Option<Vec<String>>,
     #[serde(default)]
     pub(super) conceal_topics: bool,
+    pub(super) authz_info: Option<bool>,
+    pub(super) stored_token_challenge: Option<bool>,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
     #[serde(default)]
@@ -134,6 +136,9 @@ pub(super) struct Limits {
     pub(super) receive_rate: Option<u32>,
     pub(super) receive_burst: Option<u32>,
     pub(super) keep_alive_secs: Option<u16>,
+    pub(super) stored_tokens: Option<usize>,
+    pub(super) stored_tokens_bytes: Option<usize>,
+    pub(super) authz_info_rate: Option<u32>,
 }
 
 /// `[profile]`.

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig};
+use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -56,6 +56,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) public_topics: Vec<TopicFilter>,
     pub(crate) private_topics: Vec<TopicFilter>,
     pub(crate) conceal_topics: bool,
+    pub(crate) tokens: TokensConfig,
     pub(crate) shards: usize,
     pub(crate) response_information: Option<String>,
     pub(crate) limits: Limits,
@@ -216,6 +217,7 @@ impl Checker<'_> {
             self.complain("broker.response_information", message);
         }
         let limits = self.limits(&section.limits);
+        let default = TokensConfig::default();
         let management = section
             .management
             .as_ref()
@@ -230,6 +232,11 @@ impl Checker<'_> {
             public_topics,
             private_topics,
             conceal_topics: section.conceal_topics,
+            tokens: TokensConfig {
+                authz_info: section.authz_info.unwrap_or(default.authz_info),
+                stored_token_challenge: (section.stored_token_challenge)
+                    .unwrap_or(default.stored_token_challenge),
+            },
             shards: section.shards.unwrap_or(0),
             response_information,
             limits,
@@ -446,6 +453,11 @@ impl Checker<'_> {
             receive_rate: section.receive_rate.unwrap_or(default.receive_rate),
             receive_burst: section.receive_burst.unwrap_or(default.receive_burst),
             keep_alive_secs: section.keep_alive_secs.unwrap_or(default.keep_alive_secs),
+            stored_tokens: section.stored_tokens.unwrap_or(default.stored_tokens),
+            stored_tokens_bytes: section
+                .stored_tokens_bytes
+                .unwrap_or(default.stored_tokens_bytes),
+            authz_info_rate: section.authz_info_rate.unwrap_or(default.authz_info_rate),
         }
     }
 
