@@ -23,6 +23,7 @@ mod base64url;
 mod cbor;
 pub mod claims;
 pub mod client_assertion;
+pub mod client_secret;
 pub mod confirmation;
 mod cose;
 pub mod cwt;

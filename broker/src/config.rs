@@ -1,6 +1,6 @@
 //! What the broker is told at its start, with defaults.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_ace_proto::{Scope, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -137,6 +137,44 @@ pub struct AuthorizationConfig {
     pub hint_scope: Option<Scope>,
     /// Tokens that come before their clients do.
     pub tokens: TokensConfig,
+    /// Where to ask what a token by reference says; without it such tokens are refused.
+    pub introspection: Option<IntrospectionConfig>,
+}
+
+/// How the authorization server is asked what a token says (RFC 7662, RFC 9200 §5.9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IntrospectionConfig {
+    /// Where, an `https` URL.
+    pub endpoint: String,
+    /// Who the broker is there.
+    pub client_id: String,
+    /// How it proves that.
+    pub credential: IntrospectionCredential,
+    /// How long an answer is believed, seconds, at least 1.
+    pub cache_secs: u64,
+}
+
+/// How the broker authenticates to the authorization server. `Debug` does not show the secret.
+#[derive(Clone, Eq, PartialEq)]
+pub enum IntrospectionCredential {
+    /// `client_secret_basic` (RFC 6749 §2.3.1).
+    Secret(String),
+    /// `private_key_jwt` (RFC 7523) with this private JWK, Ed25519 or P-256, as JSON.
+    Key(String),
+}
+
+impl fmt::Debug for IntrospectionCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secret(_) => "Secret(..)",
+            Self::Key(_) => "Key(..)",
+        })
+    }
+}
+
+impl IntrospectionConfig {
+    /// How long an answer is believed where nothing else is said, seconds.
+    pub const CACHE_SECS: u64 = 60;
 }
 
 /// Tokens that clients publish before they connect with them (RFC 9431 §2.2.2).

@@ -16,6 +16,7 @@
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
 //! | `counters.rs` | what was counted |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `introspected.rs` | what the authorization server said of tokens by reference |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
@@ -33,6 +34,7 @@ pub mod hash_seed;
 mod holding;
 mod inbound;
 mod interest;
+pub(crate) mod introspected;
 pub(crate) mod journal;
 mod level_tree;
 pub(crate) mod message;

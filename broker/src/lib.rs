@@ -5,7 +5,7 @@
 //! | [`Config`], [`Broker`] | start it, stop it |
 //! | `core/` | decides, without IO |
 //! | `driver/` | sockets, threads, timers |
-//! | `keys` | the authorization server's keys |
+//! | `keys`, `introspection` | what the authorization server is asked for: its keys, what a token says |
 //! | `management` | health and metrics |
 //! | [`store`] | what outlives the process |
 //! | [`Reloader`] | another configuration while it runs |
@@ -14,14 +14,15 @@ mod config;
 #[doc(hidden)]
 pub mod core;
 mod driver;
+mod introspection;
 mod keys;
 mod management;
 mod reload;
 pub mod store;
 
 pub use config::{
-    AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
-    TokensConfig, Transport,
+    AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
+    ListenerConfig, ManagementConfig, StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
@@ -118,12 +119,12 @@ impl Broker {
             .map(management::bind)
             .transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
-        let source = Source::new(config.authorization.as_ref()).map_err(|error| {
-            StartError::Config(format!("CA for the authorization server: {error}"))
-        })?;
+        let rules = config.rules();
+        let introspected = Arc::clone(&rules.admission.tokens.introspected);
+        let source =
+            Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source);
-        let rules = config.rules();
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
@@ -328,6 +329,7 @@ impl Config {
         let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
             authz_info: config.tokens.authz_info,
             stored_token_challenge: config.tokens.stored_token_challenge,
+            introspection: config.introspection.is_some(),
             ..TokenKeeping::default()
         });
         keeping.unwrap_or_default()

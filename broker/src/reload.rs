@@ -1,7 +1,7 @@
 //! Another configuration while clients are connected: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, ListenerConfig, Transport,
+    Config, IntrospectionConfig, ListenerConfig, Transport,
     core::reloading::Rules,
     driver::{
         listener::{Entrance, certificate},
@@ -158,15 +158,17 @@ impl Changing {
             .map(|one| certificate(one).map(|certificate| (one.clone(), certificate)))
             .collect::<Result<_, _>>()
             .map_err(ReloadError::Config)?;
-        let moved = source_of(held) != source_of(config);
-        let source = moved
-            .then(|| Source::new(config.authorization.as_ref()))
-            .transpose()
-            .map_err(|error| {
-                ReloadError::Config(format!("CA for the authorization server: {error}"))
-            })?;
         let mut admission = config.admission();
         let in_force = self.common.rules.load();
+        let moved = source_of(held) != source_of(config);
+        let source = if moved {
+            let introspected = Arc::clone(&admission.tokens.introspected);
+            let source = Source::new(config.authorization.as_ref(), introspected);
+            Some(source.map_err(ReloadError::Config)?)
+        } else {
+            admission.tokens.introspected = Arc::clone(&in_force.admission.tokens.introspected);
+            None
+        };
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         if in_force.admission.public_topics.is_of(
@@ -258,7 +260,12 @@ fn place(listener: &ListenerConfig) -> (std::net::SocketAddr, &'static str, bool
 }
 
 /// Where the keys come from: another place vouches for other keys.
-fn source_of(config: &Config) -> Option<(&str, &str)> {
+fn source_of(config: &Config) -> Option<(&str, &str, Option<&IntrospectionConfig>)> {
     let authorization = config.authorization.as_ref()?;
-    Some((&authorization.jwks_uri, &authorization.ca_pem))
+    let introspection = authorization.introspection.as_ref();
+    Some((
+        &authorization.jwks_uri,
+        &authorization.ca_pem,
+        introspection,
+    ))
 }

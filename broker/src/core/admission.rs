@@ -2,6 +2,7 @@
 
 use super::{
     grant::{Grant, PublicTopics},
+    introspected::{Introspected, Reference, Verdict},
     message::Message,
     quota::Quotas,
     session::SessionWill,
@@ -13,8 +14,8 @@ use std::{
     sync::Arc,
 };
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, ChallengeResponse, Confirmation, ConnectData, KeySet, Lifetimes, PopKey,
-    RsNonce, TokenError, UnixTime, Validation,
+    AUTHENTICATION_METHOD, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet, Lifetimes,
+    PopKey, RsNonce, TokenError, UnixTime, Validation,
     authentication_data::{challenge_message, token_of_user_name},
     identifier,
     jwe::ContentKeys,
@@ -55,6 +56,10 @@ pub(crate) struct TokenKeeping {
     pub(crate) stored_token_challenge: bool,
     /// Shared by all shards.
     pub(crate) stored: Arc<StoredTokens>,
+    /// The authorization server can be asked what a token by reference says.
+    pub(crate) introspection: bool,
+    /// What it said; shared by all shards.
+    pub(crate) introspected: Arc<Introspected>,
 }
 
 /// How far our clock and the AS's may differ for `nbf`, seconds.
@@ -96,12 +101,12 @@ pub(crate) struct Admitted {
 }
 
 /// What the authorization server must be asked for before a token can be judged.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Undecided {
     /// Its keys: the token names one that we do not know.
     Keys,
     /// What the token says: it is a reference.
-    Introspection,
+    Introspection(Reference),
 }
 
 /// What a CONNECT says, owned.
@@ -162,6 +167,10 @@ pub(crate) enum Refusal {
     Malformed,
     #[error("{0}")]
     Token(TokenError),
+    #[error("what the token says could not be learnt from the authorization server")]
+    NotIntrospected(Reference),
+    #[error("the authorization server does not vouch for the token")]
+    Inactive,
     #[error("the token's proof-of-possession key cannot be used")]
     Key,
     #[error("proof of possession failed")]
@@ -207,6 +216,8 @@ impl Refusal {
             | Self::PasswordWithAce
             | Self::Malformed
             | Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
             | Self::Key
             | Self::Proof
             | Self::NoExporter
@@ -219,12 +230,14 @@ impl Refusal {
     pub(crate) fn undecided(&self) -> Option<Undecided> {
         match self {
             Self::Token(TokenError::UnknownKey) => Some(Undecided::Keys),
+            Self::NotIntrospected(reference) => Some(Undecided::Introspection(reference.clone())),
             Self::NoToken
             | Self::Password
             | Self::PasswordWithAce
             | Self::Method
             | Self::Malformed
             | Self::Token(_)
+            | Self::Inactive
             | Self::Key
             | Self::Proof
             | Self::NoExporter
@@ -252,6 +265,8 @@ impl Refusal {
             Self::NoToken
             | Self::Password
             | Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
             | Self::Key
             | Self::Proof
             | Self::Method => true,
@@ -426,7 +441,12 @@ impl Admission {
             leeway_secs: LEEWAY_SECS,
             lifetimes: Lifetimes::Dates,
         };
-        let claims = token::verify(token, &validation).map_err(Refusal::Token)?;
+        let claims = match token::verify(token, &validation) {
+            Err(TokenError::NotAToken) if self.tokens.introspection => {
+                self.introspect(token, &validation)?
+            }
+            verified => verified.map_err(Refusal::Token)?,
+        };
         let (key, kid) = self.key_of(&claims.confirmation, authority, now)?;
         let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics));
         Ok(StoredToken {
@@ -434,6 +454,17 @@ impl Admission {
             issued_at: claims.issued_at,
             ..StoredToken::new(grant, key, token.len())
         })
+    }
+
+    /// What the authorization server said of a token by reference (RFC 9431 §2.2.5). It must have been asked:
+    /// [`Refusal::NotIntrospected`].
+    fn introspect(&self, token: &[u8], validation: &Validation<'_>) -> Result<Claims, Refusal> {
+        let reference = Reference::parse(token).ok_or(Refusal::Token(TokenError::NotAToken))?;
+        match self.tokens.introspected.find(&reference, validation.now) {
+            None => Err(Refusal::NotIntrospected(reference)),
+            Some(Verdict::Inactive) => Err(Refusal::Inactive),
+            Some(Verdict::Active(token)) => token.verify(validation).map_err(Refusal::Token),
+        }
     }
 
     /// The key in `cnf`. Where only its name is there, that of the stored token whose key has the name: a token with other rights for the

@@ -102,7 +102,7 @@ impl Shard {
         match self.take_token(key, publish.payload, keys, now) {
             Err(NotTaken::Refused(refusal)) if refusal.undecided().is_some() => {
                 let token = publish.payload.to_vec();
-                self.ask_about(key, &refusal, &token);
+                self.ask_about(key, &refusal);
                 let link = &mut self.session_mut(key).link;
                 link.pending_token = Some(PendingToken { token, delivery });
                 Ok(())
@@ -138,13 +138,13 @@ impl Shard {
     }
 
     /// Has the driver ask the authorization server what it takes to judge this token.
-    pub(super) fn ask_about(&mut self, key: SessionKey, refusal: &Refusal, token: &[u8]) {
+    pub(super) fn ask_about(&mut self, key: SessionKey, refusal: &Refusal) {
         let at = self.session(key).connection_key(key);
         match refusal.undecided() {
             None => {}
             Some(Undecided::Keys) => self.key_requests.push_back(at),
-            Some(Undecided::Introspection) => {
-                self.introspection_requests.push_back((at, token.to_vec()));
+            Some(Undecided::Introspection(reference)) => {
+                self.introspection_requests.push_back((at, reference));
             }
         }
     }

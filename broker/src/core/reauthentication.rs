@@ -121,7 +121,7 @@ impl Shard {
         match self.admission.judge(token, with.keys, now.unix) {
             Ok(candidate) => self.challenge(key, candidate.challenge(rs_nonce)),
             Err(refusal) if refusal.undecided().is_some() => {
-                self.ask_about(key, &refusal, token);
+                self.ask_about(key, &refusal);
                 self.session_mut(key).reauthentication = Reauthentication::AwaitKeys {
                     token: token.to_vec(),
                     rs_nonce,

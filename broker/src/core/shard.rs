@@ -11,6 +11,7 @@ use super::{
     hash_seed::HashSeed,
     holding::Holding,
     interest::{Interest, UNAWAITED},
+    introspected::Reference,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     retaining::{Retaining, Stamp},
@@ -128,7 +129,7 @@ pub(crate) struct Shard {
     pub(super) outbound: Vec<Vec<ShardMessage>>,
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<ConnectionKey>,
-    pub(super) introspection_requests: VecDeque<(ConnectionKey, Vec<u8>)>,
+    pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
     pub(crate) counters: Counters,
     pub(super) journal: Journal,
     pub(super) holding: Holding,
@@ -317,7 +318,7 @@ impl Shard {
     }
 
     /// A session that needs the authorization server to be asked what a token says. [`Shard::handle_keys`] is due after that.
-    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Vec<u8>)> {
+    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Reference)> {
         self.introspection_requests.pop_front()
     }
 

@@ -7,7 +7,7 @@ use super::{
     shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
-    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
+    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
     counters::{Count, Limit, NoClient, Reason},
 };
 use std::{
@@ -20,7 +20,7 @@ use std::{
     },
     time::Duration,
 };
-use symbolon_ace_proto::{AUTHENTICATION_METHOD, TokenError, hint::USER_PROPERTY};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, hint::USER_PROPERTY};
 use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
     UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
@@ -335,7 +335,7 @@ impl Doorstep<'_> {
     async fn admit_or_refuse(&mut self) -> Result<Box<Admitted>, ArrivalError> {
         let size = self.read_packet().await?;
         let exporter = self.channel.exporter();
-        let mut keys_are_fresh = false;
+        let (mut keys_are_fresh, mut was_introspected) = (false, false);
         let step = loop {
             let decoded = self
                 .decoder()
@@ -345,12 +345,19 @@ impl Doorstep<'_> {
                 return Err(ArrivalError::NotConnect);
             };
             self.version = connect.version;
-            match self.judge(&connect, exporter.as_ref().map(|value| &value.0)) {
-                Err(Refusal::Token(TokenError::UnknownKey)) if !keys_are_fresh => {
+            let judged = self.judge(&connect, exporter.as_ref().map(|value| &value.0));
+            let undecided = judged.as_ref().err().and_then(Refusal::undecided);
+            match undecided {
+                Some(Undecided::Keys) if !keys_are_fresh => {
                     self.shard.common.keys.refresh().await;
                     keys_are_fresh = true;
                 }
-                judged => break judged.map_err(ArrivalError::Refused)?,
+                Some(Undecided::Introspection(reference)) if !was_introspected => {
+                    let keys = &self.shard.common.keys;
+                    keys.introspect(&reference, unix_time()).await;
+                    was_introspected = true;
+                }
+                Some(_) | None => break judged.map_err(ArrivalError::Refused)?,
             }
         };
         self.buffer.drain(..size);

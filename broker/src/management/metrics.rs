@@ -76,7 +76,17 @@ impl Collector for Metrics {
             "key_fetches",
             "Fetches of the authorization server's key set",
         );
-        counter(&mut encoder, described, None, fetches)
+        counter(&mut encoder, described, None, fetches)?;
+        let questions = self.0.keys.questions();
+        let questions = [
+            (label("outcome", "success"), questions.succeeded()),
+            (label("outcome", "failure"), questions.failed()),
+        ];
+        let described = (
+            "introspections",
+            "Questions to the authorization server what a token says",
+        );
+        counter(&mut encoder, described, None, questions)
     }
 }
 

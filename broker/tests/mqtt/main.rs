@@ -9,6 +9,8 @@ mod delivery;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod introspection;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod peer;

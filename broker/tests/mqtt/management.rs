@@ -142,6 +142,7 @@ fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
         tokens: TokensConfig::default(),
+        introspection: None,
     }
 }
 
@@ -399,5 +400,5 @@ fn every_metric_is_described() {
         assert!(text.contains(&format!("`{name}{suffix}`")), "{name}");
         metrics += 1;
     }
-    assert_eq!(metrics, 22, "{answer}");
+    assert_eq!(metrics, 26, "{answer}");
 }

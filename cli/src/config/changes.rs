@@ -23,6 +23,11 @@ const CHANGEABLE: &[&str] = &[
     "broker.public_topics",
     "broker.authz_info",
     "broker.stored_token_challenge",
+    "broker.introspection.endpoint",
+    "broker.introspection.client_id",
+    "broker.introspection.secret",
+    "broker.introspection.client_key",
+    "broker.introspection.cache_secs",
     "broker.listener.certificate",
     "broker.listener.key",
     "log.level",
@@ -31,7 +36,15 @@ const CHANGEABLE: &[&str] = &[
 /// All keys below can change too.
 const CHANGEABLE_SECTION: &str = "broker.limits.";
 /// The last words of keys that name files which the servers read.
-const FILES: &[&str] = &["certificate", "key", "signing_key", "ca", "content_key"];
+const FILES: &[&str] = &[
+    "certificate",
+    "key",
+    "signing_key",
+    "ca",
+    "content_key",
+    "secret",
+    "client_key",
+];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";
 

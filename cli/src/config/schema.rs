@@ -52,6 +52,7 @@ pub(super) struct Broker {
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) introspection: Option<Introspection>,
     pub(super) management: Option<Management>,
     pub(super) store: Option<Store>,
 }
@@ -79,6 +80,17 @@ pub(super) enum Transport {
     Tcp,
     Wss,
     Ws,
+}
+
+/// `[broker.introspection]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Introspection {
+    pub(super) endpoint: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) secret: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+    pub(super) cache_secs: Option<u64>,
 }
 
 /// `[broker.management]`.

@@ -11,7 +11,9 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
+use symbolon_broker::{
+    Durability, IntrospectionConfig, Limits, ManagementConfig, StoreConfig, TokensConfig,
+};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -73,6 +75,25 @@ pub(crate) struct AuthorizationSettings {
     pub(crate) token_endpoint: String,
     pub(crate) ca: PathBuf,
     pub(crate) content_key: PathBuf,
+    pub(crate) introspection: Option<IntrospectionSettings>,
+}
+
+/// How the broker asks what a token by reference says.
+#[derive(Clone, Debug)]
+pub(crate) struct IntrospectionSettings {
+    pub(crate) endpoint: String,
+    pub(crate) client_id: String,
+    pub(crate) credential: CredentialFile,
+    pub(crate) cache_secs: u64,
+}
+
+/// What the broker authenticates with.
+#[derive(Clone, Debug)]
+pub(crate) enum CredentialFile {
+    /// A text.
+    Secret(PathBuf),
+    /// A private JWK.
+    Key(PathBuf),
 }
 
 /// One listener.
@@ -256,6 +277,11 @@ impl Checker<'_> {
             &section.token_endpoint,
         ];
         if named.iter().all(|key| key.is_none()) && section.content_key.is_none() {
+            if section.introspection.is_some() {
+                let message =
+                    "there is no authorization server: `audience` and `content_key` are missing";
+                self.complain("broker.introspection", message);
+            }
             return None;
         }
         let audience = self.required("broker.audience", section.audience.clone());
@@ -274,6 +300,8 @@ impl Checker<'_> {
             .unwrap_or_else(|| token_endpoint(&issuer));
         self.https_url("broker.jwks_uri", &jwks_uri);
         self.https_url("broker.token_endpoint", &token_endpoint);
+        let introspection = section.introspection.as_ref();
+        let introspection = introspection.and_then(|section| self.introspection(section));
         Some(AuthorizationSettings {
             audience: audience?,
             issuer,
@@ -281,6 +309,35 @@ impl Checker<'_> {
             token_endpoint,
             ca: ca?,
             content_key: content_key?,
+            introspection,
+        })
+    }
+
+    fn introspection(&mut self, section: &schema::Introspection) -> Option<IntrospectionSettings> {
+        let endpoint = self.required("broker.introspection.endpoint", section.endpoint.clone());
+        let endpoint = endpoint.filter(|url| self.https_url("broker.introspection.endpoint", url));
+        let client_id = self.required("broker.introspection.client_id", section.client_id.clone());
+        let absolute = |path: &PathBuf| self.document.absolute(path);
+        let credential = match (&section.secret, &section.client_key) {
+            (Some(secret), None) => Some(CredentialFile::Secret(absolute(secret))),
+            (None, Some(key)) => Some(CredentialFile::Key(absolute(key))),
+            (None, None) | (Some(_), Some(_)) => {
+                let message = "one of `secret` and `client_key` must be there, and not both";
+                self.complain("broker.introspection", message);
+                None
+            }
+        };
+        let cache_secs = section
+            .cache_secs
+            .unwrap_or(IntrospectionConfig::CACHE_SECS);
+        if cache_secs == 0 {
+            self.complain("broker.introspection.cache_secs", "must be 1 or more");
+        }
+        Some(IntrospectionSettings {
+            endpoint: endpoint?,
+            client_id: client_id?,
+            credential: credential?,
+            cache_secs,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Tokens published to `authz-info`, and what they open (RFC 9431 §2.2.2, §2.2.3, §2.2.4.1).
 
 use super::*;
-use crate::core::{admission::AwaitProof, counters::Limit, stored_tokens::StoredTokens};
+use crate::core::{admission::AwaitProof, counters::Limit};
 
 const SCOPE: &str = r#"[["t",["pub","sub"]]]"#;
 
@@ -10,7 +10,7 @@ fn world() -> World {
     World::with(TokenKeeping {
         authz_info: true,
         stored_token_challenge: true,
-        stored: Arc::new(StoredTokens::default()),
+        ..TokenKeeping::default()
     })
 }
 
