@@ -15,6 +15,7 @@
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
 //! | `counters.rs` | what was counted |
+//! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `introspected.rs` | what the authorization server said of tokens by reference |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
@@ -27,6 +28,7 @@ mod authz_info;
 mod bounds;
 mod connecting;
 pub(crate) mod counters;
+pub(crate) mod figures;
 mod forwarding;
 pub mod grant;
 mod groups;
@@ -56,6 +58,7 @@ mod split_index;
 pub mod stored_tokens;
 mod subscribing;
 pub mod subscriptions;
+pub(crate) mod system;
 mod tickets;
 pub mod wheel;
 

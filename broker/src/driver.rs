@@ -7,6 +7,7 @@
 //! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
+//! | `system.rs` | the values of `$SYS`, on one shard |
 //! | `connection.rs` | an admitted connection |
 
 pub(crate) mod addresses;
@@ -15,3 +16,4 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod restored;
 pub(crate) mod shard;
+mod system;

@@ -92,7 +92,7 @@ impl Introspector {
     pub(crate) fn new(
         config: &AuthorizationConfig,
         client: HttpsClient,
-        introspected: Arc<Introspected>,
+        introspected: &Arc<Introspected>,
     ) -> Result<Option<Self>, String> {
         let Some(introspection) = &config.introspection else {
             return Ok(None);
@@ -102,7 +102,7 @@ impl Introspector {
             credential: Credential::parse(&introspection.credential)?,
             config: introspection.clone(),
             issuer: config.issuer.clone(),
-            introspected,
+            introspected: Arc::clone(introspected),
             in_flight: Semaphore::new(IN_FLIGHT_AT_MOST),
             waiting: Semaphore::new(WAITING_AT_MOST),
         }))

@@ -82,7 +82,7 @@ impl Source {
     /// Of this authorization server; without one nothing is fetched. Fails with a sentence that says what of the configuration is wrong.
     pub(crate) fn new(
         authorization: Option<&AuthorizationConfig>,
-        introspected: Arc<Introspected>,
+        introspected: &Arc<Introspected>,
     ) -> Result<Self, String> {
         let Some(config) = authorization else {
             return Ok(Self::default());

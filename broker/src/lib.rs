@@ -110,32 +110,19 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let Bound {
-            local_addrs,
-            entrances,
-            listeners,
-        } = Bound::new(config, shards)?;
-        let management = (config.management.as_ref())
-            .map(management::bind)
-            .transpose()?;
+        let bound = Bound::new(config, shards)?;
+        let management = config.management.as_ref().map(management::bind);
+        let management = management.transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
         let rules = config.rules();
-        let introspected = Arc::clone(&rules.admission.tokens.introspected);
-        let source =
-            Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)?;
+        let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source);
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
-        let (mailboxes, mail): (Vec<_>, Vec<_>) =
-            (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
-        let (arrivals, arriving): (Vec<_>, Vec<_>) =
-            (0..shards).map(|_| mpsc::channel(ARRIVALS)).unzip();
+        let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
+        let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let restored = Restored::open(config.store.as_ref(), shards, &home, started);
-        let restored = restored.map_err(|source| StartError::Store {
-            path: (config.store.as_ref()).map_or_else(PathBuf::new, |store| store.path.clone()),
-            source,
-        })?;
+        let restored = Restored::open(config.store.as_ref(), shards, &home, started)?;
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
@@ -147,23 +134,22 @@ impl Broker {
             started,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
+            commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         let (shutdown, _) = watch::channel(false);
-        let mut threads = vec![spawn("keys".into(), {
-            let shutdown = shutdown.subscribe();
-            move || run_fetcher(fetcher, shutdown)
+        let fetching = shutdown.subscribe();
+        let mut threads = vec![spawn("keys".into(), move || {
+            run_fetcher(fetcher, fetching)
         })?];
         if let Some((_, listener)) = management {
-            let common = Arc::clone(&common);
-            threads.push(spawn_management(listener, common, shutdown.subscribe())?);
+            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
+            threads.push(spawn_management(listener, common, shutdown)?);
         }
-        for (index, (((listeners, mailbox), arrivals), sessions)) in
-            (0..).zip((listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions))
-        {
-            let common = Arc::clone(&common);
+        let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
+        for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
             let start = ShardStart {
                 index,
-                common,
+                common: Arc::clone(&common),
                 listeners,
                 mailbox,
                 arrivals,
@@ -177,16 +163,17 @@ impl Broker {
             threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
         }
         let changing = Changing {
-            entrances,
+            entrances: bound.entrances,
             common,
             rules: announced_rules,
             source,
         };
+        let reloader = Reloader::new(config.clone(), changing);
         Ok(Self {
-            local_addrs,
+            local_addrs: bound.local_addrs,
             management_addr,
             shutdown,
-            reloader: Reloader::new(config.clone(), changing),
+            reloader,
             threads,
             store: restored.writer,
         })
@@ -322,6 +309,7 @@ impl Config {
         Rules {
             limits: self.limits,
             admission: Arc::new(self.admission()),
+            sys_interval_secs: self.sys_interval_secs,
         }
     }
 
@@ -362,9 +350,20 @@ impl Config {
     }
 }
 
+/// Where the authorization server is asked; what it says of tokens is put where these rules look.
+fn source_of(config: &Config, rules: &Rules) -> Result<Source, StartError> {
+    let introspected = &rules.admission.tokens.introspected;
+    Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)
+}
+
 /// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
 pub fn is_response_information(text: &str) -> bool {
     (1..=RESPONSE_INFORMATION_AT_MOST).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// One channel for each shard.
+fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::Receiver<T>>) {
+    (0..count).map(|_| mpsc::channel(bound)).unzip()
 }
 
 fn spawn(

@@ -162,7 +162,7 @@ impl Changing {
         let in_force = self.common.rules.load();
         let moved = source_of(held) != source_of(config);
         let source = if moved {
-            let introspected = Arc::clone(&admission.tokens.introspected);
+            let introspected = &admission.tokens.introspected;
             let source = Source::new(config.authorization.as_ref(), introspected);
             Some(source.map_err(ReloadError::Config)?)
         } else {
@@ -184,6 +184,7 @@ impl Changing {
             rules: Rules {
                 limits: config.limits,
                 admission: Arc::new(admission),
+                sys_interval_secs: config.sys_interval_secs,
             },
             source,
         })

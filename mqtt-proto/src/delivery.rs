@@ -216,6 +216,11 @@ impl<M> Outgoing<M> {
         Some(outgoing)
     }
 
+    /// Whether [`Outgoing::poll_resend`] has not given all yet.
+    pub fn is_resending(&self) -> bool {
+        self.sent < self.messages
+    }
+
     /// Puts a message back into flight that waits for PUBACK or PUBREC, from where a session was stored: in the order of [`Outgoing::iter`],
     /// before anything is sent. [`Outgoing::handle_reconnect`] makes it due. At QoS 0 nothing is in flight, and nothing happens.
     pub fn restore_message(

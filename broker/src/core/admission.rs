@@ -1,12 +1,14 @@
 //! From CONNECT to a grant: who may come in, and what is asked of them first (RFC 9431 §2.2).
 
 use super::{
+    authz_info::AUTHZ_INFO,
     grant::{Grant, PublicTopics},
     introspected::{Introspected, Reference, Verdict},
     message::Message,
     quota::Quotas,
     session::SessionWill,
     stored_tokens::{StoredToken, StoredTokens, Thumbprint},
+    system::is_of_broker,
 };
 use std::{
     borrow::Cow,
@@ -579,7 +581,14 @@ impl Introduction {
     pub(super) fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
         let will = match &connect.will {
             None => None,
-            Some(will) if !grant.permits_publish(will.topic) => return Err(Refusal::Will),
+            // What is published to `authz-info` is never delivered, a Will neither (§2.2.2).
+            Some(will)
+                if !grant.permits_publish(will.topic)
+                    || is_of_broker(will.topic.as_str())
+                    || will.topic.as_str() == AUTHZ_INFO =>
+            {
+                return Err(Refusal::Will);
+            }
             Some(will) => Some(SessionWill {
                 message: will_message(will, now_ms, grant),
                 delay_secs: will.delay_interval_secs,

@@ -84,7 +84,8 @@ impl Shard {
         {
             let pending = &self.session(key).link.pending_token;
             if !(pending.as_ref()).is_some_and(|pending| pending.delivery == delivery) {
-                self.acknowledge(key, delivery, ReasonCode::Success, None, Needs::default());
+                let told = (ReasonCode::Success, None);
+                self.acknowledge(key, delivery, told, Needs::default());
             }
             return Ok(());
         }
@@ -203,7 +204,8 @@ impl Shard {
         self.counters.count(Count::AuthzInfo(outcome));
         match taken {
             Ok(()) => {
-                self.acknowledge(key, delivery, ReasonCode::Success, None, Needs::default());
+                let told = (ReasonCode::Success, None);
+                self.acknowledge(key, delivery, told, Needs::default());
                 Ok(())
             }
             // RFC 9431 §2.2.2.
@@ -245,7 +247,8 @@ impl Shard {
         if self.session(key).link.version == ProtocolVersion::V311 {
             self.counters
                 .count(Count::Reason(Reason::Publish, reason_code));
-            self.acknowledge(key, delivery, ReasonCode::Success, None, Needs::default());
+            let told = (ReasonCode::Success, None);
+            self.acknowledge(key, delivery, told, Needs::default());
             return Ok(());
         }
         self.refuse_publish(key, delivery, NotPublished { reason_code, text })

@@ -204,13 +204,13 @@ impl Shard {
         self.confirm_to_others();
         self.tell_settled(now);
         self.release_held(now);
-        while let Some((sequence, at)) = self.awaiting_commit.front().copied() {
+        while let Some((sequence, at)) = self.held_up.front().copied() {
             if !self.journal.is_committed(sequence) {
                 break;
             }
-            self.awaiting_commit.pop_front();
+            self.held_up.pop_front();
             if self.live(at).is_some() {
-                self.session_mut(at.session).awaits_commit = false;
+                self.session_mut(at.session).is_held_up = false;
                 self.handle_room(at.session, now);
             }
         }
@@ -269,6 +269,7 @@ impl Shard {
             match what {
                 What::Bytes(bytes) => {
                     link.outbox.tail().extend_from_slice(&bytes);
+                    self.counters.count(Count::OtherSent);
                     self.mark_dirty(to.session);
                 }
                 What::Subscribed(waiting) => self.answer_subscribe(&waiting, now),

@@ -43,7 +43,7 @@ impl Reference {
         let is_reference = (1..=REFERENCE_BYTES).contains(&token.len())
             && token.iter().all(u8::is_ascii_graphic)
             // Three parts with dots between are a JWT, if a broken one.
-            && token.iter().filter(|byte| **byte == b'.').count() != 2
+            && token.split(|byte| *byte == b'.').count() != 3
             && Form::of(token).is_some();
         is_reference.then(|| Self(token.into()))
     }
@@ -85,11 +85,6 @@ impl Introspected {
         }
         verdicts.by_token.insert(hash, (end, verdict));
         verdicts.by_end.insert((end, hash));
-    }
-
-    /// How many are remembered.
-    pub(crate) fn count(&self) -> usize {
-        self.lock().by_token.len()
     }
 
     /// Tables stay true whoever panics: nothing in here can between two changes.
@@ -142,7 +137,7 @@ mod tests {
         introspected.remember(&reference("a"), active, BEGIN.plus_secs(20));
         let found = introspected.find(&reference("a"), BEGIN.plus_secs(15));
         assert!(matches!(found, Some(Verdict::Active(_))));
-        assert_eq!(introspected.count(), 1);
+        assert_eq!(introspected.lock().by_token.len(), 1);
     }
 
     #[test]
@@ -152,7 +147,7 @@ mod tests {
             let end = BEGIN.plus_secs(1 + number as u64);
             introspected.remember(&reference(&number.to_string()), Verdict::Inactive, end);
         }
-        assert_eq!(introspected.count(), REMEMBERED_AT_MOST);
+        assert_eq!(introspected.lock().by_token.len(), REMEMBERED_AT_MOST);
         assert!(introspected.find(&reference("0"), BEGIN).is_none());
         assert!(introspected.find(&reference("1"), BEGIN).is_some());
     }

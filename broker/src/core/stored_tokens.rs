@@ -98,10 +98,10 @@ impl StoredTokens {
         now: UnixTime,
     ) -> Result<Arc<StoredToken>, NotStored> {
         let thumbprint = token.key.thumbprint();
-        let mut shelf = self.write();
-        shelf.forget_expired(now);
-        let (mut tokens, mut bytes) = (shelf.by_key.len(), shelf.bytes);
-        if let Some(earlier) = shelf.by_key.get(&thumbprint) {
+        let mut all = self.write();
+        all.forget_expired(now);
+        let (mut tokens, mut bytes) = (all.by_key.len(), all.bytes);
+        if let Some(earlier) = all.by_key.get(&thumbprint) {
             if earlier.issued_at > token.issued_at {
                 return Err(NotStored::Older);
             }
@@ -114,9 +114,9 @@ impl StoredTokens {
         if bytes.saturating_add(token.size) > capacity.bytes {
             return Err(NotStored::Bytes);
         }
-        shelf.remove(&thumbprint);
+        all.remove(&thumbprint);
         let token = Arc::new(token);
-        shelf.put(thumbprint, Arc::clone(&token));
+        all.put(thumbprint, Arc::clone(&token));
         Ok(token)
     }
 
@@ -127,14 +127,14 @@ impl StoredTokens {
 
     /// The newest token whose key has this name in `cnf`.
     pub fn by_key_identifier(&self, kid: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
-        let shelf = self.read();
-        shelf.valid(shelf.by_key_identifier.get(kid)?, now)
+        let all = self.read();
+        all.valid(all.by_key_identifier.get(kid)?, now)
     }
 
     /// The newest token that speaks for the client of this name.
     pub fn by_name(&self, name: &str, now: UnixTime) -> Option<Arc<StoredToken>> {
-        let shelf = self.read();
-        shelf.valid(shelf.by_name.get(name)?, now)
+        let all = self.read();
+        all.valid(all.by_name.get(name)?, now)
     }
 
     /// Forgets some of those that have expired.

@@ -17,9 +17,10 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn push(&mut self, batch: Batch) {
         for entry in batch.entries {
-            match entry {
-                Entry::Part { entries, .. } => self.entries.extend(entries),
-                entry => self.entries.push(entry),
+            if let Entry::Part { entries, .. } = entry {
+                self.entries.extend(entries);
+            } else {
+                self.entries.push(entry);
             }
         }
         self.marks.push((batch.shard, batch.up_to));

@@ -296,6 +296,7 @@ fn subscriptions_beyond_the_limit_are_refused() {
 fn left_of_three(bounded: &Bounded) -> usize {
     let (mut sleeper, _) = bounded.try_connect(lasting("sleeper"));
     sleeper.subscribe(&[("t", Qos::AtLeastOnce)]);
+    bounded.metric("clients 1");
     drop(sleeper);
     bounded.metric("clients 0");
     let mut publisher = bounded.running.connect(V5, "p");

@@ -101,7 +101,7 @@ fn what_was_not_acknowledged_is_sent_again_under_the_same_identifier() {
         (&first[0].0, first[0].1, true)
     );
     client.next(|packet| {
-        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == released))
+        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == released));
     });
     let again = raw_message(&mut client);
     assert_eq!(
@@ -153,7 +153,7 @@ fn a_message_at_qos_2_that_is_sent_again_after_a_reconnect_is_passed_on_once() {
         ..publish("a", b"once", Delivery::ExactlyOnce(identifier(9)), false)
     }));
     publisher.next(|packet| {
-        assert!(matches!(packet, Some(Packet::PubRec(ack)) if !ack.reason_code.is_failure()))
+        assert!(matches!(packet, Some(Packet::PubRec(ack)) if !ack.reason_code.is_failure()));
     });
     watcher.expect_nothing();
 }

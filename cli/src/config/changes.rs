@@ -28,8 +28,13 @@ const CHANGEABLE: &[&str] = &[
     "broker.introspection.secret",
     "broker.introspection.client_key",
     "broker.introspection.cache_secs",
+    "broker.sys_interval_secs",
+    "broker.private_topics",
+    "broker.conceal_topics",
+    "broker.response_information",
     "broker.listener.certificate",
     "broker.listener.key",
+    "broker.listener.origins",
     "log.level",
     "log.format",
 ];

@@ -35,6 +35,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.stored_token_challenge", Kind::Plain),
     ("broker.shards", Kind::Plain),
     ("broker.response_information", Kind::Text),
+    ("broker.sys_interval_secs", Kind::Plain),
     ("broker.listener", Kind::Array),
     ("broker.listener.address", Kind::Text),
     ("broker.listener.transport", Kind::Text),

@@ -48,6 +48,7 @@ pub(super) struct Broker {
     pub(super) stored_token_challenge: Option<bool>,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
+    pub(super) sys_interval_secs: Option<u32>,
     #[serde(default)]
     pub(super) listener: Vec<Listener>,
     #[serde(default)]

@@ -321,6 +321,19 @@ fn a_stranger_leaves_no_session_behind_and_does_not_stay() {
     assert_eq!(world.sent(stranger), [ReasonCode::MaximumConnectTime]);
 }
 
+// RFC 9431 §2.2.2: it would be delivered as any other Will.
+#[test]
+fn a_will_to_authz_info_is_refused_whatever_the_token_says() {
+    let world = world();
+    let token = world.sign(
+        &token(r##"[["#",["pub"]],["authz-info",["pub"]]]"##),
+        after(0),
+    );
+    let data = ConnectData::Token(&token);
+    let refused = world.judge(&data, Some("authz-info"), None).unwrap_err();
+    assert_eq!(refused, Refusal::Will);
+}
+
 // RFC 9431 §6.1: there are no codes to say it by.
 #[test]
 fn in_3_1_1_a_publisher_gets_no_verdict() {
