@@ -42,6 +42,9 @@ pub enum SetupError {
         "the server's certificate is a CA certificate; clients would refuse it: issue another from it"
     )]
     CaAsServer,
+    /// A private key that is to be shown as a raw public key is of another kind than Ed25519 and P-256.
+    #[error("a raw public key is of Ed25519 or P-256")]
+    RawKey,
     /// The TLS engine refuses them.
     #[error("certificate or key refused: {0}")]
     Refused(EngineError),
