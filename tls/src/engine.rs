@@ -2,14 +2,16 @@
 
 mod client;
 mod hello;
+mod keyed;
 mod raw_keys;
 mod replay;
 mod server;
 
 pub(crate) use client::ClientEngine;
-pub(crate) use server::ServerEngine;
+pub(crate) use server::{KeyedEngine, ServerEngine};
 
 use crate::{HandshakeError, SetupError, socket::Socket};
+use keyed::KeyedStream;
 use replay::Replay;
 use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
@@ -28,23 +30,30 @@ pub(crate) const MQTT_ALPN: &[u8] = b"mqtt";
 /// That of HTTP/1.1 (RFC 7301 §6).
 pub(crate) const HTTP_ALPN: &[u8] = b"http/1.1";
 /// RFC 9431 §7.1.
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-ACE-MQTT-Sign-Challenge";
+const EXPORTER_LABEL: &str = "EXPORTER-ACE-MQTT-Sign-Challenge";
 /// Present and empty. On TLS 1.2 that is not the same as absent (RFC 5705 §4).
 const EXPORTER_CONTEXT: Option<&[u8]> = Some(&[]);
 
-/// What the TLS engine says: for people and logs.
+/// What a TLS engine says: for people and logs.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct EngineError(#[from] rustls::Error);
+pub struct EngineError(#[from] Said);
+
+#[derive(Clone, Debug, thiserror::Error)]
+enum Said {
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+    #[error(transparent)]
+    OpenSsl(#[from] symbolon_tls_psk::TlsError),
+    #[error(transparent)]
+    OpenSslSetup(#[from] symbolon_tls_psk::SetupError),
+}
 
 /// A TLS stream of either end.
 #[derive(Debug)]
-pub(crate) struct TlsStream(tokio_rustls::TlsStream<Replay>);
-
-impl From<tokio_rustls::TlsStream<Replay>> for TlsStream {
-    fn from(stream: tokio_rustls::TlsStream<Replay>) -> Self {
-        Self(stream)
-    }
+pub(crate) enum TlsStream {
+    Rustls(tokio_rustls::TlsStream<Replay>),
+    OpenSsl(KeyedStream),
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -71,64 +80,89 @@ fn private_key(pem: &str) -> Result<PrivateKeyDer<'static>, SetupError> {
     })
 }
 
-fn refused(error: rustls::Error) -> SetupError {
-    SetupError::Refused(EngineError(error))
+fn refused(error: impl Into<Said>) -> SetupError {
+    SetupError::Refused(EngineError(error.into()))
+}
+
+fn failed(error: impl Into<Said>) -> HandshakeError {
+    HandshakeError::Tls(EngineError(error.into()))
 }
 
 /// The stream wraps what the engine says in an [`io::Error`].
 fn handshake_error(error: io::Error) -> HandshakeError {
     match error.downcast::<rustls::Error>() {
-        Ok(error) => HandshakeError::Tls(EngineError(error)),
+        Ok(error) => failed(error),
         Err(error) => HandshakeError::Io(error),
     }
 }
 
 impl TlsStream {
     pub(crate) fn socket(&self) -> &Socket {
-        self.0.get_ref().0.socket()
+        match self {
+            Self::Rustls(stream) => stream.get_ref().0.socket(),
+            Self::OpenSsl(stream) => &stream.socket,
+        }
     }
 
     pub(crate) fn socket_mut(&mut self) -> &mut Socket {
-        self.0.get_mut().0.socket_mut()
+        match self {
+            Self::Rustls(stream) => stream.get_mut().0.socket_mut(),
+            Self::OpenSsl(stream) => &mut stream.socket,
+        }
     }
 }
 
 impl AsyncRead for TlsStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        match self.get_mut() {
+            Self::Rustls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::OpenSsl(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for TlsStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        match self.get_mut() {
+            Self::Rustls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::OpenSsl(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        match self.get_mut() {
+            Self::Rustls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::OpenSsl(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Rustls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::OpenSsl(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Rustls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::OpenSsl(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

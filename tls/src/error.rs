@@ -1,6 +1,6 @@
 //! Why a configuration cannot serve, and why a handshake failed.
 
-use crate::EngineError;
+use crate::{EngineError, SpkiError};
 use std::io;
 
 /// Why no channel came to be. Never a reason to stop listening.
@@ -13,6 +13,9 @@ pub enum HandshakeError {
     /// The peer broke TLS, or offers nothing we accept.
     #[error("TLS handshake failed: {0}")]
     Tls(EngineError),
+    /// The peer showed a raw public key of a kind we do not take.
+    #[error("raw public key refused: {0}")]
+    RawKey(SpkiError),
     /// The connection broke.
     #[error("connection lost in the TLS handshake: {0}")]
     Io(io::Error),

@@ -29,4 +29,5 @@ pub use connector::Connector;
 pub use engine::EngineError;
 pub use error::{HandshakeError, SetupError, UpgradeError};
 pub use spki::{PublicKey, Spki, SpkiError};
+pub use symbolon_tls_psk::{KEY_BYTES, KeyError, KeySource, PreSharedKey};
 pub use websocket::{WebSocketAcceptor, WebSocketPolicy};

@@ -1,7 +1,7 @@
 //! The client's end of a handshake.
 
 use super::{
-    EXPORTER_CONTEXT, EXPORTER_LABEL, EngineError, TlsStream, certificates, handshake_error,
+    EXPORTER_CONTEXT, EXPORTER_LABEL, TlsStream, certificates, failed, handshake_error,
     private_key, provider,
     raw_keys::{self, ThisRawKey},
     refused,
@@ -110,8 +110,8 @@ impl ClientEngine {
             .map_err(handshake_error)?;
         let session = stream.get_ref().1;
         let exporter = session
-            .export_keying_material([0; 32], EXPORTER_LABEL, EXPORTER_CONTEXT)
-            .map_err(|error| HandshakeError::Tls(EngineError::from(error)))?;
+            .export_keying_material([0; 32], EXPORTER_LABEL.as_bytes(), EXPORTER_CONTEXT)
+            .map_err(failed)?;
         let (peer, server_certificates) = match &self.trust {
             Trust::RawKey(key) => (Peer::RawPublicKey(key.clone()), Vec::new()),
             Trust::Authorities(_) => {
@@ -121,7 +121,7 @@ impl ClientEngine {
             }
         };
         Ok(Secured {
-            stream: TlsStream::from(tokio_rustls::TlsStream::from(stream)),
+            stream: TlsStream::Rustls(stream.into()),
             peer,
             exporter: ExporterValue(exporter),
             server_certificates,

@@ -47,7 +47,7 @@ pub(super) enum Hello {
 pub(super) struct Offer {
     /// TLS 1.3 is among the versions.
     pub(super) tls13: bool,
-    /// How many external pre-shared keys are offered for TLS 1.3.
+    /// How many pre-shared keys are offered for TLS 1.3, where one at least is external.
     pub(super) external_keys: usize,
     /// A cipher suite of TLS 1.2 with a pre-shared key is offered.
     pub(super) psk_suite: bool,
@@ -145,16 +145,17 @@ impl Offer {
     }
 }
 
-/// How many of the identities are not tickets. A ticket has an age that was made unrecognisable by adding a random number; an external
-/// key has the age 0 (RFC 8446 §4.2.11 SHOULD). We give no tickets, but a client may try one that another server gave it under our
-/// name, and then wants to be shown a certificate.
+/// How many identities there are; none where all are tickets. A ticket has an age that was made unrecognisable by adding a random
+/// number; an external key has the age 0 (RFC 8446 §4.2.11, SHOULD). We give no tickets, but a client may try one that another server
+/// gave it under our name, and then wants to be shown a certificate.
 fn external_keys(mut identities: Reader<'_>) -> Option<usize> {
-    let mut count = 0;
+    let (mut count, mut is_external) = (0, false);
     while !identities.0.is_empty() {
         let _identity = identities.vector16()?;
-        count += usize::from(identities.take(4)? == [0; 4]);
+        is_external |= identities.take(4)? == [0; 4];
+        count += 1;
     }
-    Some(count)
+    Some(if is_external { count } else { 0 })
 }
 
 /// Whether the IANA registry of TLS cipher suites has the suite as one with a pre-shared key.

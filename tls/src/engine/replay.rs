@@ -9,7 +9,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[derive(Debug)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     socket: Socket,
     /// Empty once they have been read again.
     beginning: Vec<u8>,

@@ -1,15 +1,16 @@
 //! The server's end of a handshake: the door, and what stands behind it.
 
 use super::{
-    EXPORTER_CONTEXT, EXPORTER_LABEL, EngineError, TlsStream, certificates, handshake_error,
-    hello::{Beginning, Hello},
+    EXPORTER_CONTEXT, EXPORTER_LABEL, TlsStream, certificates, failed, handshake_error,
+    hello::{Beginning, Hello, Offer},
+    keyed::KeyedStream,
     private_key, provider,
     raw_keys::{self, AnyRawKey},
     refused,
     replay::Replay,
 };
 use crate::{
-    HandshakeError, Peer, SetupError,
+    HandshakeError, KeySource, Peer, SetupError, Spki,
     channel::{ExporterValue, Secured},
     socket::Socket,
 };
@@ -24,16 +25,34 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
+use symbolon_tls_psk::{Connection, PskServer, RawKeyServer};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 
 /// Enough for the `ClientHello` of most; the buffer grows to the limit of a `Beginning`.
 const FIRST_READ_BYTES: usize = 2048;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct ServerEngine {
     behind: Arc<Behind>,
+    raw_keys_12: RawKeyServer,
+    alpn: &'static [u8],
+}
+
+/// The engine for clients with pre-shared keys.
+#[derive(Clone)]
+pub(crate) struct KeyedEngine {
+    server: PskServer,
+    keys: Arc<dyn KeySource>,
+}
+
+/// Who answers a `ClientHello`.
+enum Door<'a> {
+    /// rustls.
+    Certificate(&'a Arc<ServerConfig>),
+    /// OpenSSL.
+    Keyed(Result<Connection, symbolon_tls_psk::SetupError>),
 }
 
 /// A configuration for each way to identify both ends: one that asks for raw public keys refuses every client without them.
@@ -45,8 +64,19 @@ struct Behind {
     raw_key_and_client_key: Arc<ServerConfig>,
 }
 
+impl KeyedEngine {
+    pub(crate) fn new(keys: Arc<dyn KeySource>) -> Result<Self, SetupError> {
+        let server = PskServer::new().map_err(refused)?;
+        Ok(Self { server, keys })
+    }
+}
+
 impl ServerEngine {
-    pub(crate) fn new(chain_pem: &str, key_pem: &str, alpn: &[u8]) -> Result<Self, SetupError> {
+    pub(crate) fn new(
+        chain_pem: &str,
+        key_pem: &str,
+        alpn: &'static [u8],
+    ) -> Result<Self, SetupError> {
         let chain = certificates(chain_pem, "certificate")?;
         let key = private_key(key_pem)?;
         let provider = provider();
@@ -54,37 +84,114 @@ impl ServerEngine {
         let behind = Behind::new(chain, &key, &provider)
             .map_err(refused)?
             .with_alpn(alpn);
+        let raw_keys_12 =
+            RawKeyServer::new(chain_pem.as_bytes(), key_pem.as_bytes()).map_err(refused)?;
         Ok(Self {
             behind: Arc::new(behind),
+            raw_keys_12,
+            alpn,
         })
     }
 
     /// The same for another protocol.
-    pub(crate) fn with_alpn(&self, alpn: &[u8]) -> Self {
+    pub(crate) fn with_alpn(&self, alpn: &'static [u8]) -> Self {
         Self {
             behind: Arc::new(self.behind.with_alpn(alpn)),
+            raw_keys_12: self.raw_keys_12.clone(),
+            alpn,
         }
     }
 
-    pub(crate) async fn accept(&self, mut socket: Socket) -> Result<Secured, HandshakeError> {
+    /// Without `keyed`, a client that offers pre-shared keys is one that does not.
+    pub(crate) async fn accept(
+        &self,
+        mut socket: Socket,
+        keyed: Option<&KeyedEngine>,
+    ) -> Result<Secured, HandshakeError> {
         let (hello, beginning) = read_hello(&mut socket).await.map_err(HandshakeError::Io)?;
-        let config = self.behind.choose(&hello);
-        let stream = TlsAcceptor::from(Arc::clone(config))
-            .accept(Replay::new(socket, beginning))
-            .await
-            .map_err(handshake_error)?;
-        let session = stream.get_ref().1;
-        let exporter = session
-            .export_keying_material([0; 32], EXPORTER_LABEL, EXPORTER_CONTEXT)
-            .map_err(|error| HandshakeError::Tls(EngineError::from(error)))?;
-        let peer = raw_keys::shown(session.peer_certificates())
-            .map_or(Peer::Anonymous, Peer::RawPublicKey);
-        Ok(Secured {
-            stream: TlsStream::from(tokio_rustls::TlsStream::from(stream)),
-            peer,
-            exporter: ExporterValue(exporter),
-            server_certificates: Vec::new(),
-        })
+        match self.choose(&hello, keyed) {
+            Door::Certificate(config) => accept_rustls(socket, beginning, config).await,
+            Door::Keyed(connection) => {
+                accept_openssl(socket, &beginning, connection.map_err(failed)?).await
+            }
+        }
+    }
+
+    fn choose(&self, hello: &Hello, keyed: Option<&KeyedEngine>) -> Door<'_> {
+        let offer = match hello {
+            Hello::Offer(offer) => offer,
+            Hello::Unreadable => return Door::Certificate(&self.behind.certificate),
+        };
+        if let Some(KeyedEngine { server, keys }) = keyed {
+            let keys = Arc::clone(keys);
+            if offer.tls13 && offer.external_keys > 0 {
+                return Door::Keyed(server.accept_tls13(self.alpn, keys, offer.external_keys));
+            }
+            if offer.psk_suite {
+                return Door::Keyed(server.accept_tls12(self.alpn, keys));
+            }
+        }
+        if !offer.tls13 && offer.client_raw_key {
+            return Door::Keyed(self.raw_keys_12.accept(self.alpn));
+        }
+        Door::Certificate(self.behind.choose(offer))
+    }
+}
+
+async fn accept_rustls(
+    socket: Socket,
+    beginning: Vec<u8>,
+    config: &Arc<ServerConfig>,
+) -> Result<Secured, HandshakeError> {
+    let stream = TlsAcceptor::from(Arc::clone(config))
+        .accept(Replay::new(socket, beginning))
+        .await
+        .map_err(handshake_error)?;
+    let session = stream.get_ref().1;
+    let exporter = session
+        .export_keying_material([0; 32], EXPORTER_LABEL.as_bytes(), EXPORTER_CONTEXT)
+        .map_err(failed)?;
+    let peer =
+        raw_keys::shown(session.peer_certificates()).map_or(Peer::Anonymous, Peer::RawPublicKey);
+    Ok(Secured {
+        stream: TlsStream::Rustls(stream.into()),
+        peer,
+        exporter: ExporterValue(exporter),
+        server_certificates: Vec::new(),
+    })
+}
+
+async fn accept_openssl(
+    socket: Socket,
+    beginning: &[u8],
+    connection: Connection,
+) -> Result<Secured, HandshakeError> {
+    let mut stream = KeyedStream::new(socket, connection, beginning);
+    let peer = match stream.handshake().await? {
+        symbolon_tls_psk::Peer::PreSharedKey(identity) => Peer::PreSharedKey { identity },
+        symbolon_tls_psk::Peer::RawPublicKey(key) => {
+            Peer::RawPublicKey(Spki::parse(&key).map_err(HandshakeError::RawKey)?)
+        }
+        symbolon_tls_psk::Peer::Anonymous | symbolon_tls_psk::Peer::OwnKey => Peer::Anonymous,
+    };
+    let exporter = stream.exporter()?;
+    Ok(Secured {
+        stream: TlsStream::OpenSsl(stream),
+        peer,
+        exporter,
+        server_certificates: Vec::new(),
+    })
+}
+
+impl fmt::Debug for ServerEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerEngine").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeyedEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedEngine").finish_non_exhaustive()
     }
 }
 
@@ -140,11 +247,7 @@ impl Behind {
         }
     }
 
-    fn choose(&self, hello: &Hello) -> &Arc<ServerConfig> {
-        let offer = match hello {
-            Hello::Offer(offer) => offer,
-            Hello::Unreadable => return &self.certificate,
-        };
+    fn choose(&self, offer: &Offer) -> &Arc<ServerConfig> {
         // rustls has raw public keys on TLS 1.3 alone.
         match (offer.tls13, offer.server_raw_key, offer.client_raw_key) {
             (false, _, _) | (true, false, false) => &self.certificate,
