@@ -1,15 +1,15 @@
 //! The client's end of a handshake.
 
 use crate::{
-    Channel, HandshakeError, SetupError,
+    Channel, HandshakeError, SetupError, Spki,
     engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN},
     socket::Socket,
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
 
-/// Opens channels and checks the Server's certificate against given CAs, and no others. TLS 1.3, or TLS 1.2 with extended main secret;
-/// ALPN `mqtt`; SNI where the name is a DNS name; no resumption. Cheap to clone.
+/// Opens channels and checks the Server's certificate against given CAs, and no others, or its raw public key. TLS 1.3, or TLS 1.2 with
+/// extended main secret; ALPN `mqtt`; SNI where the name is a DNS name; no resumption. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connector {
     engine: ClientEngine,
@@ -20,15 +20,36 @@ impl Connector {
     /// Trusts exactly the CAs in the PEM text. `handshake_timeout` bounds TCP connecting and handshake together.
     pub fn new(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ClientEngine::new(ca_pem, MQTT_ALPN)?,
+            engine: ClientEngine::trusting_authorities(ca_pem, MQTT_ALPN)?,
             handshake_timeout,
+        })
+    }
+
+    /// Trusts exactly the Server that holds the private key to this raw public key, as `rs_cnf` names it (RFC 9431 §2.2.3.1); its name
+    /// and its certificate mean nothing then. TLS 1.3 alone.
+    pub fn expecting_raw_key(
+        server: Spki,
+        handshake_timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: ClientEngine::trusting_raw_key(server, MQTT_ALPN)?,
+            handshake_timeout,
+        })
+    }
+
+    /// Shows the public key of this private key (PEM; Ed25519 or P-256) as a raw public key, and proves possession, once the Server
+    /// was found to be the right one. TLS 1.3 alone; a Server that does not ask for it is refused.
+    pub fn showing_raw_key(self, private_key_pem: &str) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: self.engine.with_raw_key(private_key_pem)?,
+            ..self
         })
     }
 
     /// The same for HTTPS: ALPN `http/1.1`.
     pub(crate) fn for_http(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ClientEngine::new(ca_pem, HTTP_ALPN)?,
+            engine: ClientEngine::trusting_authorities(ca_pem, HTTP_ALPN)?,
             handshake_timeout,
         })
     }

@@ -20,6 +20,7 @@ mod engine;
 mod error;
 pub mod https;
 mod socket;
+mod spki;
 mod websocket;
 
 pub use acceptor::{Acceptor, ServerCertificate};
@@ -27,4 +28,6 @@ pub use channel::{Channel, DetachedChannel, ExporterValue, Peer};
 pub use connector::Connector;
 pub use engine::EngineError;
 pub use error::{HandshakeError, SetupError, UpgradeError};
+pub use spki::{PublicKey, Spki, SpkiError};
+pub use symbolon_tls_psk::{KEY_BYTES, KeyError, KeySource, PreSharedKey};
 pub use websocket::{WebSocketAcceptor, WebSocketPolicy};

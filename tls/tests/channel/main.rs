@@ -9,6 +9,10 @@ mod moving;
 #[cfg(test)]
 mod pki;
 #[cfg(test)]
+mod raw_keys;
+#[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod talk;
 #[cfg(test)]
 mod websocket;
