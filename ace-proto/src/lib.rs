@@ -37,6 +37,7 @@ pub mod jwe;
 mod jws;
 pub mod jwt;
 pub mod key;
+pub mod psk_identity;
 pub mod scope;
 pub mod time;
 pub mod token;

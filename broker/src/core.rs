@@ -18,6 +18,7 @@
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `introspected.rs` | what the authorization server said of tokens by reference |
+//! | `known.rs` | whom the identity of a pre-shared key means |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
@@ -38,6 +39,7 @@ mod inbound;
 mod interest;
 pub(crate) mod introspected;
 pub(crate) mod journal;
+mod known;
 mod level_tree;
 pub(crate) mod message;
 mod outbox;

@@ -13,6 +13,7 @@
 pub(crate) mod addresses;
 pub(crate) mod arrival;
 pub(crate) mod connection;
+pub(crate) mod known;
 pub(crate) mod listener;
 pub(crate) mod restored;
 pub(crate) mod shard;

@@ -35,6 +35,7 @@ use crate::core::{
 };
 use crate::driver::{
     addresses::Addresses,
+    known::TokenKeys,
     listener::{self, Entrance, Listener},
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
@@ -110,7 +111,8 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let bound = Bound::new(config, shards)?;
+        let token_keys = Arc::<TokenKeys>::default();
+        let bound = Bound::new(config, shards, &token_keys)?;
         let management = config.management.as_ref().map(management::bind);
         let management = management.transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
@@ -136,11 +138,9 @@ impl Broker {
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
+        token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
-        let fetching = shutdown.subscribe();
-        let mut threads = vec![spawn("keys".into(), move || {
-            run_fetcher(fetcher, fetching)
-        })?];
+        let mut threads = vec![spawn_fetcher(fetcher, shutdown.subscribe())?];
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
             threads.push(spawn_management(listener, common, shutdown)?);
@@ -244,14 +244,18 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(config: &Config, shards: usize) -> Result<Self, StartError> {
+    fn new(
+        config: &Config,
+        shards: usize,
+        token_keys: &Arc<TokenKeys>,
+    ) -> Result<Self, StartError> {
         let mut all = Self {
             local_addrs: Vec::new(),
             entrances: Vec::new(),
             listeners: (0..shards).map(|_| Vec::new()).collect(),
         };
         for listener in &config.listeners {
-            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
+            let (address, bound) = listener::bind(listener, shards, &config.limits, token_keys)?;
             all.local_addrs.push(address);
             let entrance = bound.first().map(|one| one.entrance.clone());
             all.entrances.extend(entrance);
@@ -384,6 +388,13 @@ fn spawn_management(
     spawn("management".into(), move || {
         management::run(listener, common, shutdown)
     })
+}
+
+fn spawn_fetcher(
+    fetcher: Fetcher,
+    shutdown: watch::Receiver<bool>,
+) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    spawn("keys".into(), move || run_fetcher(fetcher, shutdown))
 }
 
 fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {

@@ -193,6 +193,8 @@ pub(crate) enum Refusal {
     StoreFull,
     #[error("the broker keeps no more sessions")]
     Sessions,
+    #[error("the broker stores no more tokens")]
+    StoredTokens,
     #[error("the broker keeps no more wills")]
     Wills,
     #[error("the will is larger than the broker's limit")]
@@ -210,9 +212,11 @@ impl Refusal {
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
             Self::NoRandom => ReasonCode::ServerUnavailable,
             Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
-            Self::StoreFull | Self::Sessions | Self::Wills | Self::WillSize => {
-                ReasonCode::QuotaExceeded
-            }
+            Self::StoreFull
+            | Self::StoredTokens
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize => ReasonCode::QuotaExceeded,
             Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::NoToken
             | Self::PasswordWithAce
@@ -249,6 +253,7 @@ impl Refusal {
             | Self::OtherSubject
             | Self::OtherSession
             | Self::StoreFull
+            | Self::StoredTokens
             | Self::Sessions
             | Self::Wills
             | Self::WillSize
@@ -281,6 +286,7 @@ impl Refusal {
             | Self::OtherSubject
             | Self::OtherSession
             | Self::StoreFull
+            | Self::StoredTokens
             | Self::Sessions
             | Self::Wills
             | Self::WillSize

@@ -257,7 +257,7 @@ impl Shard {
 
 impl Capacity {
     /// What the operator allows.
-    fn of(limits: &Limits) -> Self {
+    pub(crate) fn of(limits: &Limits) -> Self {
         Self {
             tokens: limits.stored_tokens,
             bytes: limits.stored_tokens_bytes,

@@ -3,12 +3,14 @@
 use super::{
     addresses::Visit,
     connection::{fresh_nonce, linger},
+    known,
     listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
     counters::{Count, Limit, NoClient, Reason},
+    stored_tokens::Thumbprint,
 };
 use std::{
     io,
@@ -262,6 +264,7 @@ async fn arrive(
         channel,
         buffer: Vec::new(),
         version: ProtocolVersion::V5,
+        proved_key: None,
     };
     let outcome = timeout(shard.limits().connect_timeout, doorstep.admit())
         .await
@@ -309,6 +312,8 @@ struct Doorstep<'a> {
     channel: Channel,
     buffer: Vec<u8>,
     version: ProtocolVersion,
+    /// The key that TLS proved the client to hold, by its thumbprint.
+    proved_key: Option<Thumbprint>,
 }
 
 impl Doorstep<'_> {
@@ -335,6 +340,8 @@ impl Doorstep<'_> {
     async fn admit_or_refuse(&mut self) -> Result<Box<Admitted>, ArrivalError> {
         let size = self.read_packet().await?;
         let exporter = self.channel.exporter();
+        let known = known::proved_key(&self.shard.common, self.channel.peer());
+        self.proved_key = known.map_err(ArrivalError::Refused)?;
         let (mut keys_are_fresh, mut was_introspected) = (false, false);
         let step = loop {
             let decoded = self
@@ -372,7 +379,7 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
-            proved_key: None,
+            proved_key: self.proved_key,
             fresh_nonce: &fresh_nonce,
             now: unix_time(),
             now_ms: self.shard.now().ms,

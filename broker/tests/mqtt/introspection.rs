@@ -38,11 +38,11 @@ use tokio_rustls::{
 const BASIC: &str = "Basic YnJva2VyOnMzY3JldA==";
 
 /// What the authorization server says, and how often it was asked.
-struct Server {
-    pop: PopSigner,
-    keys: String,
-    open: AtomicBool,
-    asked: AtomicUsize,
+pub(crate) struct Server {
+    pub(crate) pop: PopSigner,
+    pub(crate) keys: String,
+    pub(crate) open: AtomicBool,
+    pub(crate) asked: AtomicUsize,
 }
 
 impl Server {
@@ -83,7 +83,7 @@ impl Server {
 }
 
 /// Serves HTTPS on a thread that ends with the test's process.
-fn serve(server: Arc<Server>) -> AuthorizationConfig {
+pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let ca_pem = certified.cert.pem();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());

@@ -13,6 +13,8 @@ mod fullness;
 #[cfg(test)]
 mod introspection;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod peer;

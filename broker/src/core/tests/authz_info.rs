@@ -1,7 +1,10 @@
 //! Tokens published to `authz-info`, and what they open (RFC 9431 §2.2.2, §2.2.3, §2.2.4.1).
 
 use super::*;
-use crate::core::{admission::AwaitProof, counters::Limit};
+use crate::core::{admission::AwaitProof, counters::Limit, stored_tokens::Capacity};
+use symbolon_ace_proto::{
+    PopKey, SymmetricKey, identifier, jwe::ContentKey, psk_identity::PskIdentity,
+};
 
 const SCOPE: &str = r#"[["t",["pub","sub"]]]"#;
 
@@ -584,4 +587,57 @@ fn without_authz_info_the_topic_is_one_that_nobody_may_publish_to() {
     );
     let caller = Caller::default();
     assert_eq!(world.call(&caller, after(0)).unwrap_err(), Refusal::NoToken);
+}
+
+// RFC 9431 §2.2.3.2, RFC 9202 §3.3.2.
+#[test]
+fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
+    let mut world = world();
+    let content_key = ContentKey {
+        kid: "content".into(),
+        key: SymmetricKey::from_bytes(&[7; 32]),
+    };
+    let mut admission = (*world.admission).clone();
+    let authority = admission.authority.as_mut().unwrap();
+    authority.content_keys = ContentKeys(vec![content_key.clone()]);
+    world.pop = PopSigner::generate(PopAlgorithm::Hs256).unwrap();
+    let jwk = world.pop.verifying_key().to_jwk().with_kid("psk-1");
+    let mut claims = world.claims(&token(SCOPE), after(0));
+    claims.confirmation = Confirmation::Encrypted(content_key.encrypt(&jwk).unwrap());
+    let token = world.signing_key.sign(&claims).unwrap();
+    let named = PskIdentity::of_key(&identifier::to_bytes("psk-1"));
+    let key = |identity: &[u8]| admission.pre_shared_key(identity, &world.keys, BEGIN);
+    let PopKey::Hs256(secret) = world.pop.verifying_key().clone() else {
+        panic!("the key is symmetric");
+    };
+    // Before anything is stored: the token itself does, its key's name does not.
+    assert_eq!(key(token.as_bytes()), Some(secret.clone()));
+    assert_eq!(key(&named), None);
+    assert_eq!(world.stored(), 0, "a handshake has not proved anything yet");
+    let bounds = (
+        Capacity {
+            tokens: 1,
+            bytes: 10_000,
+        },
+        BEGIN,
+    );
+    let prove = |identity: &[u8]| admission.key_of_identity(identity, &world.keys, bounds);
+    let thumbprint = world.pop.verifying_key().thumbprint();
+    assert_eq!(prove(token.as_bytes()), Ok(thumbprint));
+    assert_eq!(world.stored(), 1);
+    assert_eq!(key(&named), Some(secret));
+    assert_eq!(prove(&named), Ok(thumbprint));
+    // What is no token of ours, or for a key that is not symmetric, opens nothing.
+    assert_eq!(key(b"stranger"), None);
+    assert_eq!(key(b""), None);
+    let other = World::new();
+    let foreign = other.sign(&super::token(SCOPE), after(0));
+    assert_eq!(key(&foreign), None);
+    world.pop = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
+    let asymmetric = world.sign(&super::token(SCOPE), after(0));
+    let key = admission.pre_shared_key(&asymmetric, &world.keys, BEGIN);
+    assert_eq!(key, None);
+    // One more than there may be.
+    let refused = admission.key_of_identity(&asymmetric, &world.keys, bounds);
+    assert_eq!(refused, Err(Refusal::StoredTokens));
 }
