@@ -193,6 +193,8 @@ pub struct TokensConfig {
     /// Whether a client with the method `ace` and no token is challenged by the token that is stored for its Client Identifier. A stranger
     /// learns by it which Client Identifiers have one; with `false` each is sent to the authorization server.
     pub stored_token_challenge: bool,
+    /// Whether a token must bring back the nonce of a hint that is at most five minutes old, `cnonce` (RFC 9200 §5.3.1).
+    pub client_nonce: bool,
 }
 
 impl Default for TokensConfig {
@@ -200,6 +202,7 @@ impl Default for TokensConfig {
         Self {
             authz_info: true,
             stored_token_challenge: true,
+            client_nonce: false,
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `counters.rs` | what was counted |
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `freshness.rs` | nonces that a token must bring back |
 //! | `introspected.rs` | what the authorization server said of tokens by reference |
 //! | `known.rs` | whom the identity of a pre-shared key means |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
@@ -31,6 +32,7 @@ mod connecting;
 pub(crate) mod counters;
 pub(crate) mod figures;
 mod forwarding;
+pub(crate) mod freshness;
 pub mod grant;
 mod groups;
 pub mod hash_seed;

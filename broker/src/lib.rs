@@ -28,6 +28,7 @@ pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
     admission::{Admission, Authority, TokenKeeping},
+    freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
     quota::Quotas,
@@ -322,6 +323,7 @@ impl Config {
             authz_info: config.tokens.authz_info,
             stored_token_challenge: config.tokens.stored_token_challenge,
             introspection: config.introspection.is_some(),
+            nonces: (config.tokens.client_nonce).then(fresh_nonces),
             ..TokenKeeping::default()
         });
         keeping.unwrap_or_default()
@@ -352,6 +354,13 @@ impl Config {
             tokens: self.token_keeping(),
         }
     }
+}
+
+/// Nonces under a new secret.
+fn fresh_nonces() -> Arc<ClientNonces> {
+    let mut secret = [0; 32];
+    let filled = aws_lc_rs::rand::fill(&mut secret).is_ok();
+    Arc::new(ClientNonces::new(filled.then_some(secret)))
 }
 
 /// Where the authorization server is asked; what it says of tokens is put where these rules look.

@@ -170,6 +170,13 @@ impl Changing {
             None
         };
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
+        if let (Some(nonces), Some(in_force)) = (
+            &mut admission.tokens.nonces,
+            &in_force.admission.tokens.nonces,
+        ) {
+            // Those that are on their way back stay good.
+            nonces.clone_from(in_force);
+        }
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,

@@ -2,6 +2,7 @@
 
 use super::{
     authz_info::AUTHZ_INFO,
+    freshness::ClientNonces,
     grant::{Grant, PublicTopics},
     introspected::{Introspected, Reference, Verdict},
     message::Message,
@@ -16,8 +17,8 @@ use std::{
     sync::Arc,
 };
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet, Lifetimes,
-    PopKey, RsNonce, TokenError, UnixTime, Validation,
+    AUTHENTICATION_METHOD, AsHint, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet,
+    Lifetimes, PopKey, RsNonce, TokenError, UnixTime, Validation,
     authentication_data::{challenge_message, token_of_user_name},
     identifier,
     jwe::ContentKeys,
@@ -58,6 +59,8 @@ pub(crate) struct TokenKeeping {
     pub(crate) stored_token_challenge: bool,
     /// Shared by all shards.
     pub(crate) stored: Arc<StoredTokens>,
+    /// A token must bring back a nonce of a hint; without these it need not.
+    pub(crate) nonces: Option<Arc<ClientNonces>>,
     /// The authorization server can be asked what a token by reference says.
     pub(crate) introspection: bool,
     /// What it said; shared by all shards.
@@ -173,6 +176,8 @@ pub(crate) enum Refusal {
     NotIntrospected(Reference),
     #[error("the authorization server does not vouch for the token")]
     Inactive,
+    #[error("the token does not bring back a fresh cnonce")]
+    Stale,
     #[error("the token's proof-of-possession key cannot be used")]
     Key,
     #[error("proof of possession failed")]
@@ -224,6 +229,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::NotIntrospected(_)
             | Self::Inactive
+            | Self::Stale
             | Self::Key
             | Self::Proof
             | Self::NoExporter
@@ -244,6 +250,7 @@ impl Refusal {
             | Self::Malformed
             | Self::Token(_)
             | Self::Inactive
+            | Self::Stale
             | Self::Key
             | Self::Proof
             | Self::NoExporter
@@ -274,6 +281,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::NotIntrospected(_)
             | Self::Inactive
+            | Self::Stale
             | Self::Key
             | Self::Proof
             | Self::Method => true,
@@ -313,6 +321,20 @@ impl Admission {
             Some(AUTHENTICATION_METHOD) => self.admit_by_token(connect, at),
             Some(_) => Err(Refusal::Method),
         }
+    }
+
+    /// What a client is told that needs a token: the value of `ace_as_hint`, with a nonce where tokens must bring one back.
+    pub(crate) fn hint(&self, now: UnixTime) -> Option<Cow<'_, str>> {
+        let hint = &self.authority.as_ref()?.hint;
+        let Some(nonces) = &self.tokens.nonces else {
+            return Some(hint.into());
+        };
+        let hint = AsHint::from_json(hint).ok()?;
+        let hint = AsHint {
+            cnonce: nonces.make(now),
+            ..hint
+        };
+        Some(hint.to_json().into())
     }
 
     /// TLS:Anon, MQTT:None: public topics alone (RFC 9431 §2.2.1).
@@ -455,6 +477,10 @@ impl Admission {
             }
             verified => verified.map_err(Refusal::Token)?,
         };
+        let nonce = claims.client_nonce.as_deref().unwrap_or_default();
+        if (self.tokens.nonces.as_ref()).is_some_and(|nonces| !nonces.is_fresh(nonce, now)) {
+            return Err(Refusal::Stale);
+        }
         let (key, kid) = self.key_of(&claims.confirmation, authority, now)?;
         let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics));
         Ok(StoredToken {

@@ -453,12 +453,10 @@ impl Doorstep<'_> {
     async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ArrivalError> {
         let mut properties = PropertyBuffer::default();
         let admission = Arc::clone(&self.shard.common.rules.load().admission);
-        if let (true, Some(authority)) = (refusal.wants_hint(), &admission.authority) {
+        let hint = refusal.wants_hint().then(|| admission.hint(unix_time()));
+        if let Some(hint) = hint.flatten() {
             // RFC 9431 §2.4.1. A hint that does not fit is left out: the refusal stands without it.
-            if properties
-                .push_user_property(USER_PROPERTY, &authority.hint)
-                .is_err()
-            {
+            if properties.push_user_property(USER_PROPERTY, &hint).is_err() {
                 tracing::warn!("the AS hint is too long for a user property");
             }
         }

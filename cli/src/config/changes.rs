@@ -23,6 +23,7 @@ const CHANGEABLE: &[&str] = &[
     "broker.public_topics",
     "broker.authz_info",
     "broker.stored_token_challenge",
+    "broker.client_nonce",
     "broker.introspection.endpoint",
     "broker.introspection.client_id",
     "broker.introspection.secret",

@@ -33,6 +33,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.conceal_topics", Kind::Plain),
     ("broker.authz_info", Kind::Plain),
     ("broker.stored_token_challenge", Kind::Plain),
+    ("broker.client_nonce", Kind::Plain),
     ("broker.shards", Kind::Plain),
     ("broker.response_information", Kind::Text),
     ("broker.sys_interval_secs", Kind::Plain),

@@ -46,6 +46,7 @@ pub(super) struct Broker {
     pub(super) conceal_topics: bool,
     pub(super) authz_info: Option<bool>,
     pub(super) stored_token_challenge: Option<bool>,
+    pub(super) client_nonce: Option<bool>,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
     pub(super) sys_interval_secs: Option<u32>,

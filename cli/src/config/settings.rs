@@ -258,6 +258,7 @@ impl Checker<'_> {
                 authz_info: section.authz_info.unwrap_or(default.authz_info),
                 stored_token_challenge: (section.stored_token_challenge)
                     .unwrap_or(default.stored_token_challenge),
+                client_nonce: section.client_nonce.unwrap_or(default.client_nonce),
             },
             shards: section.shards.unwrap_or(0),
             response_information,

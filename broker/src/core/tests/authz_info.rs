@@ -1,9 +1,11 @@
 //! Tokens published to `authz-info`, and what they open (RFC 9431 §2.2.2, §2.2.3, §2.2.4.1).
 
 use super::*;
-use crate::core::{admission::AwaitProof, counters::Limit, stored_tokens::Capacity};
+use crate::core::{
+    admission::AwaitProof, counters::Limit, freshness::ClientNonces, stored_tokens::Capacity,
+};
 use symbolon_ace_proto::{
-    PopKey, SymmetricKey, identifier, jwe::ContentKey, psk_identity::PskIdentity,
+    AsHint, PopKey, SymmetricKey, identifier, jwe::ContentKey, psk_identity::PskIdentity,
 };
 
 const SCOPE: &str = r#"[["t",["pub","sub"]]]"#;
@@ -640,4 +642,36 @@ fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
     // One more than there may be.
     let refused = admission.key_of_identity(&asymmetric, &world.keys, bounds);
     assert_eq!(refused, Err(Refusal::StoredTokens));
+}
+
+// RFC 9200 §5.3.1.
+#[test]
+fn where_nonces_are_asked_for_a_token_without_a_fresh_one_is_refused() {
+    let nonces = Arc::new(ClientNonces::new(Some([1; 32])));
+    let mut world = World::with(TokenKeeping {
+        nonces: Some(Arc::clone(&nonces)),
+        ..world().admission.tokens.clone()
+    });
+    let stranger = world.stranger();
+    let mut claims = world.claims(&token(SCOPE), after(0));
+    for (nonce, told) in [
+        (None, ReasonCode::NotAuthorized),
+        (Some(vec![0; 24]), ReasonCode::NotAuthorized),
+        (nonces.make(BEGIN), ReasonCode::Success),
+    ] {
+        claims.client_nonce = nonce;
+        let token = world.signing_key.sign(&claims).unwrap();
+        let answer = world.publish_token(stranger, token.as_bytes(), QOS_1, after(1));
+        assert_eq!(answer, [told]);
+    }
+    let mut admission = (*world.admission).clone();
+    let hint = AsHint {
+        authorization_server: "https://as.example/token".into(),
+        audience: None,
+        scope: None,
+        cnonce: None,
+    };
+    admission.authority.as_mut().unwrap().hint = hint.to_json();
+    let told = AsHint::from_json(&admission.hint(BEGIN).unwrap()).unwrap();
+    assert!(nonces.is_fresh(&told.cnonce.unwrap(), BEGIN));
 }
