@@ -14,6 +14,7 @@
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
+//! | `shrinking.rs` | tables that a peak made large, made small again |
 //! | `counters.rs` | what was counted |
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
@@ -58,6 +59,7 @@ pub(crate) mod session;
 pub(crate) mod shard;
 mod sharing;
 mod short_text;
+mod shrinking;
 mod split_index;
 pub mod stored_tokens;
 mod subscribing;

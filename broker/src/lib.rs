@@ -38,6 +38,7 @@ use crate::driver::{
     addresses::Addresses,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
+    reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
 use arc_swap::ArcSwap;
@@ -141,7 +142,7 @@ impl Broker {
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
-        let mut threads = vec![spawn_fetcher(fetcher, shutdown.subscribe())?];
+        let mut threads = vec![spawn_background(fetcher, &common, shutdown.subscribe())?];
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
             threads.push(spawn_management(listener, common, shutdown)?);
@@ -399,19 +400,33 @@ fn spawn_management(
     })
 }
 
-fn spawn_fetcher(
+fn spawn_background(
     fetcher: Fetcher,
+    common: &Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<JoinHandle<io::Result<()>>, StartError> {
-    spawn("keys".into(), move || run_fetcher(fetcher, shutdown))
+    let common = Arc::clone(common);
+    spawn("background".into(), move || {
+        run_background(fetcher, common, shutdown)
+    })
 }
 
-fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {
+/// What goes on beside the shards, and seldom.
+fn run_background(
+    fetcher: Fetcher,
+    common: Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()?;
-    runtime.block_on(fetcher.run(shutdown));
+    runtime.block_on(async {
+        tokio::join!(
+            fetcher.run(shutdown.clone()),
+            reclaiming::run(common, shutdown)
+        )
+    });
     Ok(())
 }
 

@@ -12,6 +12,9 @@ const PACKET_IDENTIFIERS: u16 = u16::MAX;
 /// message a constant.
 const SPARE_SLOTS: usize = 16;
 
+/// With nothing in flight there is memory for at most so many messages.
+const IDLE_CAPACITY: usize = 128;
+
 /// Messages sent at QoS 1 and 2 and not yet fully acknowledged, in the order they were sent (§4.6), within the receiver's Receive
 /// Maximum (§4.9).
 ///
@@ -410,6 +413,9 @@ impl<M> Outgoing<M> {
         }
         if self.slots.len() > 2 * self.live + SPARE_SLOTS {
             self.slots.retain(|slot| !matches!(slot.stage, Stage::Done));
+        }
+        if self.slots.is_empty() && self.slots.capacity() > IDLE_CAPACITY {
+            self.slots = VecDeque::new();
         }
     }
 }

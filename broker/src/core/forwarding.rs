@@ -9,6 +9,7 @@ use super::{
     router::LocalSubscriber,
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
+    shrinking::shrink_queue,
     subscribing::RetainedDelivery,
 };
 use bytes::Bytes;
@@ -445,6 +446,9 @@ impl Session {
     pub(super) fn pop_queued(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.size();
+        if self.queue.is_empty() {
+            shrink_queue(&mut self.queue);
+        }
         Some(queued)
     }
 

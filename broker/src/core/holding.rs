@@ -9,6 +9,7 @@ use super::{
     router::ShardIndex,
     session::{ConnectionKey, SessionKey},
     shard::{Now, Shard, ShardMessage},
+    shrinking::{shrink_map, shrink_queue},
 };
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -79,6 +80,13 @@ impl Holding {
     /// A message goes to this shard whose commit we wait for.
     pub(crate) fn ask(&mut self, shard: usize) {
         self.asked[shard] += 1;
+    }
+
+    /// Gives back what is far too large for what it holds.
+    pub(super) fn shrink(&mut self) {
+        shrink_queue(&mut self.held);
+        self.to_confirm.iter_mut().for_each(shrink_queue);
+        shrink_map(&mut self.ending);
     }
 
     /// How many answers wait.

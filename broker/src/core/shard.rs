@@ -108,7 +108,7 @@ pub(crate) enum Timer {
     Pace(SessionKey),
     /// A client that can do nothing but publish a token has had the time for it.
     Visit(ConnectionKey),
-    /// Expired retained messages are looked for.
+    /// Expired retained messages are looked for, and memory is given back.
     Sweep,
 }
 
@@ -278,6 +278,7 @@ impl Shard {
                 Timer::Sweep => {
                     self.sweep_retained(now);
                     self.admission.tokens.stored.sweep(now.unix);
+                    self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
                 }
             }

@@ -403,6 +403,17 @@ impl ShardHandle {
         }
     }
 
+    /// Places behind the last connection are given back.
+    fn shrink_wakers(&self) {
+        let mut wakers = self.wakers.borrow_mut();
+        let used = wakers.iter().rposition(Option::is_some);
+        let used = used.map_or(0, |last| last + 1);
+        if used < wakers.len() / 2 {
+            wakers.truncate(used);
+            wakers.shrink_to_fit();
+        }
+    }
+
     /// The connection of `key` is woken when other shards keep up again.
     pub(crate) fn wait_for_room(&self, key: SessionKey) {
         self.waiting.borrow_mut().push(key);
@@ -491,6 +502,7 @@ impl ShardHandle {
         loop {
             sleep(PUBLISH_COUNTERS_EVERY).await;
             self.common.published[usize::from(self.index)].store(self.core_mut().counters());
+            self.shrink_wakers();
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{commits::Commits, writer::Batch};
 use crate::core::{journal::Entry, router::ShardIndex};
 
-/// About how many entries are written together: no batch is begun beyond, but for what belongs to a transaction.
-pub(super) const ENTRIES: usize = 16_384;
+/// About how many entries are written together: no batch is begun beyond, but for what belongs to a transaction. A smaller
+/// group takes less memory while it is written.
+pub(super) const ENTRIES: usize = 4_096;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -304,6 +304,8 @@ fn left_of_three(bounded: &Bounded) -> usize {
     for number in 0..3 {
         puback(&mut publisher, "t", &[number; 100], false);
     }
+    // Acknowledged once every shard has it, and with it all that went before.
+    puback(&mut publisher, "barrier", b"x", true);
     let (mut sleeper, _) = bounded.try_connect(lasting("sleeper"));
     let mut count = 0;
     while sleeper
