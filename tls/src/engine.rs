@@ -7,7 +7,7 @@ mod raw_keys;
 mod replay;
 mod server;
 
-pub(crate) use client::ClientEngine;
+pub(crate) use client::{ClientEngine, KeyedClient};
 pub(crate) use server::{KeyedEngine, ServerEngine};
 
 use crate::{HandshakeError, SetupError, socket::Socket};

@@ -199,3 +199,6 @@ impl<'a> Reader<'a> {
         self.take(length).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests;
