@@ -27,8 +27,8 @@ fn offering(identity: &[u8], shared: u8) -> Connector {
     Connector::with_pre_shared_key(identity, key(shared), LIMIT).unwrap()
 }
 
-pub(crate) fn identified(channel: &Channel) -> &[u8] {
-    match channel.peer() {
+pub(crate) fn identity(peer: &Peer) -> &[u8] {
+    match peer {
         Peer::PreSharedKey { identity } => identity,
         other @ (Peer::Anonymous | Peer::RawPublicKey(_)) => panic!("{other:?}"),
     }
@@ -46,8 +46,8 @@ async fn a_whole_token_is_an_identity_and_both_ends_derive_the_same_exporter_val
     for length in [1, 300, 8_000, 62_000] {
         let identity: Vec<u8> = (0..=255).cycle().take(length).collect();
         let (mut client, mut server) = meet(knowing(&pki, &identity), offering(&identity, 1)).await;
-        assert_eq!(identified(&server), identity);
-        assert_eq!(identified(&client), identity);
+        assert_eq!(self::identity(server.peer()), identity);
+        assert_eq!(self::identity(client.peer()), identity);
         assert!(client.exporter().is_some());
         assert_eq!(client.exporter(), server.exporter());
         assert!(client.server_certificates().is_empty());
@@ -101,7 +101,7 @@ async fn one_port_serves_both_engines() {
         say_both_ways(&mut client, &mut server).await;
     }
     let (_client, server) = meet(acceptor, offering(b"known", 1)).await;
-    assert_eq!(identified(&server), b"known");
+    assert_eq!(identity(server.peer()), b"known");
 }
 
 #[tokio::test]
