@@ -73,8 +73,10 @@ fn what_is_offered_is_told_however_it_is_cut_into_records() {
         tls13: true,
         external_keys: 2,
         psk_suite: true,
-        client_raw_key: true,
-        server_raw_key: true,
+        raw_keys: RawKeys {
+            client: true,
+            server: true,
+        },
     };
     for record_bytes in [3, 100, 16_384] {
         let records = hello(&[0x13, 1, 0xD0, 1], &extensions, record_bytes);
@@ -91,7 +93,7 @@ fn what_is_offered_is_told_however_it_is_cut_into_records() {
 #[test]
 fn a_client_that_likes_a_certificate_better_gets_one() {
     let types = extension(SERVER_CERTIFICATE_TYPE, &vector8(&[X509, RAW_PUBLIC_KEY]));
-    assert!(!offer(&hello(&[0x13, 1], &[types], 512)).server_raw_key);
+    assert!(!offer(&hello(&[0x13, 1], &[types], 512)).raw_keys.server);
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn tickets_are_no_external_keys() {
 
 #[test]
 fn the_largest_identity_fits() {
-    let extensions = [tls13(), psk(&[(&[0xFF; 62_000], 0)])];
+    let extensions = [tls13(), psk(&[(&vec![0xFF; 62_000], 0)])];
     assert_eq!(
         offer(&hello(&[0x13, 1], &extensions, 16_384)).external_keys,
         1
@@ -120,7 +122,7 @@ fn what_is_too_long_or_split_too_finely_is_not_waited_for() {
     assert_eq!(look(&claims[..8]), None);
     let claims = [HANDSHAKE_RECORD, 3, 1, 0, 4, CLIENT_HELLO, 2, 0, 0];
     assert_eq!(look(&claims), Some(Hello::Unreadable));
-    let extensions = [tls13(), psk(&[(&[0xFF; 62_000], 0)])];
+    let extensions = [tls13(), psk(&[(&vec![0xFF; 62_000], 0)])];
     let records = hello(&[0x13, 1], &extensions, 1);
     assert_eq!(look(&records[..RECORDS_LIMIT - 1]), None);
     assert_eq!(look(&records[..RECORDS_LIMIT]), Some(Hello::Unreadable));
