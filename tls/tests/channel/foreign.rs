@@ -29,10 +29,10 @@ async fn visit(acceptor: Acceptor, command: &[&str]) -> (Result<Channel, Handsha
         .unwrap();
     let mut stdin = child.stdin.as_ref().unwrap();
     stdin.write_all(b"there\n").unwrap();
-    match tokio::time::timeout(LIMIT, accepting).await {
-        Ok(server) => (server.unwrap(), child),
-        Err(_elapsed) => panic!("nobody came: {}", output(child).await),
-    }
+    let Ok(server) = tokio::time::timeout(LIMIT, accepting).await else {
+        panic!("nobody came: {}", output(child).await);
+    };
+    (server.unwrap(), child)
 }
 
 /// What came of a visit.
@@ -111,7 +111,8 @@ async fn openssl_comes_with_a_key_on_tls_1_3() {
     assert!(said.contains("ALPN protocol: mqtt"), "{said}");
     assert!(!said.contains("BEGIN CERTIFICATE"), "{said}");
     // On TLS 1.3 an absent context, as the program has it, is an empty one.
-    let exporter: String = exporter.iter().map(|byte| format!("{byte:02X}")).collect();
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02X}");
+    let exporter = exporter.iter().fold(String::new(), hex);
     assert!(said.contains(&exporter), "{said}");
 }
 
