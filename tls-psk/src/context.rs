@@ -114,7 +114,7 @@ impl RawKeyServer {
 }
 
 impl PskClient {
-    /// Offers this identity, of up to 65 000 bytes, and proves possession of this key.
+    /// Offers this identity, of up to 62 000 bytes, and proves possession of this key.
     pub fn new(identity: &[u8], key: PreSharedKey) -> Result<Self, SetupError> {
         let mut context = builder(SslVersion::TLS1_3)?;
         context.set_ciphersuites(SUITES_13)?;

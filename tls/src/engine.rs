@@ -7,7 +7,7 @@ mod raw_keys;
 mod replay;
 mod server;
 
-pub(crate) use client::ClientEngine;
+pub(crate) use client::{ClientEngine, KeyedClient};
 pub(crate) use server::{KeyedEngine, ServerEngine};
 
 use crate::{HandshakeError, SetupError, socket::Socket};
@@ -51,6 +51,10 @@ enum Said {
 
 /// A TLS stream of either end.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "boxed as a whole in a Carrier, and the larger one is the usual one"
+)]
 pub(crate) enum TlsStream {
     Rustls(tokio_rustls::TlsStream<Replay>),
     OpenSsl(KeyedStream),

@@ -48,6 +48,12 @@ pub enum SetupError {
     /// A private key that is to be shown as a raw public key is of another kind than Ed25519 and P-256.
     #[error("a raw public key is of Ed25519 or P-256")]
     RawKey,
+    /// A client with a pre-shared key shows no raw public key.
+    #[error("a pre-shared key or a raw public key, not both")]
+    TwoIdentities,
+    /// The identity of a pre-shared key is empty, or too long for a handshake.
+    #[error("the identity of a pre-shared key has 1 to 62000 bytes")]
+    PskIdentity,
     /// The TLS engine refuses them.
     #[error("certificate or key refused: {0}")]
     Refused(EngineError),

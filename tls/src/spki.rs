@@ -55,6 +55,10 @@ impl Spki {
     }
 
     /// The key inside.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "both constructors leave a key that can be read"
+    )]
     pub fn public_key(&self) -> PublicKey<'_> {
         public_key(&self.0).expect("both constructors leave a key that can be read")
     }

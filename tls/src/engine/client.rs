@@ -2,13 +2,14 @@
 
 use super::{
     EXPORTER_CONTEXT, EXPORTER_LABEL, TlsStream, certificates, failed, handshake_error,
+    keyed::KeyedStream,
     private_key, provider,
     raw_keys::{self, ThisRawKey},
     refused,
     replay::Replay,
 };
 use crate::{
-    HandshakeError, Peer, SetupError, Spki,
+    HandshakeError, Peer, PreSharedKey, SetupError, Spki,
     channel::{ExporterValue, Secured},
     socket::Socket,
 };
@@ -19,13 +20,22 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+use symbolon_tls_psk::PskClient;
 use tokio_rustls::TlsConnector;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ClientEngine {
     trust: Trust,
     config: Arc<ClientConfig>,
+}
+
+/// The client's end with a pre-shared key.
+#[derive(Clone)]
+pub(crate) struct KeyedClient {
+    client: PskClient,
+    identity: Arc<[u8]>,
+    alpn: &'static [u8],
 }
 
 /// Which Server is the right one.
@@ -126,5 +136,51 @@ impl ClientEngine {
             exporter: ExporterValue(exporter),
             server_certificates,
         })
+    }
+}
+
+impl KeyedClient {
+    pub(crate) fn new(
+        identity: &[u8],
+        key: PreSharedKey,
+        alpn: &'static [u8],
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            client: PskClient::new(identity, key).map_err(refused)?,
+            identity: identity.into(),
+            alpn,
+        })
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        socket: Socket,
+        server_name: &str,
+    ) -> Result<Secured, HandshakeError> {
+        let dns_name = match ServerName::try_from(server_name) {
+            Ok(ServerName::DnsName(name)) => Some(name),
+            // SNI has no addresses (RFC 6066 §3).
+            Ok(_address) => None,
+            Err(_invalid) => return Err(HandshakeError::ServerName(server_name.to_owned())),
+        };
+        let dns_name = dns_name.as_ref().map(AsRef::as_ref);
+        let connection = self.client.connect(self.alpn, dns_name).map_err(failed)?;
+        let mut stream = KeyedStream::new(socket, connection, &[]);
+        // It is our own key, or no handshake.
+        stream.handshake().await?;
+        let exporter = stream.exporter()?;
+        let identity = Arc::clone(&self.identity);
+        Ok(Secured {
+            stream: TlsStream::OpenSsl(stream),
+            peer: Peer::PreSharedKey { identity },
+            exporter,
+            server_certificates: Vec::new(),
+        })
+    }
+}
+
+impl fmt::Debug for KeyedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedClient").finish_non_exhaustive()
     }
 }

@@ -51,10 +51,17 @@ pub(super) struct Offer {
     pub(super) external_keys: usize,
     /// A cipher suite of TLS 1.2 with a pre-shared key is offered.
     pub(super) psk_suite: bool,
-    /// The client can show a raw public key.
-    pub(super) client_raw_key: bool,
-    /// The client likes a raw public key of the server's better than a certificate.
-    pub(super) server_raw_key: bool,
+    /// Which ends' raw public keys it can deal with.
+    pub(super) raw_keys: RawKeys,
+}
+
+/// Raw public keys of either end (RFC 7250).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct RawKeys {
+    /// The client can show one.
+    pub(super) client: bool,
+    /// The client likes one of the Server's better than a certificate.
+    pub(super) server: bool,
 }
 
 impl Beginning {
@@ -131,12 +138,12 @@ impl Offer {
             }
             PRE_SHARED_KEY => self.external_keys = external_keys(content.vector16()?)?,
             CLIENT_CERTIFICATE_TYPE => {
-                self.client_raw_key = content.vector8()?.0.contains(&RAW_PUBLIC_KEY);
+                self.raw_keys.client = content.vector8()?.0.contains(&RAW_PUBLIC_KEY);
             }
             SERVER_CERTIFICATE_TYPE => {
                 let known = |kind: &&u8| [X509, RAW_PUBLIC_KEY].contains(*kind);
                 // In the client's order of preference (RFC 7250 §4.1).
-                self.server_raw_key =
+                self.raw_keys.server =
                     content.vector8()?.0.iter().find(known) == Some(&RAW_PUBLIC_KEY);
             }
             _ => {}
@@ -199,3 +206,6 @@ impl<'a> Reader<'a> {
         self.take(length).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ use std::{
 use symbolon_tls_psk::{Connection, Peer, Progress, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-/// What is read from the socket at once, bytes: one full record and its header.
-const READ_BYTES: usize = 16 * 1024 + 256;
+/// What is read from the socket at once, bytes.
+const READ_BYTES: usize = 16 * 1024;
 /// The plaintext of one full record, bytes (RFC 8446 §5.1).
 const RECORD_BYTES: usize = 16 * 1024;
 /// Ciphertext that may wait for the socket while we go on reading, bytes. Only answers to the peer's own messages get there.

@@ -131,7 +131,7 @@ impl ServerEngine {
                 return Door::Keyed(server.accept_tls12(self.alpn, keys));
             }
         }
-        if !offer.tls13 && offer.client_raw_key {
+        if !offer.tls13 && offer.raw_keys.client {
             return Door::Keyed(self.raw_keys_12.accept(self.alpn));
         }
         Door::Certificate(self.behind.choose(offer))
@@ -249,7 +249,7 @@ impl Behind {
 
     fn choose(&self, offer: &Offer) -> &Arc<ServerConfig> {
         // rustls has raw public keys on TLS 1.3 alone.
-        match (offer.tls13, offer.server_raw_key, offer.client_raw_key) {
+        match (offer.tls13, offer.raw_keys.server, offer.raw_keys.client) {
             (false, _, _) | (true, false, false) => &self.certificate,
             (true, false, true) => &self.certificate_and_client_key,
             (true, true, false) => &self.raw_key,

@@ -1,6 +1,8 @@
 //! The public face of the crate, on real sockets.
 
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod https;
@@ -8,6 +10,8 @@ mod https;
 mod moving;
 #[cfg(test)]
 mod pki;
+#[cfg(test)]
+mod psk;
 #[cfg(test)]
 mod raw_keys;
 #[cfg(test)]
