@@ -1,9 +1,9 @@
-//! Clients that TLS knows by a raw public key (RFC 9431 §2.2.3.1): the token first, then the connection.
+//! Clients that TLS knows by a raw public key or a pre-shared key (RFC 9431 §2.2.3): the token first, then the connection.
 
 use crate::{
     introspection::{Server, serve},
     management::config,
-    peer::{SOON, V5, connect, identifier, publish},
+    peer::{SOON, V5, connect, identifier as packet_identifier, publish},
 };
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use std::{
@@ -15,12 +15,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{
-    Claims, Confirmation, KeySet, PopAlgorithm, PopKey, PopSigner, Scope, SigningKey, UnixTime,
-    jwt::SigningAlgorithm,
+    Claims, Confirmation, KeySet, PopAlgorithm, PopKey, PopSigner, Scope, SigningKey, SymmetricKey,
+    UnixTime, identifier, jwe::ContentKey, jwt::SigningAlgorithm, psk_identity::PskIdentity,
 };
-use symbolon_broker::{Broker, Config, ListenerConfig, Transport};
+use symbolon_broker::{AuthorizationConfig, Broker, Config, ListenerConfig, Transport};
 use symbolon_mqtt_proto::{Decoder, Delivery, Packet, ReasonCode, Sender};
-use symbolon_tls::{Channel, Connector, PublicKey, Spki};
+use symbolon_tls::{Channel, Connector, PreSharedKey, PublicKey, Spki};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::timeout,
@@ -58,10 +58,12 @@ impl Caller {
         };
         loop {
             if let Some((packet, size)) = decoder.decode(&self.buffer).unwrap() {
-                let reason_code = match packet {
-                    Packet::ConnAck(connack) => connack.reason_code,
-                    Packet::PubAck(ack) => ack.reason_code,
-                    other => panic!("{other:?}"),
+                let reason_code = if let Packet::ConnAck(connack) = packet {
+                    connack.reason_code
+                } else if let Packet::PubAck(ack) = packet {
+                    ack.reason_code
+                } else {
+                    panic!("{packet:?}")
                 };
                 self.buffer.drain(..size);
                 return reason_code;
@@ -72,87 +74,127 @@ impl Caller {
     }
 
     async fn publish(&mut self, topic: &str, payload: &[u8]) -> ReasonCode {
-        let delivery = Delivery::AtLeastOnce(identifier(1));
+        let delivery = Delivery::AtLeastOnce(packet_identifier(1));
         self.ask(&Packet::Publish(publish(topic, payload, delivery, false)))
             .await
     }
 }
 
-fn token(signer: &SigningKey, key: &PopKey, scope: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let claims = Claims {
-        issuer: "https://localhost".into(),
-        subject: Some("device".into()),
-        client_id: None,
-        audience: vec!["mqtts://localhost".into()],
-        expires_at: UnixTime(now.as_secs() + 600),
-        expires_in_secs: None,
-        not_before: None,
-        issued_at: Some(UnixTime(now.as_secs())),
-        token_identifier: None,
-        scope: Scope::from_json(scope).unwrap(),
-        confirmation: Confirmation::Key(Box::new(key.to_jwk())),
-        client_nonce: None,
-    };
-    signer.sign(&claims).unwrap()
+/// A broker on TLS where no topic is public, and its authorization server's key.
+struct World {
+    broker: Option<Broker>,
+    signer: SigningKey,
+    certificate: String,
+    content_key: ContentKey,
+}
+
+impl World {
+    fn start() -> Self {
+        let signer = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
+        let server = Server {
+            pop: PopSigner::generate(PopAlgorithm::EdDsa).unwrap(),
+            keys: KeySet::from_keys(vec![signer.to_public_jwk()]).to_json(),
+            open: AtomicBool::new(true),
+            asked: AtomicUsize::new(0),
+        };
+        let content_key = ContentKey {
+            kid: "content".into(),
+            key: SymmetricKey::from_bytes(&[7; 32]),
+        };
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = certified.cert.pem();
+        let listener = ListenerConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            transport: Transport::Tls {
+                certificate_chain_pem: certificate.clone(),
+                private_key_pem: certified.signing_key.serialize_pem(),
+            },
+        };
+        let authorization = AuthorizationConfig {
+            content_keys: vec![content_key.clone()],
+            ..serve(Arc::new(server))
+        };
+        let broker = Broker::start(&Config {
+            listeners: vec![listener],
+            public_topics: Vec::new(),
+            ..config(Some(authorization))
+        });
+        Self {
+            broker: Some(broker.unwrap()),
+            signer,
+            certificate,
+            content_key,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.broker.as_ref().unwrap().local_addrs()[0]
+    }
+
+    fn anonymous(&self) -> Connector {
+        Connector::new(&self.certificate, SOON).unwrap()
+    }
+
+    /// Publishes a token as somebody else would.
+    async fn publish_token(&self, token: &str) -> ReasonCode {
+        let (mut stranger, reason_code) =
+            Caller::connect(&self.anonymous(), self.address(), "stranger").await;
+        assert_eq!(reason_code, ReasonCode::Success);
+        assert_eq!(stranger.publish("t", b"").await, ReasonCode::NotAuthorized);
+        stranger.publish("authz-info", token.as_bytes()).await
+    }
+
+    fn token(&self, confirmation: Confirmation, scope: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let claims = Claims {
+            issuer: "https://localhost".into(),
+            subject: Some("device".into()),
+            client_id: None,
+            audience: vec!["mqtts://localhost".into()],
+            expires_at: UnixTime(now.as_secs() + 600),
+            expires_in_secs: None,
+            not_before: None,
+            issued_at: Some(UnixTime(now.as_secs())),
+            token_identifier: None,
+            scope: Scope::from_json(scope).unwrap(),
+            confirmation,
+            client_nonce: None,
+        };
+        self.signer.sign(&claims).unwrap()
+    }
+
+    async fn end(&mut self) {
+        let broker = self.broker.take().unwrap();
+        let ended = tokio::task::spawn_blocking(|| broker.shutdown(Duration::from_secs(10))).await;
+        assert!(ended.unwrap());
+    }
 }
 
 // RFC 9431 §2.2.1: TLS:Known(RPK), MQTT:none.
 #[tokio::test]
 async fn a_client_with_a_raw_public_key_comes_in_by_the_token_it_published_before() {
-    let signer = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
-    let server = Server {
-        pop: PopSigner::generate(PopAlgorithm::EdDsa).unwrap(),
-        keys: KeySet::from_keys(vec![signer.to_public_jwk()]).to_json(),
-        open: AtomicBool::new(true),
-        asked: AtomicUsize::new(0),
-    };
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = certified.cert.pem();
-    let listener = ListenerConfig {
-        address: "127.0.0.1:0".parse().unwrap(),
-        transport: Transport::Tls {
-            certificate_chain_pem: certificate.clone(),
-            private_key_pem: certified.signing_key.serialize_pem(),
-        },
-    };
-    let broker = Broker::start(&Config {
-        listeners: vec![listener],
-        public_topics: Vec::new(),
-        ..config(Some(serve(Arc::new(server))))
-    });
-    let broker = broker.unwrap();
-    let address = broker.local_addrs()[0];
+    let mut world = World::start();
     let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let spki = Spki::parse(&pair.subject_public_key_info()).unwrap();
     let PublicKey::Ed25519(key) = spki.public_key() else {
         panic!("the key is one of Ed25519");
     };
-    let key = PopKey::Ed25519(*key);
-    let anonymous = Connector::new(&certificate, SOON).unwrap();
-    let known = anonymous
-        .clone()
-        .showing_raw_key(&pair.serialize_pem())
-        .unwrap();
+    let cnf = Confirmation::Key(Box::new(PopKey::Ed25519(*key).to_jwk()));
+    let known = world.anonymous();
+    let known = known.showing_raw_key(&pair.serialize_pem()).unwrap();
     // Without a token TLS knows the key, and the broker knows no right of it.
-    let (_, refused) = Caller::connect(&known, address, "device").await;
+    let (_, refused) = Caller::connect(&known, world.address(), "device").await;
     assert_eq!(refused, ReasonCode::NotAuthorized);
-    let (mut stranger, reason_code) = Caller::connect(&anonymous, address, "stranger").await;
-    assert_eq!(reason_code, ReasonCode::Success);
-    let first = token(&signer, &key, r#"[["t",["pub"]]]"#);
-    assert_eq!(
-        stranger.publish("authz-info", first.as_bytes()).await,
-        ReasonCode::Success
-    );
-    assert_eq!(stranger.publish("t", b"").await, ReasonCode::NotAuthorized);
-    let (mut device, reason_code) = Caller::connect(&known, address, "device").await;
+    let first = world.token(cnf.clone(), r#"[["t",["pub"]]]"#);
+    assert_eq!(world.publish_token(&first).await, ReasonCode::Success);
+    let (mut device, reason_code) = Caller::connect(&known, world.address(), "device").await;
     assert_eq!(reason_code, ReasonCode::Success);
     assert_eq!(
         device.publish("t", b"").await,
         ReasonCode::NoMatchingSubscribers
     );
     // It renews on its live connection.
-    let second = token(&signer, &key, r#"[["u",["pub"]]]"#);
+    let second = world.token(cnf, r#"[["u",["pub"]]]"#);
     assert_eq!(
         device.publish("authz-info", second.as_bytes()).await,
         ReasonCode::Success
@@ -162,6 +204,46 @@ async fn a_client_with_a_raw_public_key_comes_in_by_the_token_it_published_befor
         device.publish("u", b"").await,
         ReasonCode::NoMatchingSubscribers
     );
-    let ended = tokio::task::spawn_blocking(|| broker.shutdown(Duration::from_secs(10))).await;
-    assert!(ended.unwrap());
+    world.end().await;
+}
+
+// RFC 9431 §2.2.1: TLS:Known(PSK), MQTT:none.
+#[tokio::test]
+async fn a_client_with_a_pre_shared_key_names_its_token_or_brings_it_in_the_handshake() {
+    let mut world = World::start();
+    let pop = PopSigner::generate(PopAlgorithm::Hs256).unwrap();
+    let PopKey::Hs256(secret) = pop.verifying_key() else {
+        panic!("the key is symmetric");
+    };
+    let jwk = pop.verifying_key().to_jwk().with_kid("psk-1");
+    let cnf = Confirmation::Encrypted(world.content_key.encrypt(&jwk).unwrap());
+    let token = world.token(cnf, r#"[["t",["pub"]]]"#);
+    let named = PskIdentity::of_key(&identifier::to_bytes("psk-1"));
+    let connector = |identity: &[u8], secret: &[u8]| {
+        let key = PreSharedKey::new(secret).unwrap();
+        Connector::with_pre_shared_key(identity, key, SOON).unwrap()
+    };
+    let refused = |connector: Connector, address: SocketAddr| async move {
+        connector.connect(address, "localhost").await.is_err()
+    };
+    let address = world.address();
+    // There is no waiting for the authorization server's keys in a handshake: another token has them fetched before.
+    let other = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
+    let other = Confirmation::Key(Box::new(other.verifying_key().to_jwk()));
+    let other = world.token(other, "[]");
+    assert_eq!(world.publish_token(&other).await, ReasonCode::Success);
+    // Nobody knows the name yet; the token is no use with another key.
+    assert!(refused(connector(&named, secret.as_bytes()), address).await);
+    assert!(refused(connector(token.as_bytes(), &[9; 32]), address).await);
+    for identity in [token.as_bytes(), &named] {
+        let known = connector(identity, secret.as_bytes());
+        let (mut device, reason_code) = Caller::connect(&known, address, "device").await;
+        assert_eq!(reason_code, ReasonCode::Success);
+        assert_eq!(
+            device.publish("t", b"").await,
+            ReasonCode::NoMatchingSubscribers
+        );
+        assert_eq!(device.publish("u", b"").await, ReasonCode::NotAuthorized);
+    }
+    world.end().await;
 }
