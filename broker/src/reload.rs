@@ -267,10 +267,15 @@ fn place(listener: &ListenerConfig) -> (std::net::SocketAddr, &'static str, bool
     (listener.address, transport, insecure)
 }
 
+/// Key set, CA and, where tokens are asked about, how and at whom.
+type SourceOf<'a> = (&'a str, &'a str, Option<(&'a IntrospectionConfig, &'a str)>);
+
 /// Where the keys come from: another place vouches for other keys.
-fn source_of(config: &Config) -> Option<(&str, &str, Option<&IntrospectionConfig>)> {
+fn source_of(config: &Config) -> Option<SourceOf<'_>> {
     let authorization = config.authorization.as_ref()?;
     let introspection = authorization.introspection.as_ref();
+    // The issuer is whom the broker authenticates to there.
+    let introspection = introspection.map(|asked| (asked, authorization.issuer.as_str()));
     Some((
         &authorization.jwks_uri,
         &authorization.ca_pem,
