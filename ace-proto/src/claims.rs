@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 pub(crate) use numeric_date::NumericDate;
 
 use crate::{
-    Confirmation, Scope, TokenError, UnixTime,
+    Confirmation, Scope, TokenError, UnixTime, base64url,
     json_object::{BadMember, Members},
 };
 
@@ -23,8 +23,11 @@ pub struct Claims {
     pub client_id: Option<String>,
     /// `aud`: the resource servers it is for, at least one.
     pub audience: Vec<String>,
-    /// `exp`.
+    /// `exp`; of a token that has `exi` alone the end if it is seen now for the first time.
     pub expires_at: UnixTime,
+    /// `exi`: how long it is valid from when the resource server first sees it, seconds (RFC 9200 §5.10.3). A token that is made with it has
+    /// no `exp`.
+    pub expires_in_secs: Option<u64>,
     /// `nbf`.
     pub not_before: Option<UnixTime>,
     /// `iat`.
@@ -35,6 +38,8 @@ pub struct Claims {
     pub scope: Scope,
     /// `cnf`.
     pub confirmation: Confirmation,
+    /// `cnonce`: the nonce of the resource server's hint, bytes (RFC 9200 §5.3.1).
+    pub client_nonce: Option<Vec<u8>>,
 }
 
 /// What claims must fit, and when.
@@ -44,6 +49,45 @@ pub(crate) struct Expected<'a> {
     pub(crate) audience: &'a str,
     pub(crate) now: UnixTime,
     pub(crate) leeway_secs: u64,
+    pub(crate) lifetimes: Lifetimes,
+}
+
+/// Which ends of a token the resource server can judge.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Lifetimes {
+    /// `exp`, by a clock. `exi` is not looked at.
+    #[default]
+    Dates,
+    /// `exp`, and where there is none `exi`: the receiver keeps sequence numbers.
+    DatesAndSpans,
+    /// `exi` alone: the receiver has no clock (RFC 9200 §5.10.3).
+    Spans,
+}
+
+impl Expected<'_> {
+    /// When a token is over.
+    pub(crate) fn end_of(
+        &self,
+        exp: Option<UnixTime>,
+        exi: Option<u64>,
+    ) -> Result<UnixTime, TokenError> {
+        let from_now = exi.map(|secs| self.now.plus_secs(secs));
+        let end = match self.lifetimes {
+            Lifetimes::Dates => exp.ok_or(TokenError::BadClaim("exp"))?,
+            Lifetimes::DatesAndSpans => exp.or(from_now).ok_or(TokenError::BadClaim("exp"))?,
+            Lifetimes::Spans => from_now.ok_or(TokenError::BadClaim("exi"))?,
+        };
+        if end <= self.now {
+            return Err(TokenError::Expired);
+        }
+        Ok(end)
+    }
+
+    /// Whether `nbf` is still to come. Without a clock nobody can say.
+    pub(crate) fn is_early(&self, not_before: Option<UnixTime>) -> bool {
+        self.lifetimes != Lifetimes::Spans
+            && not_before.is_some_and(|date| date > self.now.plus_secs(self.leeway_secs))
+    }
 }
 
 /// `aud`: one text or a list of them (RFC 7519 §4.1.3).
@@ -71,13 +115,12 @@ impl Claims {
         if issuer != expected.issuer {
             return Err(TokenError::WrongIssuer);
         }
-        let NumericDate(expires_at) = required(&members, "exp")?;
-        if expires_at <= expected.now {
-            return Err(TokenError::Expired);
-        }
+        let exp = members.take("exp")?.map(|NumericDate(date)| date);
+        let expires_in_secs: Option<u64> = members.take("exi")?;
+        let expires_at = expected.end_of(exp, expires_in_secs)?;
         let not_before: Option<NumericDate> = members.take("nbf")?;
         let not_before = not_before.map(|date| date.0);
-        if not_before.is_some_and(|date| date > expected.now.plus_secs(expected.leeway_secs)) {
+        if expected.is_early(not_before) {
             return Err(TokenError::NotYetValid);
         }
         let audience = required::<Audience>(&members, "aud")?.into_vec();
@@ -85,8 +128,13 @@ impl Claims {
             return Err(TokenError::WrongAudience);
         }
         let scope: String = required(&members, "scope")?;
+        let nonce: Option<String> = members.take("cnonce")?;
+        let nonce =
+            nonce.map(|text| base64url::decode(&text).ok_or(TokenError::BadClaim("cnonce")));
         Ok(Self {
             scope: Scope::from_base64url(&scope)?,
+            client_nonce: nonce.transpose()?,
+            expires_in_secs,
             confirmation: required(&members, "cnf")?,
             subject: members.take("sub")?,
             client_id: members.take("client_id")?,
@@ -128,7 +176,10 @@ impl Serialize for Claims {
             [one] => map.serialize_entry("aud", one)?,
             many => map.serialize_entry("aud", many)?,
         }
-        map.serialize_entry("exp", &self.expires_at.0)?;
+        match self.expires_in_secs {
+            None => map.serialize_entry("exp", &self.expires_at.0)?,
+            Some(secs) => map.serialize_entry("exi", &secs)?,
+        }
         if let Some(not_before) = self.not_before {
             map.serialize_entry("nbf", &not_before.0)?;
         }
@@ -140,6 +191,9 @@ impl Serialize for Claims {
         }
         map.serialize_entry("scope", &self.scope)?;
         map.serialize_entry("cnf", &self.confirmation)?;
+        if let Some(nonce) = &self.client_nonce {
+            map.serialize_entry("cnonce", &base64url::encode(nonce))?;
+        }
         map.end()
     }
 }

@@ -7,7 +7,7 @@ use serde::{
 };
 
 use crate::{
-    Jwk, PopError, PopKey, base64url,
+    Jwk, PopError, PopKey, base64url, identifier,
     json_object::{Object, present},
     jwe::ContentKeys,
 };
@@ -36,17 +36,34 @@ impl Confirmation {
     /// The key, decrypted with `keys` where it must be. A `kid` alone, or a symmetric JWK with
     /// nothing but one, is not resolved here: [`PopError::KeyIdentifierOnly`].
     pub fn resolve(&self, keys: &ContentKeys) -> Result<PopKey, PopError> {
+        self.resolve_named(keys).map(|(key, _kid)| key)
+    }
+
+    /// The same, with the key's `kid` where it has one, bytes.
+    pub fn resolve_named(&self, keys: &ContentKeys) -> Result<(PopKey, Option<Vec<u8>>), PopError> {
         match self {
             Self::Key(jwk) if jwk.is_symmetric() && !jwk.is_secret() => {
                 Err(PopError::KeyIdentifierOnly)
             }
-            Self::Key(jwk) => PopKey::from_jwk(jwk),
-            Self::Encrypted(jwe) => match PopKey::from_jwk(&keys.decrypt(jwe)?)? {
-                key @ PopKey::Hs256(_) => Ok(key),
-                // RFC 7800 §3.3: what is encrypted is a symmetric key.
-                PopKey::Ed25519(_) | PopKey::Es256(_) => Err(PopError::UnsupportedKey),
-            },
+            Self::Key(jwk) => Ok((PopKey::from_jwk(jwk)?, kid_of(jwk))),
+            Self::Encrypted(jwe) => {
+                let jwk = keys.decrypt(jwe)?;
+                match PopKey::from_jwk(&jwk)? {
+                    key @ PopKey::Hs256(_) => Ok((key, kid_of(&jwk))),
+                    // RFC 7800 §3.3: what is encrypted is a symmetric key.
+                    PopKey::Ed25519(_) | PopKey::Es256(_) => Err(PopError::UnsupportedKey),
+                }
+            }
             Self::KeyIdentifier(_) => Err(PopError::KeyIdentifierOnly),
+        }
+    }
+
+    /// The key's name where nothing but a name is there: a `kid`, or a symmetric key of which only that is said. Bytes.
+    pub fn key_identifier(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::KeyIdentifier(kid) => Some(kid.clone()),
+            Self::Key(jwk) if jwk.is_symmetric() && !jwk.is_secret() => kid_of(jwk),
+            Self::Key(_) | Self::Encrypted(_) => None,
         }
     }
 
@@ -59,6 +76,10 @@ impl Confirmation {
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!(self)
     }
+}
+
+fn kid_of(jwk: &Jwk) -> Option<Vec<u8>> {
+    jwk.kid.as_deref().map(identifier::to_bytes)
 }
 
 #[derive(Deserialize)]

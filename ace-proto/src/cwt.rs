@@ -1,7 +1,7 @@
 //! Tokens as CWTs (RFC 8392): signed with EdDSA or ES256, or protected by HMAC-SHA-256.
 //!
-//! Stricter than RFC 8392: all headers are protected (RFC 9770), and a MAC cut to 64 bits (`HMAC 256/64`) is refused. `exi` stands for
-//! nothing here: `exp` is required, as in a JWT.
+//! Stricter than RFC 8392: all headers are protected (RFC 9770), and a MAC cut to 64 bits (`HMAC 256/64`) is refused. What
+//! `exi` stands for is as in a JWT: [`Lifetimes`](crate::Lifetimes) says.
 
 use std::borrow::Cow;
 

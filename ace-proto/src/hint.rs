@@ -32,6 +32,31 @@ pub struct AsHint {
         skip_serializing_if = "Option::is_none"
     )]
     pub scope: Option<Scope>,
+    /// `cnonce`: to be copied into the token request, so that the token comes back with it (RFC 9200 §5.3.1); bytes, base64url in JSON.
+    #[serde(default, with = "nonce_text", skip_serializing_if = "Option::is_none")]
+    pub cnonce: Option<Vec<u8>>,
+}
+
+/// Bytes as base64url.
+mod nonce_text {
+    use crate::base64url;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+    pub(super) fn serialize<S: Serializer>(
+        nonce: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64url::encode(nonce.as_deref().unwrap_or_default()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let nonce = base64url::decode(&text).ok_or_else(|| D::Error::custom("cnonce"))?;
+        Ok(Some(nonce))
+    }
 }
 
 impl AsHint {

@@ -3,7 +3,7 @@
 use crate::base64url;
 
 /// Of the text: base64url of the bytes; a text that is not base64url stands for its UTF-8 bytes.
-pub(crate) fn to_bytes(text: &str) -> Vec<u8> {
+pub fn to_bytes(text: &str) -> Vec<u8> {
     base64url::decode(text).unwrap_or_else(|| text.as_bytes().to_vec())
 }
 

@@ -1,7 +1,11 @@
 //! Asking an authorization server what a token says (RFC 7662, RFC 9200 §5.9): the messages.
 
 mod cbor;
+mod claims;
+mod form;
 mod json;
+
+pub(crate) use form::form_encoded;
 
 use crate::{Confirmation, Scope, UnixTime};
 

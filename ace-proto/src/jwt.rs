@@ -8,7 +8,7 @@ pub use signing_key::{SigningAlgorithm, SigningKey};
 
 use crate::{
     Claims, Confirmation, ScopeError, UnixTime,
-    claims::Expected,
+    claims::{Expected, Lifetimes},
     json_object::{Members, Text},
     jws::{Compact, Malformed},
 };
@@ -32,6 +32,8 @@ pub struct Validation<'a> {
     pub now: UnixTime,
     /// How far the clocks may differ for `nbf`, seconds. `exp` has no leeway: an expired token is expired.
     pub leeway_secs: u64,
+    /// Which ends of a token can be judged.
+    pub lifetimes: Lifetimes,
 }
 
 /// Why a token is refused. The order is that of RFC 9200 §5.10.1.1: protection first, then `iss`, `exp`, `aud`, scope.
@@ -118,6 +120,7 @@ impl<'a> Validation<'a> {
             audience: self.audience,
             now: self.now,
             leeway_secs: self.leeway_secs,
+            lifetimes: self.lifetimes,
         }
     }
 }

@@ -22,6 +22,8 @@ fn grant(filters: &[String]) -> Grant {
         issued_at: None,
         token_identifier: None,
         scope: Scope::from_entries(filters.iter().map(entry).collect()),
+        expires_in_secs: None,
+        client_nonce: None,
         confirmation: Confirmation::KeyIdentifier(vec![1]),
     };
     Grant::compile(&claims, [0; 32], Arc::new(PublicTopics::default()))

@@ -1,6 +1,6 @@
 //! What the broker is told at its start, with defaults.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_ace_proto::{Scope, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -143,6 +143,68 @@ pub struct AuthorizationConfig {
     pub token_endpoint: String,
     /// The scope told to them, if any.
     pub hint_scope: Option<Scope>,
+    /// Tokens that come before their clients do.
+    pub tokens: TokensConfig,
+    /// Where to ask what a token by reference says; without it such tokens are refused.
+    pub introspection: Option<IntrospectionConfig>,
+}
+
+/// How the authorization server is asked what a token says (RFC 7662, RFC 9200 §5.9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IntrospectionConfig {
+    /// Where, an `https` URL.
+    pub endpoint: String,
+    /// Who the broker is there.
+    pub client_id: String,
+    /// How it proves that.
+    pub credential: IntrospectionCredential,
+    /// How long an answer is believed, seconds, at least 1.
+    pub cache_secs: u64,
+}
+
+/// How the broker authenticates to the authorization server. `Debug` does not show the secret.
+#[derive(Clone, Eq, PartialEq)]
+pub enum IntrospectionCredential {
+    /// `client_secret_basic` (RFC 6749 §2.3.1).
+    Secret(String),
+    /// `private_key_jwt` (RFC 7523) with this private JWK, Ed25519 or P-256, as JSON.
+    Key(String),
+}
+
+impl fmt::Debug for IntrospectionCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secret(_) => "Secret(..)",
+            Self::Key(_) => "Key(..)",
+        })
+    }
+}
+
+impl IntrospectionConfig {
+    /// How long an answer is believed where nothing else is said, seconds.
+    pub const CACHE_SECS: u64 = 60;
+}
+
+/// Tokens that clients publish before they connect with them (RFC 9431 §2.2.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokensConfig {
+    /// Whether tokens may be published to `authz-info`: then a client without a token may connect, even where no topic is public.
+    pub authz_info: bool,
+    /// Whether a client with the method `ace` and no token is challenged by the token that is stored for its Client Identifier. A stranger
+    /// learns by it which Client Identifiers have one; with `false` each is sent to the authorization server.
+    pub stored_token_challenge: bool,
+    /// Whether a token must bring back the nonce of a hint that is at most five minutes old, `cnonce` (RFC 9200 §5.3.1).
+    pub client_nonce: bool,
+}
+
+impl Default for TokensConfig {
+    fn default() -> Self {
+        Self {
+            authz_info: true,
+            stored_token_challenge: true,
+            client_nonce: false,
+        }
+    }
 }
 
 /// Bounds, each with a default.
@@ -194,6 +256,12 @@ pub struct Limits {
     pub receive_burst: u32,
     /// The longest Keep Alive a client may have, seconds; 0 for any.
     pub keep_alive_secs: u16,
+    /// Tokens published to `authz-info` that are kept, over all shards.
+    pub stored_tokens: usize,
+    /// Bytes of them, 512 for each counted in.
+    pub stored_tokens_bytes: usize,
+    /// Tokens that one connection may publish, for each minute; 0 is any number.
+    pub authz_info_rate: u32,
 }
 
 impl Default for Limits {
@@ -222,6 +290,9 @@ impl Default for Limits {
             receive_rate: 0,
             receive_burst: 0,
             keep_alive_secs: 0,
+            stored_tokens: 100_000,
+            stored_tokens_bytes: 256 * 1024 * 1024,
+            authz_info_rate: 30,
         }
     }
 }

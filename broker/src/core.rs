@@ -18,23 +18,31 @@
 //! | `counters.rs` | what was counted |
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
+//! | `freshness.rs` | nonces that a token must bring back |
+//! | `introspected.rs` | what the authorization server said of tokens by reference |
+//! | `known.rs` | whom the identity of a pre-shared key means |
+//! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
 
 pub(crate) mod admission;
 mod aliases;
+mod authz_info;
 mod bounds;
 mod connecting;
 pub(crate) mod counters;
 pub(crate) mod figures;
 mod forwarding;
+pub(crate) mod freshness;
 pub mod grant;
 mod groups;
 pub mod hash_seed;
 mod holding;
 mod inbound;
 mod interest;
+pub(crate) mod introspected;
 pub(crate) mod journal;
+mod known;
 mod level_tree;
 pub(crate) mod message;
 mod outbox;
@@ -53,6 +61,7 @@ mod sharing;
 mod short_text;
 mod shrinking;
 mod split_index;
+pub mod stored_tokens;
 mod subscribing;
 pub mod subscriptions;
 pub(crate) mod system;

@@ -14,6 +14,7 @@
 pub(crate) mod addresses;
 pub(crate) mod arrival;
 pub(crate) mod connection;
+pub(crate) mod known;
 pub(crate) mod listener;
 pub(crate) mod reclaiming;
 pub(crate) mod restored;

@@ -2,9 +2,11 @@
 
 use crate::{
     config::AuthorizationConfig,
+    core::introspected::{Introspected, Reference},
+    introspection::{Introspector, Questions},
     reload::{Announced, Announcement},
 };
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::{
     sync::{
         Arc,
@@ -12,11 +14,8 @@ use std::{
     },
     time::Duration,
 };
-use symbolon_ace_proto::{KeySet, TokenError};
-use symbolon_tls::{
-    SetupError,
-    https::{HttpsClient, HttpsError, HttpsRequest, Method},
-};
+use symbolon_ace_proto::{KeySet, TokenError, UnixTime};
+use symbolon_tls::https::{HttpsClient, HttpsError, HttpsRequest, Method};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
@@ -43,6 +42,8 @@ pub(crate) struct Keys {
     fetched: AtomicBool,
     requests: mpsc::Sender<oneshot::Sender<()>>,
     fetches: Fetches,
+    introspector: ArcSwapOption<Introspector>,
+    questions: Questions,
 }
 
 /// How often the keys were fetched.
@@ -72,15 +73,27 @@ pub(crate) struct Fetcher {
 
 /// Where the keys are fetched.
 #[derive(Debug, Default)]
-pub(crate) struct Source(Option<(HttpsClient, String)>);
+pub(crate) struct Source {
+    keys: Option<(HttpsClient, String)>,
+    introspector: Option<Arc<Introspector>>,
+}
 
 impl Source {
-    /// Of this authorization server; without one nothing is fetched.
-    pub(crate) fn new(authorization: Option<&AuthorizationConfig>) -> Result<Self, SetupError> {
-        Ok(Self(match authorization {
-            None => None,
-            Some(config) => Some((HttpsClient::new(&config.ca_pem)?, config.jwks_uri.clone())),
-        }))
+    /// Of this authorization server; without one nothing is fetched. Fails with a sentence that says what of the configuration is wrong.
+    pub(crate) fn new(
+        authorization: Option<&AuthorizationConfig>,
+        introspected: &Arc<Introspected>,
+    ) -> Result<Self, String> {
+        let Some(config) = authorization else {
+            return Ok(Self::default());
+        };
+        let client = HttpsClient::new(&config.ca_pem)
+            .map_err(|error| format!("CA for the authorization server: {error}"))?;
+        let introspector = Introspector::new(config, client.clone(), introspected)?;
+        Ok(Self {
+            keys: Some((client, config.jwks_uri.clone())),
+            introspector: introspector.map(Arc::new),
+        })
     }
 }
 
@@ -93,6 +106,8 @@ impl Keys {
             fetched: AtomicBool::new(false),
             requests: sender,
             fetches: Fetches::default(),
+            introspector: ArcSwapOption::empty(),
+            questions: Questions::default(),
         });
         (
             Arc::clone(&keys),
@@ -110,6 +125,17 @@ impl Keys {
 
     pub(crate) fn fetches(&self) -> &Fetches {
         &self.fetches
+    }
+
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Asks the authorization server what a token says, within a limit; admission finds the answer.
+    pub(crate) async fn introspect(&self, reference: &Reference, now: UnixTime) {
+        if let Some(introspector) = self.introspector.load_full() {
+            introspector.ask(reference, now, &self.questions).await;
+        }
     }
 
     /// Whether there was an answer from where the keys are now.
@@ -138,6 +164,7 @@ impl Fetcher {
                 self.keys.current.store(Arc::default());
                 self.keys.fetched.store(false, Ordering::Relaxed);
             }
+            self.keys.introspector.store(content.introspector.clone());
             held = Some(Arc::clone(&content));
             if let Some(done) = done {
                 done.tell();
@@ -156,7 +183,7 @@ impl Fetcher {
 
     /// Fetches again and again.
     async fn fetch_from(&mut self, source: &Source) {
-        let Some((client, uri)) = &source.0 else {
+        let Some((client, uri)) = &source.keys else {
             self.answer_without_source().await;
             return;
         };

@@ -5,7 +5,7 @@
 //! | [`Config`], [`Broker`] | start it, stop it |
 //! | `core/` | decides, without IO |
 //! | `driver/` | sockets, threads, timers |
-//! | `keys` | the authorization server's keys |
+//! | `keys`, `introspection` | what the authorization server is asked for: its keys, what a token says |
 //! | `management` | health and metrics |
 //! | [`store`] | what outlives the process |
 //! | [`Reloader`] | another configuration while it runs |
@@ -14,19 +14,21 @@ mod config;
 #[doc(hidden)]
 pub mod core;
 mod driver;
+mod introspection;
 mod keys;
 mod management;
 mod reload;
 pub mod store;
 
 pub use config::{
-    AuthorizationConfig, Config, Durability, Limits, ListenerConfig, ManagementConfig, StoreConfig,
-    Transport,
+    AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
+    ListenerConfig, ManagementConfig, StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
-    admission::{Admission, Authority},
+    admission::{Admission, Authority, TokenKeeping},
+    freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
     quota::Quotas,
@@ -34,6 +36,7 @@ use crate::core::{
 };
 use crate::driver::{
     addresses::Addresses,
+    known::TokenKeys,
     listener::{self, Entrance, Listener},
     reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
@@ -110,15 +113,15 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let bound = Bound::new(config, shards)?;
+        let token_keys = Arc::<TokenKeys>::default();
+        let bound = Bound::new(config, shards, &token_keys)?;
         let management = config.management.as_ref().map(management::bind);
         let management = management.transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
-        let source = Source::new(config.authorization.as_ref())
-            .map_err(|error| StartError::Config(format!("the AS's CA: {error}")))?;
+        let rules = config.rules();
+        let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source);
-        let rules = config.rules();
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
@@ -137,11 +140,9 @@ impl Broker {
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
+        token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
-        let background = (Arc::clone(&common), shutdown.subscribe());
-        let mut threads = vec![spawn("background".into(), move || {
-            run_background(fetcher, background.0, background.1)
-        })?];
+        let mut threads = vec![spawn_background(fetcher, &common, shutdown.subscribe())?];
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
             threads.push(spawn_management(listener, common, shutdown)?);
@@ -245,14 +246,18 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(config: &Config, shards: usize) -> Result<Self, StartError> {
+    fn new(
+        config: &Config,
+        shards: usize,
+        token_keys: &Arc<TokenKeys>,
+    ) -> Result<Self, StartError> {
         let mut all = Self {
             local_addrs: Vec::new(),
             entrances: Vec::new(),
             listeners: (0..shards).map(|_| Vec::new()).collect(),
         };
         for listener in &config.listeners {
-            let (address, bound) = listener::bind(listener, shards, &config.limits)?;
+            let (address, bound) = listener::bind(listener, shards, &config.limits, token_keys)?;
             all.local_addrs.push(address);
             let entrance = bound.first().map(|one| one.entrance.clone());
             all.entrances.extend(entrance);
@@ -314,12 +319,24 @@ impl Config {
         }
     }
 
+    fn token_keeping(&self) -> TokenKeeping {
+        let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
+            authz_info: config.tokens.authz_info,
+            stored_token_challenge: config.tokens.stored_token_challenge,
+            introspection: config.introspection.is_some(),
+            nonces: (config.tokens.client_nonce).then(fresh_nonces),
+            ..TokenKeeping::default()
+        });
+        keeping.unwrap_or_default()
+    }
+
     fn admission(&self) -> Admission {
         let authority = self.authorization.as_ref().map(|config| Authority {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             content_keys: ContentKeys(config.content_keys.clone()),
             hint: AsHint {
+                cnonce: None,
                 authorization_server: config.token_endpoint.clone(),
                 audience: Some(config.audience.clone()),
                 scope: config.hint_scope.clone(),
@@ -335,8 +352,22 @@ impl Config {
             )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
+            tokens: self.token_keeping(),
         }
     }
+}
+
+/// Nonces under a new secret.
+fn fresh_nonces() -> Arc<ClientNonces> {
+    let mut secret = [0; 32];
+    let filled = aws_lc_rs::rand::fill(&mut secret).is_ok();
+    Arc::new(ClientNonces::new(filled.then_some(secret)))
+}
+
+/// Where the authorization server is asked; what it says of tokens is put where these rules look.
+fn source_of(config: &Config, rules: &Rules) -> Result<Source, StartError> {
+    let introspected = &rules.admission.tokens.introspected;
+    Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)
 }
 
 /// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
@@ -366,6 +397,17 @@ fn spawn_management(
 ) -> Result<JoinHandle<io::Result<()>>, StartError> {
     spawn("management".into(), move || {
         management::run(listener, common, shutdown)
+    })
+}
+
+fn spawn_background(
+    fetcher: Fetcher,
+    common: &Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Result<JoinHandle<io::Result<()>>, StartError> {
+    let common = Arc::clone(common);
+    spawn("background".into(), move || {
+        run_background(fetcher, common, shutdown)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Another configuration while clients are connected: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, ListenerConfig, Transport,
+    Config, IntrospectionConfig, ListenerConfig, Transport,
     core::reloading::Rules,
     driver::{
         listener::{Entrance, certificate},
@@ -158,16 +158,26 @@ impl Changing {
             .map(|one| certificate(one).map(|certificate| (one.clone(), certificate)))
             .collect::<Result<_, _>>()
             .map_err(ReloadError::Config)?;
-        let moved = source_of(held) != source_of(config);
-        let source = moved
-            .then(|| Source::new(config.authorization.as_ref()))
-            .transpose()
-            .map_err(|error| {
-                ReloadError::Config(format!("CA for the authorization server: {error}"))
-            })?;
         let mut admission = config.admission();
         let in_force = self.common.rules.load();
+        let moved = source_of(held) != source_of(config);
+        let source = if moved {
+            let introspected = &admission.tokens.introspected;
+            let source = Source::new(config.authorization.as_ref(), introspected);
+            Some(source.map_err(ReloadError::Config)?)
+        } else {
+            admission.tokens.introspected = Arc::clone(&in_force.admission.tokens.introspected);
+            None
+        };
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
+        if let (Some(nonces), Some(in_force)) = (
+            &mut admission.tokens.nonces,
+            &in_force.admission.tokens.nonces,
+        ) {
+            // Those that are on their way back stay good.
+            nonces.clone_from(in_force);
+        }
+        admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,
@@ -257,8 +267,18 @@ fn place(listener: &ListenerConfig) -> (std::net::SocketAddr, &'static str, bool
     (listener.address, transport, insecure)
 }
 
+/// Key set, CA and, where tokens are asked about, how and at whom.
+type SourceOf<'a> = (&'a str, &'a str, Option<(&'a IntrospectionConfig, &'a str)>);
+
 /// Where the keys come from: another place vouches for other keys.
-fn source_of(config: &Config) -> Option<(&str, &str)> {
+fn source_of(config: &Config) -> Option<SourceOf<'_>> {
     let authorization = config.authorization.as_ref()?;
-    Some((&authorization.jwks_uri, &authorization.ca_pem))
+    let introspection = authorization.introspection.as_ref();
+    // The issuer is whom the broker authenticates to there.
+    let introspection = introspection.map(|asked| (asked, authorization.issuer.as_str()));
+    Some((
+        &authorization.jwks_uri,
+        &authorization.ca_pem,
+        introspection,
+    ))
 }

@@ -194,6 +194,7 @@ mod tests {
             reason_code: symbolon_mqtt_proto::ReasonCode::NotAuthorized,
             reason_string: Some("a token is required".into()),
             hint: Some(Box::new(symbolon_ace_proto::AsHint {
+                cnonce: None,
                 authorization_server: "https://as.example/token".into(),
                 audience: None,
                 scope: None,

@@ -201,6 +201,7 @@ fn verify(text: &str, directory: &DirectoryArg, now: UnixTime) -> anyhow::Result
         audience: &audience,
         now,
         leeway_secs: 0,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     };
     Ok(match jwt::verify(text, &validation) {
         Ok(_) => Verdict {

@@ -186,12 +186,34 @@ fn a_private_topic_is_closed_to_mosquitto_whatever_else_is_public() {
 }
 
 #[test]
-fn mosquitto_is_refused_where_no_topic_is_public() {
-    let system = System::start();
+fn mosquitto_is_refused_where_no_topic_is_public_and_no_token_can_be_published() {
+    let system = System::start_with(&[("SYMBOLON_BROKER_AUTHZ_INFO", "false")]);
     for version in ["5", "311"] {
         let refused = mosquitto("pub", &system, &format!("-V {version} -t a -m x")).run();
         assert!(!refused.status.success(), "{refused}");
         let said = format!("{}{}", refused.stdout, refused.stderr).to_lowercase();
         assert!(said.contains("not authori"), "{refused}");
     }
+}
+
+// RFC 9431 §2.2.1, §2.2.2.
+#[test]
+fn mosquitto_can_publish_a_token_to_authz_info_and_nothing_else() {
+    let system = System::start();
+    let device = system.device("meter", "--allow pub:a");
+    let token = system.scratch("token");
+    let got = Command::symbolon()
+        .words("token get --profile")
+        .arg(&device);
+    let got = got.run().success();
+    std::fs::write(&token, got.trim()).expect("the scratch directory can be written");
+    let token = token.display();
+    let words = format!("-V 5 -q 1 -t authz-info -f {token}");
+    mosquitto("pub", &system, &words).run().success();
+    for words in ["-V 5 -q 1 -t authz-info -m no-token", "-V 5 -q 1 -t a -m x"] {
+        let refused = mosquitto("pub", &system, words).run();
+        assert!(refused.stderr.contains("failed"), "{refused}");
+    }
+    let refused = mosquitto("sub", &system, "-V 5 -t authz-info -C 1 -W 20").run();
+    assert!(refused.stderr.contains("denied"), "{refused}");
 }

@@ -1,19 +1,21 @@
 //! The server's end of a handshake.
 
 use crate::{
-    Channel, HandshakeError, SetupError,
-    engine::{HTTP_ALPN, MQTT_ALPN, ServerEngine},
+    Channel, HandshakeError, KeySource, SetupError,
+    engine::{HTTP_ALPN, KeyedEngine, MQTT_ALPN, ServerEngine},
     socket::Socket,
 };
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
-/// Accepts TLS 1.3, and TLS 1.2 with extended main secret (RFC 7627), presenting an X.509 certificate; ALPN `mqtt`; no tickets, no
-/// resumption, no early data. Cheap to clone; all clones present the same certificate, also after it was replaced.
+/// Accepts TLS 1.3, and TLS 1.2 with extended main secret (RFC 7627); ALPN `mqtt`; no tickets, no resumption, no early data. Presents an
+/// X.509 certificate, or the raw public key of the same private key to clients that like it better (RFC 7250). Clients may show a raw
+/// public key of their own. Cheap to clone; all clones present the same certificate, also after it was replaced.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     presented: Arc<ArcSwap<Presented>>,
+    keyed: Option<KeyedEngine>,
 }
 
 /// What the next handshake is done with.
@@ -58,7 +60,15 @@ impl Acceptor {
         };
         Self {
             presented: Arc::new(ArcSwap::from_pointee(presented)),
+            keyed: None,
         }
+    }
+
+    /// From now on this acceptor, and the clones made of it, also serve clients that offer a pre-shared key, and them alone by that
+    /// key: never by a certificate. Without this, what they offer is ignored.
+    pub fn with_pre_shared_keys(self, keys: Arc<dyn KeySource>) -> Result<Self, SetupError> {
+        let keyed = Some(KeyedEngine::new(keys)?);
+        Ok(Self { keyed, ..self })
     }
 
     /// From the next handshake on, this certificate and this limit hold. Handshakes under way and channels that stand are not touched.
@@ -73,7 +83,9 @@ impl Acceptor {
     pub async fn accept(&self, stream: TcpStream) -> Result<Channel, HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
         let presented = self.presented.load_full();
-        let handshake = presented.certificate.0.accept(Socket::Attached(stream));
+        let socket = Socket::Attached(stream);
+        let engine = &presented.certificate.0;
+        let handshake = engine.accept(socket, self.keyed.as_ref());
         let secured = tokio::time::timeout(presented.handshake_timeout, handshake)
             .await
             .map_err(|_elapsed| HandshakeError::Timeout)??;

@@ -1,6 +1,6 @@
 //! A connection that may be secured, and may move between runtimes.
 
-use crate::{carrier::Carrier, engine::TlsStream, socket::Socket, websocket::WebSocket};
+use crate::{Spki, carrier::Carrier, engine::TlsStream, socket::Socket, websocket::WebSocket};
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -16,8 +16,18 @@ use tokio::{
 /// Whom the handshake proved the peer to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Peer {
-    /// Nobody: no client authentication took place.
+    /// Nobody by a key. On the server's side: no client authentication took place. On the client's side, the Server's certificate
+    /// was checked: [`Channel::server_certificates`].
     Anonymous,
+    /// The holder of the private key to this public key (RFC 9431 §2.2.3.1). On the server's side any well-formed key gets this far:
+    /// whether it is known is for the caller to say. On the client's side it is the key that was expected.
+    RawPublicKey(Spki),
+    /// A holder of the key that belongs to this identity, which may be a whole token (RFC 9431 §2.2.3.2). On the server's side the key
+    /// is what the [`crate::KeySource`] gave for it; on the client's side it is the client's own.
+    PreSharedKey {
+        /// As it came in the handshake.
+        identity: Arc<[u8]>,
+    },
 }
 
 /// The 32 bytes both ends derive from one TLS connection (RFC 9431 §2.2.4.2.1). Never shown by `Debug`.

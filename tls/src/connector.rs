@@ -1,26 +1,76 @@
 //! The client's end of a handshake.
 
 use crate::{
-    Channel, HandshakeError, SetupError,
-    engine::{ClientEngine, HTTP_ALPN, MQTT_ALPN},
+    Channel, HandshakeError, PreSharedKey, SetupError, Spki,
+    engine::{ClientEngine, HTTP_ALPN, KeyedClient, MQTT_ALPN},
     socket::Socket,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 use tokio::net::TcpStream;
 
-/// Opens channels and checks the Server's certificate against given CAs, and no others. TLS 1.3, or TLS 1.2 with extended main secret;
-/// ALPN `mqtt`; SNI where the name is a DNS name; no resumption. Cheap to clone.
+/// How long a client's identity may be, bytes: with the rest of the `ClientHello`, all extensions have 65535.
+const PSK_IDENTITY_BYTES: RangeInclusive<usize> = 1..=62_000;
+
+/// Opens channels and checks the Server's certificate against given CAs, and no others, or its raw public key, or a pre-shared key. TLS 1.3, or TLS 1.2 with
+/// extended main secret; ALPN `mqtt`; SNI where the name is a DNS name; no resumption. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    engine: ClientEngine,
+    engine: Engine,
     handshake_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Certificate(ClientEngine),
+    Keyed(KeyedClient),
 }
 
 impl Connector {
     /// Trusts exactly the CAs in the PEM text. `handshake_timeout` bounds TCP connecting and handshake together.
     pub fn new(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ClientEngine::new(ca_pem, MQTT_ALPN)?,
+            engine: Engine::Certificate(ClientEngine::trusting_authorities(ca_pem, MQTT_ALPN)?),
+            handshake_timeout,
+        })
+    }
+
+    /// Trusts exactly the Server that holds the private key to this raw public key, as `rs_cnf` names it (RFC 9431 §2.2.3.1); its name
+    /// and its certificate mean nothing then. TLS 1.3 alone.
+    pub fn expecting_raw_key(
+        server: Spki,
+        handshake_timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            engine: Engine::Certificate(ClientEngine::trusting_raw_key(server, MQTT_ALPN)?),
+            handshake_timeout,
+        })
+    }
+
+    /// Shows the public key of this private key (PEM; Ed25519 or P-256) as a raw public key, and proves possession, once the Server
+    /// was found to be the right one. TLS 1.3 alone; a Server that does not ask for it is refused.
+    pub fn showing_raw_key(self, private_key_pem: &str) -> Result<Self, SetupError> {
+        let engine = match &self.engine {
+            Engine::Certificate(engine) => engine.with_raw_key(private_key_pem)?,
+            Engine::Keyed(_) => return Err(SetupError::TwoIdentities),
+        };
+        Ok(Self {
+            engine: Engine::Certificate(engine),
+            ..self
+        })
+    }
+
+    /// Trusts exactly the Server that holds this pre-shared key too, which is told it by this identity, of 1 to 62 000 bytes: a token, or
+    /// what names one (RFC 9431 §2.2.3.2). TLS 1.3 alone, with ephemeral keys; a Server that would do without the key is refused.
+    pub fn with_pre_shared_key(
+        identity: &[u8],
+        key: PreSharedKey,
+        handshake_timeout: Duration,
+    ) -> Result<Self, SetupError> {
+        if !PSK_IDENTITY_BYTES.contains(&identity.len()) {
+            return Err(SetupError::PskIdentity);
+        }
+        Ok(Self {
+            engine: Engine::Keyed(KeyedClient::new(identity, key, MQTT_ALPN)?),
             handshake_timeout,
         })
     }
@@ -28,7 +78,7 @@ impl Connector {
     /// The same for HTTPS: ALPN `http/1.1`.
     pub(crate) fn for_http(ca_pem: &str, handshake_timeout: Duration) -> Result<Self, SetupError> {
         Ok(Self {
-            engine: ClientEngine::new(ca_pem, HTTP_ALPN)?,
+            engine: Engine::Certificate(ClientEngine::trusting_authorities(ca_pem, HTTP_ALPN)?),
             handshake_timeout,
         })
     }
@@ -75,7 +125,11 @@ impl Connector {
     ) -> Result<Channel, HandshakeError> {
         stream.set_nodelay(true).map_err(HandshakeError::Io)?;
         let socket = Socket::Attached(stream);
-        Ok(self.engine.connect(socket, server_name).await?.into())
+        let secured = match &self.engine {
+            Engine::Certificate(engine) => engine.connect(socket, server_name).await?,
+            Engine::Keyed(engine) => engine.connect(socket, server_name).await?,
+        };
+        Ok(secured.into())
     }
 
     async fn within_limit(

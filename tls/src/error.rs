@@ -1,6 +1,6 @@
 //! Why a configuration cannot serve, and why a handshake failed.
 
-use crate::EngineError;
+use crate::{EngineError, SpkiError};
 use std::io;
 
 /// Why no channel came to be. Never a reason to stop listening.
@@ -13,6 +13,9 @@ pub enum HandshakeError {
     /// The peer broke TLS, or offers nothing we accept.
     #[error("TLS handshake failed: {0}")]
     Tls(EngineError),
+    /// The peer showed a raw public key of a kind we do not take.
+    #[error("raw public key refused: {0}")]
+    RawKey(SpkiError),
     /// The connection broke.
     #[error("connection lost in the TLS handshake: {0}")]
     Io(io::Error),
@@ -42,6 +45,15 @@ pub enum SetupError {
         "the server's certificate is a CA certificate; clients would refuse it: issue another from it"
     )]
     CaAsServer,
+    /// A private key that is to be shown as a raw public key is of another kind than Ed25519 and P-256.
+    #[error("a raw public key is of Ed25519 or P-256")]
+    RawKey,
+    /// A client with a pre-shared key shows no raw public key.
+    #[error("a pre-shared key or a raw public key, not both")]
+    TwoIdentities,
+    /// The identity of a pre-shared key is empty, or too long for a handshake.
+    #[error("the identity of a pre-shared key has 1 to 62000 bytes")]
+    PskIdentity,
     /// The TLS engine refuses them.
     #[error("certificate or key refused: {0}")]
     Refused(EngineError),

@@ -19,6 +19,8 @@ const IAT: i64 = 6;
 const CTI: i64 = 7;
 const CNF: i64 = 8;
 const SCOPE: i64 = 9;
+const CNONCE: i64 = 39;
+const EXI: i64 = 40;
 /// No number is registered for it among the claims of a CWT, and a claim may be named by a text (RFC 8392 §1.1).
 const CLIENT_ID: &str = "client_id";
 
@@ -30,12 +32,11 @@ impl Claims {
         if issuer != expected.issuer {
             return Err(TokenError::WrongIssuer);
         }
-        let expires_at = required(members.parsed(EXP, "exp", date_from)?, "exp")?;
-        if expires_at <= expected.now {
-            return Err(TokenError::Expired);
-        }
+        let exp = members.parsed(EXP, "exp", date_from)?;
+        let expires_in_secs = members.parsed(EXI, "exi", Value::as_unsigned)?;
+        let expires_at = expected.end_of(exp, expires_in_secs)?;
         let not_before = members.parsed(NBF, "nbf", date_from)?;
-        if not_before.is_some_and(|date| date > expected.now.plus_secs(expected.leeway_secs)) {
+        if expected.is_early(not_before) {
             return Err(TokenError::NotYetValid);
         }
         let audience = required(members.parsed(AUD, "aud", audience_from)?, "aud")?;
@@ -53,8 +54,10 @@ impl Claims {
             issued_at: members.parsed(IAT, "iat", date_from)?,
             token_identifier: members.bytes(CTI, "cti")?.map(identifier::to_text),
             issuer,
+            client_nonce: members.bytes(CNONCE, "cnonce")?.map(<[u8]>::to_vec),
             audience,
             expires_at,
+            expires_in_secs,
             not_before,
         })
     }
@@ -68,12 +71,16 @@ impl Claims {
         members.push(ISS, Value::Text(&self.issuer));
         members.push_text(SUB, self.subject.as_deref());
         members.push(AUD, audience_value(&self.audience));
-        members.push(EXP, Value::Unsigned(self.expires_at.0));
+        if self.expires_in_secs.is_none() {
+            members.push(EXP, Value::Unsigned(self.expires_at.0));
+        }
         members.push_unsigned(NBF, self.not_before.map(|UnixTime(secs)| secs));
         members.push_unsigned(IAT, self.issued_at.map(|UnixTime(secs)| secs));
         members.push_bytes(CTI, identifier.as_deref());
         members.push(CNF, Value::Encoded(&cnf));
         members.push(SCOPE, Value::Bytes(&scope));
+        members.push_bytes(CNONCE, self.client_nonce.as_deref());
+        members.push_unsigned(EXI, self.expires_in_secs);
         if let Some(client_id) = &self.client_id {
             members.push_named(CLIENT_ID, Value::Text(client_id));
         }

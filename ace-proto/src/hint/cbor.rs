@@ -9,6 +9,7 @@ use crate::{
 const AS: i64 = 1;
 const AUDIENCE: i64 = 5;
 const SCOPE: i64 = 9;
+const CNONCE: i64 = 39;
 
 impl AsHint {
     /// As a CBOR map.
@@ -18,6 +19,7 @@ impl AsHint {
         members.push_text(AS, Some(&self.authorization_server));
         members.push_text(AUDIENCE, self.audience.as_deref());
         members.push_bytes(SCOPE, scope.as_deref());
+        members.push_bytes(CNONCE, self.cnonce.as_deref());
         Value::Map(members).encode()
     }
 
@@ -31,6 +33,7 @@ impl AsHint {
             authorization_server: authorization_server.ok_or(MalformedMessage("AS"))?,
             audience: members.text(AUDIENCE, "audience")?,
             scope: cbor::read(scope, "scope", parse)?,
+            cnonce: members.bytes(CNONCE, "cnonce")?.map(<[u8]>::to_vec),
         })
     }
 }

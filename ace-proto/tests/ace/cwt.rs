@@ -60,6 +60,7 @@ fn validation(keys: &KeySet) -> Validation<'_> {
         audience: AUDIENCE,
         now: NOW,
         leeway_secs: 30,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     }
 }
 
@@ -74,6 +75,8 @@ fn claims() -> Claims {
         issued_at: Some(UnixTime(1_700_000_000)),
         token_identifier: Some("Af8".to_owned()),
         scope: Scope::from_base64url(SCOPE).unwrap(),
+        expires_in_secs: None,
+        client_nonce: None,
         confirmation: Confirmation::Key(Box::new(jwk(ED25519_PUBLIC))),
     }
 }
@@ -281,6 +284,7 @@ fn light(keys: &KeySet) -> Validation<'_> {
         audience: "coap://light.example.com",
         now: UnixTime(1_443_944_944),
         leeway_secs: 0,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     }
 }
 

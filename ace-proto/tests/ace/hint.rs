@@ -6,6 +6,7 @@ use crate::vectors::{SCOPE, SCOPE_JSON};
 #[test]
 fn the_as_alone_is_enough() {
     let hint = AsHint {
+        cnonce: None,
         authorization_server: "https://as.example.com/token".to_owned(),
         audience: None,
         scope: None,
@@ -18,6 +19,7 @@ fn the_as_alone_is_enough() {
 #[test]
 fn audience_and_scope_come_back() {
     let hint = AsHint {
+        cnonce: None,
         authorization_server: "https://as.example.com/token".to_owned(),
         audience: Some("mqtts://broker.example.com".to_owned()),
         scope: Some(Scope::from_json(SCOPE_JSON).unwrap()),

@@ -34,6 +34,7 @@ fn validation(keys: &KeySet) -> Validation<'_> {
         audience: AUDIENCE,
         now: NOW,
         leeway_secs: 30,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     }
 }
 
@@ -48,6 +49,8 @@ fn claims() -> Claims {
         issued_at: Some(NOW),
         token_identifier: Some("t1".to_owned()),
         scope: Scope::from_base64url(SCOPE).unwrap(),
+        expires_in_secs: None,
+        client_nonce: None,
         confirmation: Confirmation::Key(Box::new(jwk(ED25519_PUBLIC))),
     }
 }

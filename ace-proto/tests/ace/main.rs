@@ -15,6 +15,7 @@ mod jwe;
 mod jwt;
 mod key;
 mod key_set;
+mod lifetimes;
 mod messages_in_cbor;
 mod never_panics;
 mod scope;

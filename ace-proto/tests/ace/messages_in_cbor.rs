@@ -269,6 +269,7 @@ fn the_hint_of_the_standard_is_read() {
 #[test]
 fn a_hint_comes_back() {
     let hint = AsHint {
+        cnonce: None,
         authorization_server: "https://as.example.com/token".to_owned(),
         audience: Some("mqtts://broker.example.com".to_owned()),
         scope: Some(scope()),

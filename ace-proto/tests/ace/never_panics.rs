@@ -92,6 +92,7 @@ fn read_everything(text: &str, bytes: &[u8]) {
         audience: AUDIENCE,
         now: UnixTime(1),
         leeway_secs: u64::MAX,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     };
     let content_keys = ContentKeys(vec![ContentKey {
         kid: "k".to_owned(),

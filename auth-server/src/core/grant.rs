@@ -34,6 +34,8 @@ pub(crate) fn claims(
         token_identifier: Some(URL_SAFE_NO_PAD.encode(identifier)),
         scope: permitted.scope.clone(),
         confirmation,
+        expires_in_secs: None,
+        client_nonce: None,
     }
 }
 

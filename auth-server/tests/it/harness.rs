@@ -204,6 +204,7 @@ impl Server {
             audience: AUDIENCE,
             now: now(),
             leeway_secs: 0,
+            lifetimes: symbolon_ace_proto::Lifetimes::default(),
         };
         jwt::verify(json["access_token"].as_str().unwrap(), &validation).unwrap()
     }

@@ -49,6 +49,7 @@ async fn tokens_of_the_key_before_are_good_until_they_run_out() {
         audience: AUDIENCE,
         now: now(),
         leeway_secs: 0,
+        lifetimes: symbolon_ace_proto::Lifetimes::default(),
     };
     jwt::verify(before["access_token"].as_str().unwrap(), &validation).unwrap();
     assert!(server.try_connect().await.is_err(), "the old certificate");

@@ -1,10 +1,14 @@
 //! From CONNECT to a grant: who may come in, and what is asked of them first (RFC 9431 §2.2).
 
 use super::{
+    authz_info::AUTHZ_INFO,
+    freshness::ClientNonces,
     grant::{Grant, PublicTopics},
+    introspected::{Introspected, Reference, Verdict},
     message::Message,
     quota::Quotas,
     session::SessionWill,
+    stored_tokens::{StoredToken, StoredTokens, Thumbprint},
     system::is_of_broker,
 };
 use std::{
@@ -13,9 +17,10 @@ use std::{
     sync::Arc,
 };
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, ChallengeResponse, ConnectData, KeySet, PopKey, RsNonce, TokenError,
-    UnixTime, Validation,
+    AUTHENTICATION_METHOD, AsHint, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet,
+    Lifetimes, PopKey, RsNonce, TokenError, UnixTime, Validation,
     authentication_data::{challenge_message, token_of_user_name},
+    identifier,
     jwe::ContentKeys,
     token,
 };
@@ -42,6 +47,24 @@ pub(crate) struct Admission {
     /// Response Information, with `${client_id}` where the Client Identifier belongs.
     pub(crate) response_information: Option<String>,
     pub(crate) quotas: Quotas,
+    pub(crate) tokens: TokenKeeping,
+}
+
+/// Tokens that come before their clients do (RFC 9431 §2.2.2).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenKeeping {
+    /// Tokens may be published to `authz-info`, by anyone.
+    pub(crate) authz_info: bool,
+    /// Who names a client that has a stored token is challenged by it, and so learns that there is one.
+    pub(crate) stored_token_challenge: bool,
+    /// Shared by all shards.
+    pub(crate) stored: Arc<StoredTokens>,
+    /// A token must bring back a nonce of a hint; without these it need not.
+    pub(crate) nonces: Option<Arc<ClientNonces>>,
+    /// The authorization server can be asked what a token by reference says.
+    pub(crate) introspection: bool,
+    /// What it said; shared by all shards.
+    pub(crate) introspected: Arc<Introspected>,
 }
 
 /// How far our clock and the AS's may differ for `nbf`, seconds.
@@ -54,6 +77,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) keys: &'a KeySet,
     /// The connection's exporter value; absent on bare TCP.
     pub(crate) exporter: Option<&'a [u8; 32]>,
+    /// The key that TLS proved the client to hold, by its thumbprint.
+    pub(crate) proved_key: Option<Thumbprint>,
     /// Gives a fresh nonce where a challenge is due; `None` where the system has no random numbers.
     pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
     pub(crate) now: UnixTime,
@@ -76,6 +101,17 @@ pub(crate) struct Admitted {
     pub(crate) grant: Grant,
     /// It authenticated by the method `ace`.
     pub(crate) extended_authentication: bool,
+    /// It authenticated on the TLS layer, by this key.
+    pub(crate) proved_key: Option<Thumbprint>,
+}
+
+/// What the authorization server must be asked for before a token can be judged.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Undecided {
+    /// Its keys: the token names one that we do not know.
+    Keys,
+    /// What the token says: it is a reference.
+    Introspection(Reference),
 }
 
 /// What a CONNECT says, owned.
@@ -136,6 +172,12 @@ pub(crate) enum Refusal {
     Malformed,
     #[error("{0}")]
     Token(TokenError),
+    #[error("what the token says could not be learnt from the authorization server")]
+    NotIntrospected(Reference),
+    #[error("the authorization server does not vouch for the token")]
+    Inactive,
+    #[error("the token does not bring back a fresh cnonce")]
+    Stale,
     #[error("the token's proof-of-possession key cannot be used")]
     Key,
     #[error("proof of possession failed")]
@@ -156,6 +198,8 @@ pub(crate) enum Refusal {
     StoreFull,
     #[error("the broker keeps no more sessions")]
     Sessions,
+    #[error("the broker stores no more tokens")]
+    StoredTokens,
     #[error("the broker keeps no more wills")]
     Wills,
     #[error("the will is larger than the broker's limit")]
@@ -173,19 +217,54 @@ impl Refusal {
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
             Self::NoRandom => ReasonCode::ServerUnavailable,
             Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
-            Self::StoreFull | Self::Sessions | Self::Wills | Self::WillSize => {
-                ReasonCode::QuotaExceeded
-            }
+            Self::StoreFull
+            | Self::StoredTokens
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize => ReasonCode::QuotaExceeded,
             Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::NoToken
             | Self::PasswordWithAce
             | Self::Malformed
             | Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
+            | Self::Stale
             | Self::Key
             | Self::Proof
             | Self::NoExporter
             | Self::Will
             | Self::OtherSubject => ReasonCode::NotAuthorized,
+        }
+    }
+
+    /// What to ask the authorization server for; then the token is to be judged once more.
+    pub(crate) fn undecided(&self) -> Option<Undecided> {
+        match self {
+            Self::Token(TokenError::UnknownKey) => Some(Undecided::Keys),
+            Self::NotIntrospected(reference) => Some(Undecided::Introspection(reference.clone())),
+            Self::NoToken
+            | Self::Password
+            | Self::PasswordWithAce
+            | Self::Method
+            | Self::Malformed
+            | Self::Token(_)
+            | Self::Inactive
+            | Self::Stale
+            | Self::Key
+            | Self::Proof
+            | Self::NoExporter
+            | Self::Will
+            | Self::UnexpectedPacket
+            | Self::NoRandom
+            | Self::OtherSubject
+            | Self::OtherSession
+            | Self::StoreFull
+            | Self::StoredTokens
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize
+            | Self::WillTopic => None,
         }
     }
 
@@ -200,6 +279,9 @@ impl Refusal {
             Self::NoToken
             | Self::Password
             | Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
+            | Self::Stale
             | Self::Key
             | Self::Proof
             | Self::Method => true,
@@ -212,6 +294,7 @@ impl Refusal {
             | Self::OtherSubject
             | Self::OtherSession
             | Self::StoreFull
+            | Self::StoredTokens
             | Self::Sessions
             | Self::Wills
             | Self::WillSize
@@ -240,6 +323,20 @@ impl Admission {
         }
     }
 
+    /// What a client is told that needs a token: the value of `ace_as_hint`, with a nonce where tokens must bring one back.
+    pub(crate) fn hint(&self, now: UnixTime) -> Option<Cow<'_, str>> {
+        let hint = &self.authority.as_ref()?.hint;
+        let Some(nonces) = &self.tokens.nonces else {
+            return Some(hint.into());
+        };
+        let hint = AsHint::from_json(hint).ok()?;
+        let hint = AsHint {
+            cnonce: nonces.make(now),
+            ..hint
+        };
+        Some(hint.to_json().into())
+    }
+
     /// TLS:Anon, MQTT:None: public topics alone (RFC 9431 §2.2.1).
     fn admit_anonymous(
         &self,
@@ -249,13 +346,55 @@ impl Admission {
         if connect.user_name.is_some() || connect.password.is_some() {
             return Err(Refusal::Password);
         }
-        if self.public_topics.is_empty() {
+        if let Some(key) = at.proved_key {
+            return self.admit_by_proved_key(connect, key, at);
+        }
+        if self.public_topics.is_empty() && !self.tokens.authz_info {
             return Err(Refusal::NoToken);
         }
         let grant = Grant::anonymous(Arc::clone(&self.public_topics));
         Ok(Step::Admit(Box::new(
             Introduction::new(connect, at.now_ms, &grant)?.admit(grant, false),
         )))
+    }
+
+    /// TLS:Known, MQTT:None: by the token stored for the key that TLS proved (RFC 9431 §2.2.3).
+    fn admit_by_proved_key(
+        &self,
+        connect: &Connect<'_>,
+        key: Thumbprint,
+        at: Circumstances<'_>,
+    ) -> Result<Step, Refusal> {
+        let stored = self.tokens.stored.by_key(&key, at.now);
+        let candidate = self.candidate(&*stored.ok_or(Refusal::NoToken)?);
+        let introduction = Introduction::new(connect, at.now_ms, &candidate.grant)?;
+        Ok(Step::Admit(Box::new(Admitted {
+            proved_key: Some(key),
+            ..introduction.admit(candidate.grant, false)
+        })))
+    }
+
+    /// The token stored for the client that TLS or, failing that, the Client Identifier names: as the name that a token speaks for, or as the
+    /// `kid` of its key. A Client Identifier is anybody's to say; the challenge asks for more.
+    fn stored_for(&self, connect: &Connect<'_>, at: Circumstances<'_>) -> Option<Candidate> {
+        let stored = &self.tokens.stored;
+        let by_key = at.proved_key.and_then(|key| stored.by_key(&key, at.now));
+        let by_name = || {
+            let name =
+                Some(connect.client_identifier).filter(|_| self.tokens.stored_token_challenge)?;
+            (stored.by_name(name, at.now))
+                .or_else(|| stored.by_key_identifier(&identifier::to_bytes(name), at.now))
+        };
+        by_key.or_else(by_name).map(|token| self.candidate(&token))
+    }
+
+    fn candidate(&self, stored: &StoredToken) -> Candidate {
+        let mut grant = stored.grant.clone();
+        grant.set_public_topics(Arc::clone(&self.public_topics));
+        Candidate {
+            grant,
+            key: stored.key.clone(),
+        }
     }
 
     /// TLS:Anon, MQTT:ace: token in CONNECT (RFC 9431 §2.2.4).
@@ -271,16 +410,13 @@ impl Admission {
         let data = ConnectData::parse(connect.properties.authentication_data)
             .map_err(|_| Refusal::Malformed)?;
         match data {
-            ConnectData::NoToken => Err(Refusal::NoToken),
+            // RFC 9431 §2.2.4.1: the stored token if there is one, else AS discovery.
+            ConnectData::NoToken => {
+                let candidate = self.stored_for(connect, at).ok_or(Refusal::NoToken)?;
+                challenge(connect, candidate, at)
+            }
             ConnectData::Token(token) => {
-                let rs_nonce = (at.fresh_nonce)().ok_or(Refusal::NoRandom)?;
-                let challenge = self.judge(token, at.keys, at.now)?.challenge(rs_nonce);
-                let introduction =
-                    Introduction::new(connect, at.now_ms, &challenge.candidate.grant)?;
-                Ok(Step::Challenge(Box::new(AwaitProof {
-                    introduction,
-                    challenge,
-                })))
+                challenge(connect, self.judge(token, at.keys, at.now)?, at)
             }
             ConnectData::TokenAndProof { token, proof } => {
                 let exporter = at.exporter.ok_or(Refusal::NoExporter)?;
@@ -315,6 +451,17 @@ impl Admission {
         keys: &KeySet,
         now: UnixTime,
     ) -> Result<Candidate, Refusal> {
+        let StoredToken { grant, key, .. } = self.judge_to_store(token, keys, now)?;
+        Ok(Candidate { grant, key })
+    }
+
+    /// The same, with all that is kept of a token that comes before its client.
+    pub(crate) fn judge_to_store(
+        &self,
+        token: &[u8],
+        keys: &KeySet,
+        now: UnixTime,
+    ) -> Result<StoredToken, Refusal> {
         let authority = self.authority.as_ref().ok_or(Refusal::Method)?;
         let validation = Validation {
             keys,
@@ -322,15 +469,68 @@ impl Admission {
             audience: &authority.audience,
             now,
             leeway_secs: LEEWAY_SECS,
+            lifetimes: Lifetimes::Dates,
         };
-        let claims = token::verify(token, &validation).map_err(Refusal::Token)?;
-        let key = claims
-            .confirmation
-            .resolve(&authority.content_keys)
-            .map_err(|_| Refusal::Key)?;
+        let claims = match token::verify(token, &validation) {
+            Err(TokenError::NotAToken) if self.tokens.introspection => {
+                self.introspect(token, &validation)?
+            }
+            verified => verified.map_err(Refusal::Token)?,
+        };
+        let nonce = claims.client_nonce.as_deref().unwrap_or_default();
+        if (self.tokens.nonces.as_ref()).is_some_and(|nonces| !nonces.is_fresh(nonce, now)) {
+            return Err(Refusal::Stale);
+        }
+        let (key, kid) = self.key_of(&claims.confirmation, authority, now)?;
         let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics));
-        Ok(Candidate { grant, key })
+        Ok(StoredToken {
+            key_identifier: kid.map(Vec::into_boxed_slice),
+            issued_at: claims.issued_at,
+            ..StoredToken::new(grant, key, token.len())
+        })
     }
+
+    /// What the authorization server said of a token by reference (RFC 9431 §2.2.5). It must have been asked:
+    /// [`Refusal::NotIntrospected`].
+    fn introspect(&self, token: &[u8], validation: &Validation<'_>) -> Result<Claims, Refusal> {
+        let reference = Reference::parse(token).ok_or(Refusal::Token(TokenError::NotAToken))?;
+        match self.tokens.introspected.find(&reference, validation.now) {
+            None => Err(Refusal::NotIntrospected(reference)),
+            Some(Verdict::Inactive) => Err(Refusal::Inactive),
+            Some(Verdict::Active(token)) => token.verify(validation).map_err(Refusal::Token),
+        }
+    }
+
+    /// The key in `cnf`. Where only its name is there, that of the stored token whose key has the name: a token with other rights for the
+    /// same key need not carry it again (RFC 9202 §4).
+    fn key_of(
+        &self,
+        confirmation: &Confirmation,
+        authority: &Authority,
+        now: UnixTime,
+    ) -> Result<(PopKey, Option<Vec<u8>>), Refusal> {
+        if let Some(kid) = confirmation.key_identifier() {
+            let stored = self.tokens.stored.by_key_identifier(&kid, now);
+            let key = stored.ok_or(Refusal::Key)?.key.clone();
+            return Ok((key, Some(kid)));
+        }
+        let resolved = confirmation.resolve_named(&authority.content_keys);
+        resolved.map_err(|_| Refusal::Key)
+    }
+}
+
+/// Asks for proof of a valid token's key (RFC 9431 §2.2.4.2.2).
+fn challenge(
+    connect: &Connect<'_>,
+    candidate: Candidate,
+    at: Circumstances<'_>,
+) -> Result<Step, Refusal> {
+    let rs_nonce = (at.fresh_nonce)().ok_or(Refusal::NoRandom)?;
+    let introduction = Introduction::new(connect, at.now_ms, &candidate.grant)?;
+    Ok(Step::Challenge(Box::new(AwaitProof {
+        introduction,
+        challenge: candidate.challenge(rs_nonce),
+    })))
 }
 
 impl Candidate {
@@ -413,8 +613,11 @@ impl Introduction {
     pub(super) fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
         let will = match &connect.will {
             None => None,
+            // What is published to `authz-info` is never delivered, a Will neither (§2.2.2).
             Some(will)
-                if !grant.permits_publish(will.topic) || is_of_broker(will.topic.as_str()) =>
+                if !grant.permits_publish(will.topic)
+                    || is_of_broker(will.topic.as_str())
+                    || will.topic.as_str() == AUTHZ_INFO =>
             {
                 return Err(Refusal::Will);
             }
@@ -451,6 +654,7 @@ impl Introduction {
             introduction: self,
             grant,
             extended_authentication,
+            proved_key: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     admission::{Admitted, Introduction, Refusal},
+    authz_info::VISIT_MS,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
     holding::Needs,
@@ -51,7 +52,13 @@ impl Shard {
         {
             return Err(self.refuse_admitted(admitted, &Refusal::OtherSession));
         }
-        let expiry_secs = (introduction.session_expiry_secs).min(self.limits.session_expiry_secs);
+        // Strangers may publish a token. They may not leave sessions behind.
+        let longest_secs = if admitted.grant.opens_nothing() {
+            0
+        } else {
+            self.limits.session_expiry_secs
+        };
+        let expiry_secs = introduction.session_expiry_secs.min(longest_secs);
         if expiry_secs > 0 && self.store_is_full && !self.will_resume(introduction) {
             return Err(self.refuse_admitted(admitted, &Refusal::StoreFull));
         }
@@ -97,10 +104,14 @@ impl Shard {
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, admitted.grant.expires_at(), now);
         self.handle_room(key, now);
-        Ok(ConnectionKey {
+        let at = ConnectionKey {
             session: key,
             serial,
-        })
+        };
+        if admitted.grant.opens_nothing() {
+            self.wheel.insert(now.ms + VISIT_MS, Timer::Visit(at));
+        }
+        Ok(at)
     }
 
     /// Whether the client comes back to a session that is stored: it takes its messages, and so makes room in a store that is full.

@@ -16,6 +16,8 @@ pub(crate) enum Count {
     /// Clients disconnected because their token had expired.
     TokenExpiries,
     Reauthentications(Outcome),
+    /// Tokens published to `authz-info`.
+    AuthzInfo(Outcome),
     /// Connections that ended without DISCONNECT from either side.
     ConnectionsLost,
     /// Connections of which no client came.
@@ -94,6 +96,9 @@ pub(crate) enum Limit {
     SendMaximum,
     ReceiveRate,
     KeepAlive,
+    StoredTokens,
+    StoredTokensBytes,
+    AuthzInfoRate,
 }
 
 /// How something ended.
@@ -144,7 +149,7 @@ pub(crate) enum Reason {
 /// Reason codes are a byte.
 const CODES: usize = 256;
 /// Where the numbers by bound begin.
-const BY_LIMIT: usize = 40;
+const BY_LIMIT: usize = 42;
 /// Where the numbers by reason code begin.
 const BY_REASON: usize = BY_LIMIT + Limit::ALL.len();
 /// How many numbers there are.
@@ -161,7 +166,7 @@ impl Dropped {
 }
 
 impl Limit {
-    pub(crate) const ALL: [(Self, &str); 22] = [
+    pub(crate) const ALL: [(Self, &str); 25] = [
         (Self::Connections, "connections"),
         (Self::ConnectionsPerAddress, "connections_per_address"),
         (Self::Handshakes, "handshakes"),
@@ -184,6 +189,9 @@ impl Limit {
         (Self::SendMaximum, "send_maximum"),
         (Self::ReceiveRate, "receive_rate"),
         (Self::KeepAlive, "keep_alive_secs"),
+        (Self::StoredTokens, "stored_tokens"),
+        (Self::StoredTokensBytes, "stored_tokens_bytes"),
+        (Self::AuthzInfoRate, "authz_info_rate"),
     ];
 }
 
@@ -233,6 +241,7 @@ impl Count {
             Self::PayloadSent => 37,
             Self::OtherReceived => 38,
             Self::OtherSent => 39,
+            Self::AuthzInfo(outcome) => 40 + outcome as usize,
             Self::Limit(limit) => BY_LIMIT + limit as usize,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
@@ -312,6 +321,7 @@ mod tests {
         all.extend(Dropped::ALL.map(|(dropped, _)| Count::Dropped(dropped)));
         all.extend(Limit::ALL.map(|(limit, _)| Count::Limit(limit)));
         all.extend(Outcome::ALL.map(|(outcome, _)| Count::Reauthentications(outcome)));
+        all.extend(Outcome::ALL.map(|(outcome, _)| Count::AuthzInfo(outcome)));
         all.extend(NoClient::ALL.map(|(no_client, _)| Count::NoClient(no_client)));
         let codes: Vec<_> = (0..=u8::MAX).filter_map(ReasonCode::from_u8).collect();
         for reason in [

@@ -119,6 +119,11 @@ impl Grant {
         self.token.as_ref().map(|token| token.expires_at)
     }
 
+    /// Whether there is nothing that it allows: no token, and no public topics. Such a client can publish a token and do nothing else.
+    pub(crate) fn opens_nothing(&self) -> bool {
+        self.token.is_none() && self.public.is_empty()
+    }
+
     /// Whether it is over: at `exp` itself a token is over (RFC 7519 §4.1.4).
     #[inline]
     pub fn is_expired(&self, now: UnixTime) -> bool {

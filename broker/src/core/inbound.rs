@@ -30,7 +30,7 @@ impl Shard {
             self.counters.count(Count::OtherReceived);
         }
         let outcome = match packet {
-            Packet::Publish(publish) => self.handle_publish(key, *publish, now),
+            Packet::Publish(publish) => self.handle_publish(key, *publish, with.keys, now),
             Packet::PubAck(ack) => self.handle_puback(key, ack, now),
             Packet::PubRec(ack) => self.handle_pubrec(key, ack, now),
             Packet::PubRel(ack) => {

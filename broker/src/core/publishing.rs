@@ -1,6 +1,7 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
+    authz_info::AUTHZ_INFO,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
     forwarding::Forwarding,
@@ -15,18 +16,16 @@ use super::{
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
+use symbolon_ace_proto::KeySet;
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
 
-/// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
-pub(super) const AUTHZ_INFO: &str = "authz-info";
-
 /// Why a PUBLISH goes nowhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct NotPublished {
-    reason_code: ReasonCode,
-    text: &'static str,
+pub(super) struct NotPublished {
+    pub(super) reason_code: ReasonCode,
+    pub(super) text: &'static str,
 }
 
 /// What became of a PUBLISH.
@@ -45,6 +44,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         publish: Publish<'_>,
+        keys: &KeySet,
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));
@@ -66,6 +66,9 @@ impl Shard {
                 "neither topic name nor topic alias",
             ))?,
         };
+        if topic.as_str() == AUTHZ_INFO && self.admission.tokens.authz_info {
+            return self.handle_token(key, &publish, keys, now);
+        }
         if let Delivery::ExactlyOnce(identifier) = publish.delivery
             && !self.is_first(key, identifier)?
         {
@@ -140,7 +143,11 @@ impl Shard {
     }
 
     /// A QoS 2 message is passed on once, however often it comes before its PUBREL (MQTT-4.3.3-10).
-    fn is_first(&mut self, key: SessionKey, identifier: PacketIdentifier) -> Result<bool, Close> {
+    pub(super) fn is_first(
+        &mut self,
+        key: SessionKey,
+        identifier: PacketIdentifier,
+    ) -> Result<bool, Close> {
         let session = &mut self.sessions[key as usize];
         let limit = usize::from(session.link.receive_maximum);
         let incoming = &mut session.incoming;
@@ -346,7 +353,7 @@ impl Shard {
         }
     }
 
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         key: SessionKey,
         delivery: Delivery,
@@ -369,7 +376,7 @@ impl Shard {
     }
 
     /// RFC 9431 §3.1: above QoS 0 the acknowledgement says so and the connection stays; at QoS 0 and in 3.1.1 it is closed.
-    fn refuse_publish(
+    pub(super) fn refuse_publish(
         &mut self,
         key: SessionKey,
         delivery: Delivery,

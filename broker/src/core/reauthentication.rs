@@ -3,10 +3,11 @@
 use super::{
     admission::{Challenge, Refusal},
     counters::{Count, Outcome},
+    grant::Grant,
     session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard},
 };
-use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, KeySet, RsNonce, TokenError};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, KeySet, RsNonce};
 use symbolon_mqtt_proto::{Auth, Packet, ReasonCode, UserProperties};
 
 /// How far a re-authentication is.
@@ -14,7 +15,7 @@ use symbolon_mqtt_proto::{Auth, Packet, ReasonCode, UserProperties};
 pub(crate) enum Reauthentication {
     #[default]
     Idle,
-    /// The token names a key that we do not know: the AS's keys are being fetched.
+    /// The token names a key that we do not know, or is by reference: the AS is being asked.
     AwaitKeys { token: Vec<u8>, rs_nonce: RsNonce },
     /// The challenge is out.
     AwaitProof(Box<Challenge>),
@@ -60,14 +61,9 @@ impl Shard {
             }
             (ReasonCode::ContinueAuthentication, Reauthentication::AwaitProof(challenge)) => {
                 let grant = challenge.handle_response(auth.authentication_data, now.unix)?;
-                let expires_at = grant.expires_at();
-                let session = self.session_mut(key);
-                session.grant = grant;
-                session.last_publish = None;
                 self.counters
                     .count(Count::Reauthentications(Outcome::Success));
-                let ended = self.end_subscriptions_beyond_grant(key, now);
-                self.arm_expiry(key, expires_at, now);
+                let ended = self.replace_grant(key, grant, now);
                 let notice = (ended > 0)
                     .then_some("subscriptions that the new token does not allow were ended");
                 self.send_auth(key, ReasonCode::Success, None, notice);
@@ -77,12 +73,27 @@ impl Shard {
         }
     }
 
-    /// The AS's keys were fetched for a session that asked; whether or not they are new, the token is judged now.
+    /// Other rights from now on. How many subscriptions ended because they are not covered.
+    pub(super) fn replace_grant(&mut self, key: SessionKey, grant: Grant, now: Now) -> usize {
+        let expires_at = grant.expires_at();
+        let session = self.session_mut(key);
+        session.grant = grant;
+        session.last_publish = None;
+        let ended = self.end_subscriptions_beyond_grant(key, now);
+        self.arm_expiry(key, expires_at, now);
+        ended
+    }
+
+    /// The AS was asked for a session; whether or not there is anything new, the token is judged now.
     pub(crate) fn handle_keys(&mut self, at: ConnectionKey, keys: &KeySet, now: Now) {
         if self.live(at).is_none() {
             return;
         }
         let key = at.session;
+        if let Err(close) = self.judge_pending_token(key, keys, now) {
+            self.close(key, &close, now);
+            return;
+        }
         let session = self.session_mut(key);
         if let Reauthentication::AwaitKeys { token, rs_nonce } =
             std::mem::take(&mut session.reauthentication)
@@ -109,13 +120,12 @@ impl Shard {
         let rs_nonce = (with.fresh_nonce)().ok_or(Refusal::NoRandom)?;
         match self.admission.judge(token, with.keys, now.unix) {
             Ok(candidate) => self.challenge(key, candidate.challenge(rs_nonce)),
-            Err(Refusal::Token(TokenError::UnknownKey)) => {
+            Err(refusal) if refusal.undecided().is_some() => {
+                self.ask_about(key, &refusal);
                 self.session_mut(key).reauthentication = Reauthentication::AwaitKeys {
                     token: token.to_vec(),
                     rs_nonce,
                 };
-                let at = self.session(key).connection_key(key);
-                self.key_requests.push_back(at);
                 Ok(())
             }
             Err(refusal) => Err(refusal.into()),

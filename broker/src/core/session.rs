@@ -3,6 +3,7 @@
 use super::{
     admission::Admitted,
     aliases::Aliases,
+    authz_info::{PendingToken, TokenPace},
     grant::Grant,
     journal::{SessionId, SessionRecord},
     message::Message,
@@ -12,6 +13,7 @@ use super::{
     reauthentication::Reauthentication,
     router::Route,
     shard::Now,
+    stored_tokens::Thumbprint,
     wheel::TimerKey,
 };
 use std::{
@@ -136,6 +138,12 @@ pub(crate) struct Link {
     pub(crate) last_packet_ms: u64,
     pub(crate) keep_alive_timer: Option<TimerKey>,
     pub(crate) expiry_timer: Option<TimerKey>,
+    /// The key that TLS proved the client to hold, by its thumbprint, where that is what it was admitted by.
+    pub(crate) proved_key: Option<Thumbprint>,
+    /// How many tokens it may publish.
+    pub(crate) token_pace: TokenPace,
+    /// A published token whose judgement waits for the authorization server.
+    pub(crate) pending_token: Option<PendingToken>,
     /// Answers that wait for the store.
     pub(crate) held: usize,
     /// CONNACK left.
@@ -273,6 +281,9 @@ impl Link {
             last_packet_ms: now.ms,
             keep_alive_timer: None,
             expiry_timer: None,
+            proved_key: admitted.proved_key,
+            token_pace: TokenPace::default(),
+            pending_token: None,
             held: 0,
             is_greeted: false,
         }
@@ -295,6 +306,9 @@ impl Link {
             last_packet_ms: 0,
             keep_alive_timer: None,
             expiry_timer: None,
+            proved_key: None,
+            token_pace: TokenPace::default(),
+            pending_token: None,
             held: 0,
             is_greeted: false,
         }

@@ -11,6 +11,7 @@ use super::{
     hash_seed::HashSeed,
     holding::Holding,
     interest::{Interest, UNAWAITED},
+    introspected::Reference,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     retaining::{Retaining, Stamp},
@@ -105,6 +106,8 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
+    /// A client that can do nothing but publish a token has had the time for it.
+    Visit(ConnectionKey),
     /// Expired retained messages are looked for, and memory is given back.
     Sweep,
 }
@@ -130,6 +133,7 @@ pub(crate) struct Shard {
     pub(super) outbound: Vec<Vec<ShardMessage>>,
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<ConnectionKey>,
+    pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
     pub(crate) counters: Counters,
     pub(super) journal: Journal,
     pub(super) holding: Holding,
@@ -194,6 +198,7 @@ impl Shard {
             outbound: (0..setup.count).map(|_| Vec::new()).collect(),
             frames: Frames::default(),
             key_requests: VecDeque::new(),
+            introspection_requests: VecDeque::new(),
             counters: Counters::default(),
             due: Vec::new(),
             next_serial: 1,
@@ -269,8 +274,10 @@ impl Shard {
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
+                Timer::Visit(at) => self.handle_visit_timer(at, now),
                 Timer::Sweep => {
                     self.sweep_retained(now);
+                    self.admission.tokens.stored.sweep(now.unix);
                     self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
                 }
@@ -315,6 +322,11 @@ impl Shard {
     /// A session that needs the AS's keys fetched anew.
     pub(crate) fn poll_key_request(&mut self) -> Option<ConnectionKey> {
         self.key_requests.pop_front()
+    }
+
+    /// A session that needs the authorization server to be asked what a token says. [`Shard::handle_keys`] is due after that.
+    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Reference)> {
+        self.introspection_requests.pop_front()
     }
 
     /// Whether clients should not be read from now, because another shard or the store does not keep up.

@@ -1,12 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE: each Topic Filter is judged by the grant (RFC 9431 §3.3); SUBACK leaves once every shard knows.
 
 use super::{
+    authz_info::AUTHZ_INFO,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
     interest::{Change, UNAWAITED, Waiting},
     journal::{Entry, SessionId},
     message::Message,
-    publishing::AUTHZ_INFO,
     router::{SubscriptionOptions, Target},
     session::{SessionKey, SubscriptionKey},
     shard::{Close, Now, Shard, ShardMessage},

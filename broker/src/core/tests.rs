@@ -1,9 +1,10 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod authz_info;
 mod reloading;
 
 use super::{
-    admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step},
+    admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step, TokenKeeping},
     counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
@@ -80,6 +81,10 @@ fn after(secs: u64) -> Now {
 
 impl World {
     fn new() -> Self {
+        Self::with(TokenKeeping::default())
+    }
+
+    fn with(tokens: TokenKeeping) -> Self {
         let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
         let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]);
         let authority = Authority {
@@ -93,6 +98,7 @@ impl World {
             public_topics: Arc::new(PublicTopics::default()),
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
+            tokens,
         });
         let shard = Shard::new(ShardSetup {
             index: 0,
@@ -131,6 +137,8 @@ impl World {
             issued_at: Some(now.unix),
             token_identifier: None,
             scope: Scope::from_json(token.scope).unwrap(),
+            expires_in_secs: None,
+            client_nonce: None,
             confirmation: Confirmation::Key(Box::new(self.pop.verifying_key().to_jwk())),
         }
     }
@@ -166,6 +174,7 @@ impl World {
         let at = Circumstances {
             keys: &self.keys,
             exporter,
+            proved_key: None,
             fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,
@@ -386,6 +395,7 @@ fn a_3_1_1_client_brings_its_token_in_the_user_name_and_its_proof_in_the_passwor
         let at = Circumstances {
             keys: &world.keys,
             exporter,
+            proved_key: None,
             fresh_nonce: &|| Some(NONCE),
             now: BEGIN,
             now_ms: 0,

@@ -3,12 +3,14 @@
 use super::{
     addresses::Visit,
     connection::{fresh_nonce, linger},
+    known,
     listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, home_of, unix_time},
 };
 use crate::core::{
-    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step},
+    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
     counters::{Count, Limit, NoClient, Reason},
+    stored_tokens::Thumbprint,
 };
 use std::{
     io,
@@ -20,7 +22,7 @@ use std::{
     },
     time::Duration,
 };
-use symbolon_ace_proto::{AUTHENTICATION_METHOD, TokenError, hint::USER_PROPERTY};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, hint::USER_PROPERTY};
 use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
     UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
@@ -262,6 +264,7 @@ async fn arrive(
         channel,
         buffer: Vec::new(),
         version: ProtocolVersion::V5,
+        proved_key: None,
     };
     let outcome = timeout(shard.limits().connect_timeout, doorstep.admit())
         .await
@@ -309,6 +312,8 @@ struct Doorstep<'a> {
     channel: Channel,
     buffer: Vec<u8>,
     version: ProtocolVersion,
+    /// The key that TLS proved the client to hold, by its thumbprint.
+    proved_key: Option<Thumbprint>,
 }
 
 impl Doorstep<'_> {
@@ -335,7 +340,9 @@ impl Doorstep<'_> {
     async fn admit_or_refuse(&mut self) -> Result<Box<Admitted>, ArrivalError> {
         let size = self.read_packet().await?;
         let exporter = self.channel.exporter();
-        let mut keys_are_fresh = false;
+        let known = known::proved_key(&self.shard.common, self.channel.peer());
+        self.proved_key = known.map_err(ArrivalError::Refused)?;
+        let (mut keys_are_fresh, mut was_introspected) = (false, false);
         let step = loop {
             let decoded = self
                 .decoder()
@@ -345,12 +352,19 @@ impl Doorstep<'_> {
                 return Err(ArrivalError::NotConnect);
             };
             self.version = connect.version;
-            match self.judge(&connect, exporter.as_ref().map(|value| &value.0)) {
-                Err(Refusal::Token(TokenError::UnknownKey)) if !keys_are_fresh => {
+            let judged = self.judge(&connect, exporter.as_ref().map(|value| &value.0));
+            let undecided = judged.as_ref().err().and_then(Refusal::undecided);
+            match undecided {
+                Some(Undecided::Keys) if !keys_are_fresh => {
                     self.shard.common.keys.refresh().await;
                     keys_are_fresh = true;
                 }
-                judged => break judged.map_err(ArrivalError::Refused)?,
+                Some(Undecided::Introspection(reference)) if !was_introspected => {
+                    let keys = &self.shard.common.keys;
+                    keys.introspect(&reference, unix_time()).await;
+                    was_introspected = true;
+                }
+                Some(_) | None => break judged.map_err(ArrivalError::Refused)?,
             }
         };
         self.buffer.drain(..size);
@@ -365,6 +379,7 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
+            proved_key: self.proved_key,
             fresh_nonce: &fresh_nonce,
             now: unix_time(),
             now_ms: self.shard.now().ms,
@@ -438,12 +453,10 @@ impl Doorstep<'_> {
     async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ArrivalError> {
         let mut properties = PropertyBuffer::default();
         let admission = Arc::clone(&self.shard.common.rules.load().admission);
-        if let (true, Some(authority)) = (refusal.wants_hint(), &admission.authority) {
+        let hint = refusal.wants_hint().then(|| admission.hint(unix_time()));
+        if let Some(hint) = hint.flatten() {
             // RFC 9431 §2.4.1. A hint that does not fit is left out: the refusal stands without it.
-            if properties
-                .push_user_property(USER_PROPERTY, &authority.hint)
-                .is_err()
-            {
+            if properties.push_user_property(USER_PROPERTY, &hint).is_err() {
                 tracing::warn!("the AS hint is too long for a user property");
             }
         }

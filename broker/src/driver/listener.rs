@@ -1,6 +1,6 @@
 //! Listening sockets: one for each shard on the same address, so that the kernel spreads connections over the shards.
 
-use super::arrival::UNADMITTED_PACKET_BYTES;
+use super::{arrival::UNADMITTED_PACKET_BYTES, known::TokenKeys};
 use crate::{
     StartError,
     config::{Limits, ListenerConfig, Transport},
@@ -9,9 +9,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
 };
 use symbolon_tls::{
-    Acceptor, Channel, HandshakeError, ServerCertificate, WebSocketAcceptor, WebSocketPolicy,
+    Acceptor, Channel, HandshakeError, KeySource, ServerCertificate, WebSocketAcceptor,
+    WebSocketPolicy,
 };
 use tokio::net::TcpStream;
 
@@ -37,12 +39,21 @@ pub(crate) enum Entrance {
 }
 
 impl Entrance {
-    fn new(config: &ListenerConfig, limits: &Limits) -> Result<Self, StartError> {
+    fn new(
+        config: &ListenerConfig,
+        limits: &Limits,
+        keys: &Arc<TokenKeys>,
+    ) -> Result<Self, StartError> {
         let certificate = certificate(config).map_err(StartError::Config)?;
         let timeout = limits.handshake_timeout;
         match (&config.transport, certificate) {
             (Transport::Tls { .. }, Some(certificate)) => {
-                Ok(Self::Tls(Acceptor::presenting(certificate, timeout)))
+                let keys: Arc<dyn KeySource> = Arc::<TokenKeys>::clone(keys);
+                let acceptor = Acceptor::presenting(certificate, timeout);
+                let acceptor = acceptor.with_pre_shared_keys(keys).map_err(|error| {
+                    StartError::Config(format!("listener {}: {error}", config.address))
+                })?;
+                Ok(Self::Tls(acceptor))
             }
             (Transport::WebSocketTls { origins, .. }, certificate @ Some(_)) => {
                 let policy = policy(origins, limits);
@@ -151,8 +162,9 @@ pub(crate) fn bind(
     config: &ListenerConfig,
     shards: usize,
     limits: &Limits,
+    keys: &Arc<TokenKeys>,
 ) -> Result<(SocketAddr, Vec<Listener>), StartError> {
-    let entrance = Entrance::new(config, limits)?;
+    let entrance = Entrance::new(config, limits, keys)?;
     let mut address = config.address;
     let mut listeners = Vec::with_capacity(shards);
     for _ in 0..shards {

@@ -12,6 +12,7 @@ use crate::{
     core::{
         counters::Count,
         hash_seed::HashSeed,
+        introspected::Reference,
         journal::{SessionId, StoredSession},
         message::Message,
         reloading::Rules,
@@ -260,6 +261,9 @@ impl ShardHandle {
         }
         while let Some(at) = core.poll_key_request() {
             spawn_local(Rc::clone(self).fetch_keys_for(at));
+        }
+        while let Some((at, reference)) = core.poll_introspection_request() {
+            spawn_local(Rc::clone(self).introspect_for(at, reference));
         }
         if core
             .poll_timeout()
@@ -530,6 +534,12 @@ impl ShardHandle {
 
     async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey) {
         self.common.keys.refresh().await;
+        let keys = self.keys();
+        self.with_core(|core, now| core.handle_keys(at, &keys, now));
+    }
+
+    async fn introspect_for(self: Rc<Self>, at: ConnectionKey, reference: Reference) {
+        self.common.keys.introspect(&reference, unix_time()).await;
         let keys = self.keys();
         self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }

@@ -66,6 +66,12 @@ impl Collector for Metrics {
             "Attempts to bring a new token into a session",
         );
         counter(&mut encoder, described, None, outcomes)?;
+        let outcomes = Outcome::ALL.map(|(outcome, name)| {
+            let number = self.sum(Count::AuthzInfo(outcome));
+            (label("outcome", name), number)
+        });
+        let described = ("tokens_published", "Tokens published to authz-info");
+        counter(&mut encoder, described, None, outcomes)?;
         let fetches = self.0.keys.fetches();
         let fetches = [
             (label("outcome", "success"), fetches.succeeded()),
@@ -75,7 +81,17 @@ impl Collector for Metrics {
             "key_fetches",
             "Fetches of the authorization server's key set",
         );
-        counter(&mut encoder, described, None, fetches)
+        counter(&mut encoder, described, None, fetches)?;
+        let questions = self.0.keys.questions();
+        let questions = [
+            (label("outcome", "success"), questions.succeeded()),
+            (label("outcome", "failure"), questions.failed()),
+        ];
+        let described = (
+            "introspections",
+            "Questions to the authorization server what a token says",
+        );
+        counter(&mut encoder, described, None, questions)
     }
 }
 
@@ -131,6 +147,16 @@ impl Metrics {
                 "retained_messages_bytes",
                 "Bytes of the retained messages",
                 self.most(Count::RetainedBytes),
+            ),
+            (
+                "stored_tokens",
+                "Tokens published to authz-info that are kept",
+                self.0.rules.load().admission.tokens.stored.count() as u64,
+            ),
+            (
+                "stored_tokens_bytes",
+                "Bytes that the stored tokens count for",
+                self.0.rules.load().admission.tokens.stored.bytes() as u64,
             ),
         ];
         gauges

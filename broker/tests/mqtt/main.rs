@@ -11,6 +11,10 @@ mod durability;
 #[cfg(test)]
 mod fullness;
 #[cfg(test)]
+mod introspection;
+#[cfg(test)]
+mod known;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod peer;

@@ -13,7 +13,7 @@ use std::{
 use symbolon_ace_proto::{KeySet, SigningKey, jwt::SigningAlgorithm};
 use symbolon_broker::{
     AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, StoreConfig,
-    Transport,
+    TokensConfig, Transport,
 };
 use symbolon_mqtt_proto::{
     Delivery, Disconnect, Packet, Qos, ReasonCode, TopicFilter, connect::ConnectProperties,
@@ -142,6 +142,8 @@ fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
         content_keys: Vec::new(),
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
+        tokens: TokensConfig::default(),
+        introspection: None,
     }
 }
 
@@ -443,5 +445,5 @@ fn every_metric_is_described() {
         assert!(text.contains(&format!("`{name}{suffix}`")), "{name}");
         metrics += 1;
     }
-    assert_eq!(metrics, 29, "{answer}");
+    assert_eq!(metrics, 33, "{answer}");
 }

@@ -21,6 +21,14 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.authz_info",
+    "broker.stored_token_challenge",
+    "broker.client_nonce",
+    "broker.introspection.endpoint",
+    "broker.introspection.client_id",
+    "broker.introspection.secret",
+    "broker.introspection.client_key",
+    "broker.introspection.cache_secs",
     "broker.sys_interval_secs",
     "broker.private_topics",
     "broker.conceal_topics",
@@ -34,7 +42,15 @@ const CHANGEABLE: &[&str] = &[
 /// All keys below can change too.
 const CHANGEABLE_SECTION: &str = "broker.limits.";
 /// The last words of keys that name files which the servers read.
-const FILES: &[&str] = &["certificate", "key", "signing_key", "ca", "content_key"];
+const FILES: &[&str] = &[
+    "certificate",
+    "key",
+    "signing_key",
+    "ca",
+    "content_key",
+    "secret",
+    "client_key",
+];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";
 

@@ -5,14 +5,18 @@ use super::{
     diagnostic::{ConfigError, Diagnostic},
     document::Document,
     settings::{
-        AuthorizationServerSettings, AuthorizationSettings, BrokerSettings, ListenerSettings,
+        AuthorizationServerSettings, AuthorizationSettings, BrokerSettings, CredentialFile,
+        IntrospectionSettings, ListenerSettings,
     },
 };
 use crate::private_file;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{path::Path, time::Duration};
-use symbolon_ace_proto::{Jwk, SigningKey, SymmetricKey, jwe::ContentKey};
-use symbolon_broker::{AuthorizationConfig, ListenerConfig, Transport};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, PopSigner, SigningKey, SymmetricKey, jwe::ContentKey};
+use symbolon_broker::{
+    AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, ListenerConfig,
+    TokensConfig, Transport,
+};
 
 /// Only to try whether a certificate and its key fit; nothing is accepted with it.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -146,7 +150,10 @@ impl<'a> Loader<'a> {
     fn broker(&mut self, settings: &BrokerSettings) -> Option<symbolon_broker::Config> {
         let authorization = match &settings.authorization {
             None => None,
-            Some(authorization) => Some(self.authorization(authorization)?),
+            Some(authorization) => Some(AuthorizationConfig {
+                tokens: settings.tokens,
+                ..self.authorization(authorization)?
+            }),
         };
         let listeners = settings
             .listeners
@@ -184,6 +191,10 @@ impl<'a> Loader<'a> {
                 .map_err(|error| error.to_string())
         });
         let ca_pem = self.accept("broker.ca", &settings.ca, ca_pem);
+        let introspection = match &settings.introspection {
+            None => None,
+            Some(introspection) => Some(self.introspection(introspection)?),
+        };
         Some(AuthorizationConfig {
             issuer: settings.issuer.clone(),
             jwks_uri: settings.jwks_uri.clone(),
@@ -192,6 +203,34 @@ impl<'a> Loader<'a> {
             content_keys: vec![content_key?],
             token_endpoint: settings.token_endpoint.clone(),
             hint_scope: None,
+            tokens: TokensConfig::default(),
+            introspection,
+        })
+    }
+
+    fn introspection(&mut self, settings: &IntrospectionSettings) -> Option<IntrospectionConfig> {
+        let credential = match &settings.credential {
+            CredentialFile::Secret(path) => {
+                let secret = self.secret("broker.introspection.secret", path)?;
+                IntrospectionCredential::Secret(secret.trim_end().to_owned())
+            }
+            CredentialFile::Key(path) => {
+                let key = "broker.introspection.client_key";
+                let jwk = self.secret(key, path)?;
+                let signer = Jwk::from_json(jwk.as_bytes())
+                    .ok()
+                    .and_then(|jwk| PopSigner::from_jwk(&jwk).ok())
+                    .filter(|signer| signer.algorithm() != PopAlgorithm::Hs256)
+                    .ok_or_else(|| "not a private JWK for Ed25519 or P-256".to_owned());
+                self.accept(key, path, signer)?;
+                IntrospectionCredential::Key(jwk)
+            }
+        };
+        Some(IntrospectionConfig {
+            endpoint: settings.endpoint.clone(),
+            client_id: settings.client_id.clone(),
+            credential,
+            cache_secs: settings.cache_secs,
         })
     }
 

@@ -44,6 +44,9 @@ pub(super) struct Broker {
     pub(super) private_topics: Option<Vec<String>>,
     #[serde(default)]
     pub(super) conceal_topics: bool,
+    pub(super) authz_info: Option<bool>,
+    pub(super) stored_token_challenge: Option<bool>,
+    pub(super) client_nonce: Option<bool>,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
     pub(super) sys_interval_secs: Option<u32>,
@@ -51,6 +54,7 @@ pub(super) struct Broker {
     pub(super) listener: Vec<Listener>,
     #[serde(default)]
     pub(super) limits: Limits,
+    pub(super) introspection: Option<Introspection>,
     pub(super) management: Option<Management>,
     pub(super) store: Option<Store>,
 }
@@ -78,6 +82,17 @@ pub(super) enum Transport {
     Tcp,
     Wss,
     Ws,
+}
+
+/// `[broker.introspection]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Introspection {
+    pub(super) endpoint: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) secret: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+    pub(super) cache_secs: Option<u64>,
 }
 
 /// `[broker.management]`.
@@ -135,6 +150,9 @@ pub(super) struct Limits {
     pub(super) receive_rate: Option<u32>,
     pub(super) receive_burst: Option<u32>,
     pub(super) keep_alive_secs: Option<u16>,
+    pub(super) stored_tokens: Option<usize>,
+    pub(super) stored_tokens_bytes: Option<usize>,
+    pub(super) authz_info_rate: Option<u32>,
 }
 
 /// `[profile]`.

@@ -11,7 +11,9 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig};
+use symbolon_broker::{
+    Durability, IntrospectionConfig, Limits, ManagementConfig, StoreConfig, TokensConfig,
+};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -56,6 +58,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) public_topics: Vec<TopicFilter>,
     pub(crate) private_topics: Vec<TopicFilter>,
     pub(crate) conceal_topics: bool,
+    pub(crate) tokens: TokensConfig,
     pub(crate) shards: usize,
     pub(crate) response_information: Option<String>,
     pub(crate) sys_interval_secs: u32,
@@ -73,6 +76,25 @@ pub(crate) struct AuthorizationSettings {
     pub(crate) token_endpoint: String,
     pub(crate) ca: PathBuf,
     pub(crate) content_key: PathBuf,
+    pub(crate) introspection: Option<IntrospectionSettings>,
+}
+
+/// How the broker asks what a token by reference says.
+#[derive(Clone, Debug)]
+pub(crate) struct IntrospectionSettings {
+    pub(crate) endpoint: String,
+    pub(crate) client_id: String,
+    pub(crate) credential: CredentialFile,
+    pub(crate) cache_secs: u64,
+}
+
+/// What the broker authenticates with.
+#[derive(Clone, Debug)]
+pub(crate) enum CredentialFile {
+    /// A text.
+    Secret(PathBuf),
+    /// A private JWK.
+    Key(PathBuf),
 }
 
 /// One listener.
@@ -217,6 +239,7 @@ impl Checker<'_> {
             self.complain("broker.response_information", message);
         }
         let limits = self.limits(&section.limits);
+        let default = TokensConfig::default();
         let management = section
             .management
             .as_ref()
@@ -231,6 +254,12 @@ impl Checker<'_> {
             public_topics,
             private_topics,
             conceal_topics: section.conceal_topics,
+            tokens: TokensConfig {
+                authz_info: section.authz_info.unwrap_or(default.authz_info),
+                stored_token_challenge: (section.stored_token_challenge)
+                    .unwrap_or(default.stored_token_challenge),
+                client_nonce: section.client_nonce.unwrap_or(default.client_nonce),
+            },
             shards: section.shards.unwrap_or(0),
             response_information,
             sys_interval_secs: section
@@ -253,6 +282,11 @@ impl Checker<'_> {
             &section.token_endpoint,
         ];
         if named.iter().all(|key| key.is_none()) && section.content_key.is_none() {
+            if section.introspection.is_some() {
+                let message =
+                    "there is no authorization server: `audience` and `content_key` are missing";
+                self.complain("broker.introspection", message);
+            }
             return None;
         }
         let audience = self.required("broker.audience", section.audience.clone());
@@ -271,6 +305,8 @@ impl Checker<'_> {
             .unwrap_or_else(|| token_endpoint(&issuer));
         self.https_url("broker.jwks_uri", &jwks_uri);
         self.https_url("broker.token_endpoint", &token_endpoint);
+        let introspection = section.introspection.as_ref();
+        let introspection = introspection.and_then(|section| self.introspection(section));
         Some(AuthorizationSettings {
             audience: audience?,
             issuer,
@@ -278,6 +314,35 @@ impl Checker<'_> {
             token_endpoint,
             ca: ca?,
             content_key: content_key?,
+            introspection,
+        })
+    }
+
+    fn introspection(&mut self, section: &schema::Introspection) -> Option<IntrospectionSettings> {
+        let endpoint = self.required("broker.introspection.endpoint", section.endpoint.clone());
+        let endpoint = endpoint.filter(|url| self.https_url("broker.introspection.endpoint", url));
+        let client_id = self.required("broker.introspection.client_id", section.client_id.clone());
+        let absolute = |path: &PathBuf| self.document.absolute(path);
+        let credential = match (&section.secret, &section.client_key) {
+            (Some(secret), None) => Some(CredentialFile::Secret(absolute(secret))),
+            (None, Some(key)) => Some(CredentialFile::Key(absolute(key))),
+            (None, None) | (Some(_), Some(_)) => {
+                let message = "one of `secret` and `client_key` must be there, and not both";
+                self.complain("broker.introspection", message);
+                None
+            }
+        };
+        let cache_secs = section
+            .cache_secs
+            .unwrap_or(IntrospectionConfig::CACHE_SECS);
+        if cache_secs == 0 {
+            self.complain("broker.introspection.cache_secs", "must be 1 or more");
+        }
+        Some(IntrospectionSettings {
+            endpoint: endpoint?,
+            client_id: client_id?,
+            credential: credential?,
+            cache_secs,
         })
     }
 
@@ -450,6 +515,11 @@ impl Checker<'_> {
             receive_rate: section.receive_rate.unwrap_or(default.receive_rate),
             receive_burst: section.receive_burst.unwrap_or(default.receive_burst),
             keep_alive_secs: section.keep_alive_secs.unwrap_or(default.keep_alive_secs),
+            stored_tokens: section.stored_tokens.unwrap_or(default.stored_tokens),
+            stored_tokens_bytes: section
+                .stored_tokens_bytes
+                .unwrap_or(default.stored_tokens_bytes),
+            authz_info_rate: section.authz_info_rate.unwrap_or(default.authz_info_rate),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The server's end of the way from TCP to an open WebSocket.
 
 use super::upgrade;
-use crate::{Acceptor, Channel, HandshakeError, ServerCertificate};
+use crate::{Acceptor, Channel, HandshakeError, KeySource, ServerCertificate, SetupError};
 use arc_swap::ArcSwap;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
@@ -48,6 +48,15 @@ impl WebSocketAcceptor {
             tls,
             rules: Arc::new(ArcSwap::from_pointee(rules)),
         }
+    }
+
+    /// The same, also for clients that offer a pre-shared key ([`Acceptor::with_pre_shared_keys`]). Means nothing over bare TCP.
+    pub fn with_pre_shared_keys(self, keys: Arc<dyn KeySource>) -> Result<Self, SetupError> {
+        let tls = self.tls.map(|tls| tls.with_pre_shared_keys(keys));
+        Ok(Self {
+            tls: tls.transpose()?,
+            ..self
+        })
     }
 
     /// From the next handshake on, these hold. The certificate means nothing over bare TCP, and must be there over TLS to be replaced.

@@ -1,6 +1,9 @@
 //! Who gets a channel, and who does not.
 
-use crate::pki::{Pki, accept_one, connected, tcp_pair};
+use crate::{
+    pki::{Pki, accept_one, connected, tcp_pair},
+    talk::say_both_ways,
+};
 use rustls::{
     HandshakeKind, ProtocolVersion, SupportedProtocolVersion,
     pki_types::ServerName,
@@ -18,21 +21,6 @@ const BOTH: [(&SupportedProtocolVersion, ProtocolVersion); 2] = [
     (&TLS13, ProtocolVersion::TLSv1_3),
     (&TLS12, ProtocolVersion::TLSv1_2),
 ];
-
-async fn say_both_ways(
-    a: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
-    b: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
-) {
-    let mut heard = [0; 5];
-    a.write_all(b"there").await.unwrap();
-    a.flush().await.unwrap();
-    b.read_exact(&mut heard).await.unwrap();
-    assert_eq!(&heard, b"there");
-    b.write_all(b"back!").await.unwrap();
-    b.flush().await.unwrap();
-    a.read_exact(&mut heard).await.unwrap();
-    assert_eq!(&heard, b"back!");
-}
 
 /// A client of another make against our acceptor.
 async fn foreign_handshake(

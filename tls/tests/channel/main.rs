@@ -1,6 +1,8 @@
 //! The public face of the crate, on real sockets.
 
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod https;
@@ -9,6 +11,12 @@ mod moving;
 #[cfg(test)]
 mod pki;
 #[cfg(test)]
+mod psk;
+#[cfg(test)]
+mod raw_keys;
+#[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod talk;
 #[cfg(test)]
 mod websocket;

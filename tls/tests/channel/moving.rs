@@ -35,7 +35,7 @@ fn read_and_answer(detached: DetachedChannel) -> (String, DetachedChannel) {
     })
 }
 
-async fn move_with_unread_bytes(mut client: Channel, mut server: Channel) {
+pub(crate) async fn move_with_unread_bytes(mut client: Channel, mut server: Channel) {
     client
         .write_all(b"begun here, more in the same record, ")
         .await

@@ -17,6 +17,8 @@ fn claims(entries: Vec<ScopeEntry>) -> Claims {
         issued_at: None,
         token_identifier: None,
         scope: Scope::from_entries(entries),
+        expires_in_secs: None,
+        client_nonce: None,
         confirmation: Confirmation::KeyIdentifier(vec![1]),
     }
 }

@@ -5,7 +5,7 @@ use crate::core::quota::Quotas;
 use crate::{
     Limits,
     core::{
-        admission::{Admission, Admitted, Introduction},
+        admission::{Admission, Admitted, Introduction, TokenKeeping},
         grant::{Grant, PublicTopics},
         hash_seed::HashSeed,
         journal::{SessionRecord, StoredMessage, StoredSession},
@@ -71,6 +71,7 @@ impl Cluster {
             public_topics: Arc::clone(&public),
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
+            tokens: TokenKeeping::default(),
         });
         let shard = |index| {
             Shard::new(ShardSetup {
@@ -131,6 +132,7 @@ impl Cluster {
             introduction,
             grant,
             extended_authentication: false,
+            proved_key: None,
         };
         let at = self.shards[shard]
             .handle_admitted(&admitted, false, after(0))
@@ -333,6 +335,8 @@ fn token(expires_at: UnixTime, scope: &str) -> Grant {
         issued_at: None,
         token_identifier: None,
         scope: Scope::from_json(scope).unwrap(),
+        expires_in_secs: None,
+        client_nonce: None,
         confirmation: Confirmation::Key(Box::new(signer.verifying_key().to_jwk())),
     };
     Grant::compile(&claims, [7; 32], Arc::default())

@@ -109,6 +109,7 @@ impl World {
         let at = Circumstances {
             keys: &KeySet::from_keys(Vec::new()),
             exporter: None,
+            proved_key: None,
             fresh_nonce: &|| None,
             now: self.now.unix,
             now_ms: self.now.ms,

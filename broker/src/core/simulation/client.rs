@@ -169,6 +169,8 @@ impl Rights {
             issued_at: None,
             token_identifier: None,
             scope: Scope::from_json(SCOPES[place]).unwrap(),
+            expires_in_secs: None,
+            client_nonce: None,
             confirmation: Confirmation::Key(Box::new(KEY.verifying_key().to_jwk())),
         };
         Grant::compile(&claims, [7; 32], public)

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Limits,
     core::{
-        admission::Admission,
+        admission::{Admission, TokenKeeping},
         counters::{Count, Dropped},
         grant::PublicTopics,
         hash_seed::HashSeed,
@@ -118,6 +118,7 @@ impl World {
             public_topics: Arc::new(public),
             response_information: None,
             quotas: Quotas::new(&scenario.limits()),
+            tokens: TokenKeeping::default(),
         });
         let clients = (0..scenario.clients).map(|index| {
             let version = if dice.one_in(4) {

@@ -13,6 +13,7 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
         admission: Arc::new(Admission {
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
+            tokens: TokenKeeping::default(),
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),

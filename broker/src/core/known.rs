@@ -1,0 +1,70 @@
+//! Clients that TLS knows: which key belongs to the identity of a pre-shared key, and which token to it (RFC 9431 §2.2.3).
+
+use super::{
+    admission::{Admission, Refusal},
+    stored_tokens::{Capacity, NotStored, StoredToken, Thumbprint},
+};
+use std::sync::Arc;
+use symbolon_ace_proto::{KeySet, PopKey, SymmetricKey, UnixTime, psk_identity::PskIdentity};
+
+/// The token that an identity means.
+enum Meant {
+    /// It was published before.
+    Stored(Arc<StoredToken>),
+    /// The identity is the token.
+    Brought(Box<StoredToken>),
+}
+
+impl Admission {
+    /// The key that the handshake is to be done with; `None` where the identity means no valid token for a symmetric key. Stores nothing:
+    /// nobody has proved anything yet.
+    pub(crate) fn pre_shared_key(
+        &self,
+        identity: &[u8],
+        keys: &KeySet,
+        now: UnixTime,
+    ) -> Option<SymmetricKey> {
+        let key = match self.meant_by(identity, keys, now).ok()? {
+            Meant::Stored(token) => token.key.clone(),
+            Meant::Brought(token) => token.key,
+        };
+        match key {
+            PopKey::Hs256(key) => Some(key),
+            PopKey::Ed25519(_) | PopKey::Es256(_) => None,
+        }
+    }
+
+    /// The handshake was done with this identity: the key that was proved. A token that it brought is stored, as if it had been published.
+    pub(crate) fn key_of_identity(
+        &self,
+        identity: &[u8],
+        keys: &KeySet,
+        (capacity, now): (Capacity, UnixTime),
+    ) -> Result<Thumbprint, Refusal> {
+        match self.meant_by(identity, keys, now)? {
+            Meant::Stored(token) => Ok(token.key.thumbprint()),
+            Meant::Brought(token) => {
+                let thumbprint = token.key.thumbprint();
+                match self.tokens.stored.insert(*token, capacity, now) {
+                    // The newer one counts.
+                    Ok(_) | Err(NotStored::Older) => Ok(thumbprint),
+                    Err(NotStored::Tokens | NotStored::Bytes) => Err(Refusal::StoredTokens),
+                }
+            }
+        }
+    }
+
+    fn meant_by(&self, identity: &[u8], keys: &KeySet, now: UnixTime) -> Result<Meant, Refusal> {
+        match PskIdentity::parse(identity) {
+            PskIdentity::KeyIdentifier(kid) => {
+                let stored = self.tokens.stored.by_key_identifier(&kid, now);
+                stored.map(Meant::Stored).ok_or(Refusal::NoToken)
+            }
+            // There is no waiting in a handshake: what the authorization server has said before counts.
+            PskIdentity::Token(token) => {
+                let token = self.judge_to_store(token, keys, now)?;
+                Ok(Meant::Brought(Box::new(token)))
+            }
+        }
+    }
+}

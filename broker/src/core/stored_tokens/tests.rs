@@ -1,0 +1,144 @@
+use super::*;
+use crate::core::grant::PublicTopics;
+use symbolon_ace_proto::{Claims, Confirmation, Scope, key::SymmetricKey};
+
+const BEGIN: UnixTime = UnixTime(1_800_000_000);
+const ROOMY: Capacity = Capacity {
+    tokens: 1_000,
+    bytes: 1024 * 1024,
+};
+
+fn key(number: u32) -> PopKey {
+    let mut bytes = [0x5a; 32];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    PopKey::Hs256(SymmetricKey::from_bytes(&bytes))
+}
+
+fn token(key: PopKey, name: &str, lifetime_secs: u64) -> StoredToken {
+    let claims = Claims {
+        issuer: "https://as.example".into(),
+        subject: Some(name.into()),
+        client_id: None,
+        audience: vec!["mqtts://broker.example".into()],
+        expires_at: BEGIN.plus_secs(lifetime_secs),
+        expires_in_secs: None,
+        not_before: None,
+        issued_at: Some(BEGIN),
+        token_identifier: None,
+        scope: Scope::from_json(r#"[["t",["pub"]]]"#).unwrap(),
+        confirmation: Confirmation::Key(Box::new(key.to_jwk())),
+        client_nonce: None,
+    };
+    let grant = Grant::compile(&claims, key.thumbprint(), Arc::new(PublicTopics::default()));
+    StoredToken {
+        issued_at: Some(BEGIN),
+        key_identifier: Some(name.as_bytes().into()),
+        ..StoredToken::new(grant, key, 300)
+    }
+}
+
+// RFC 9431 §2.2.2, RFC 9200 §5.10.1.
+#[test]
+fn one_token_is_stored_for_each_key_and_a_newer_one_replaces_it() {
+    let stored = StoredTokens::default();
+    stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
+    stored.insert(token(key(1), "b", 20), ROOMY, BEGIN).unwrap();
+    assert_eq!(stored.count(), 1);
+    assert!(stored.by_name("a", BEGIN).is_none());
+    assert!(stored.by_key_identifier(b"a", BEGIN).is_none());
+    let found = stored.by_name("b", BEGIN).unwrap();
+    assert_eq!(found.grant.expires_at(), Some(BEGIN.plus_secs(20)));
+    assert!(Arc::ptr_eq(
+        &found,
+        &stored.by_key(&key(1).thumbprint(), BEGIN).unwrap()
+    ));
+    assert!(Arc::ptr_eq(
+        &found,
+        &stored.by_key_identifier(b"b", BEGIN).unwrap()
+    ));
+}
+
+#[test]
+fn a_token_that_was_issued_earlier_does_not_come_back() {
+    let stored = StoredTokens::default();
+    let newer = StoredToken {
+        issued_at: Some(BEGIN.plus_secs(1)),
+        ..token(key(1), "a", 10)
+    };
+    stored.insert(newer, ROOMY, BEGIN).unwrap();
+    let older = stored.insert(token(key(1), "a", 100), ROOMY, BEGIN);
+    assert_eq!(older.unwrap_err(), NotStored::Older);
+}
+
+#[test]
+fn two_keys_of_one_client_are_both_stored_and_its_name_means_the_newer() {
+    let stored = StoredTokens::default();
+    stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
+    stored.insert(token(key(2), "a", 5), ROOMY, BEGIN).unwrap();
+    assert_eq!(stored.count(), 2);
+    assert_eq!(stored.by_name("a", BEGIN).unwrap().key, key(2));
+    // The first one's end does not take the name from the second.
+    stored.insert(token(key(1), "b", 10), ROOMY, BEGIN).unwrap();
+    assert_eq!(stored.by_name("a", BEGIN).unwrap().key, key(2));
+}
+
+#[test]
+fn an_expired_token_is_not_found_and_soon_forgotten() {
+    let stored = StoredTokens::default();
+    stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
+    let end = BEGIN.plus_secs(10);
+    assert!(stored.by_name("a", BEGIN.plus_secs(9)).is_some());
+    assert!(stored.by_name("a", end).is_none());
+    assert!(stored.by_key(&key(1).thumbprint(), end).is_none());
+    assert_eq!(stored.count(), 1);
+    stored.sweep(end);
+    assert_eq!((stored.count(), stored.bytes()), (0, 0));
+    assert!(stored.read().by_name.is_empty());
+    assert!(stored.read().by_key_identifier.is_empty());
+}
+
+#[test]
+fn there_are_never_more_tokens_or_bytes_than_configured() {
+    let stored = StoredTokens::default();
+    let two = Capacity { tokens: 2, ..ROOMY };
+    for number in 1..=2 {
+        stored
+            .insert(token(key(number), "a", 10), two, BEGIN)
+            .unwrap();
+    }
+    let third = stored.insert(token(key(3), "a", 10), two, BEGIN);
+    assert_eq!(third.unwrap_err(), NotStored::Tokens);
+    // What replaces another needs no place.
+    stored.insert(token(key(2), "b", 10), two, BEGIN).unwrap();
+    // What has expired makes room.
+    let end = BEGIN.plus_secs(10);
+    stored.insert(token(key(3), "a", 20), two, end).unwrap();
+    let tight = Capacity {
+        tokens: 9,
+        bytes: stored.bytes() + 811,
+    };
+    let fourth = stored.insert(token(key(4), "c", 20), tight, end);
+    assert_eq!(fourth.unwrap_err(), NotStored::Bytes);
+}
+
+// The default bound of `stored_tokens`, reached.
+#[test]
+fn a_hundred_thousand_tokens_stay_within_the_bound() {
+    let stored = StoredTokens::default();
+    let capacity = Capacity {
+        tokens: 100_000,
+        bytes: 256 * 1024 * 1024,
+    };
+    let mut refused = 0;
+    for number in 0..100_100 {
+        let name = format!("client-{number}");
+        refused += usize::from(
+            (stored.insert(token(key(number), &name, 3_600), capacity, BEGIN)).is_err(),
+        );
+    }
+    assert_eq!((stored.count(), refused), (100_000, 100));
+    assert!(stored.bytes() <= capacity.bytes);
+    assert!(stored.by_name("client-99999", BEGIN).is_some());
+    stored.sweep(BEGIN.plus_secs(3_600));
+    assert_eq!(stored.count(), 100_000 - FORGOTTEN_AT_ONCE);
+}

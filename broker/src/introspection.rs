@@ -1,0 +1,216 @@
+//! Asks the authorization server what a token by reference says (RFC 7662, RFC 9200 §5.9), within bounds. What it says is remembered in
+//! `core::introspected`, where admission looks.
+
+use crate::{
+    config::{AuthorizationConfig, IntrospectionConfig, IntrospectionCredential},
+    core::introspected::{Introspected, Reference, Verdict},
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use symbolon_ace_proto::{
+    IntrospectionRequest, IntrospectionResponse, Jwk, MalformedMessage, PopAlgorithm, PopSigner,
+    UnixTime, client_assertion, client_secret,
+};
+use symbolon_tls::https::{HttpsClient, HttpsError, HttpsRequest, Method};
+use tokio::{sync::Semaphore, time::timeout};
+use zeroize::Zeroizing;
+
+/// Questions that the authorization server is asked at once; the others wait.
+const IN_FLIGHT_AT_MOST: usize = 32;
+/// How long one question may take, with the wait for its turn.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// Questions that wait for their turn or their answer; further ones are not asked.
+const WAITING_AT_MOST: usize = 1_024;
+
+/// Asks one authorization server.
+pub(crate) struct Introspector {
+    client: HttpsClient,
+    config: IntrospectionConfig,
+    credential: Credential,
+    issuer: String,
+    introspected: Arc<Introspected>,
+    in_flight: Semaphore,
+    waiting: Semaphore,
+}
+
+/// [`IntrospectionCredential`], ready for use.
+enum Credential {
+    Secret(Zeroizing<String>),
+    Key(PopSigner),
+}
+
+impl Credential {
+    fn parse(credential: &IntrospectionCredential) -> Result<Self, String> {
+        match credential {
+            IntrospectionCredential::Secret(secret) => {
+                Ok(Self::Secret(Zeroizing::new(secret.clone())))
+            }
+            IntrospectionCredential::Key(jwk) => {
+                let jwk = Jwk::from_json(jwk.as_bytes());
+                let signer = jwk.ok().and_then(|jwk| PopSigner::from_jwk(&jwk).ok());
+                let usable = signer.filter(|signer| signer.algorithm() != PopAlgorithm::Hs256);
+                usable.map(Self::Key).ok_or_else(|| {
+                    "key for introspection: not a private JWK for Ed25519 or P-256".to_owned()
+                })
+            }
+        }
+    }
+}
+
+/// How often it was asked, over all authorization servers that there were.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Why the authorization server has said nothing.
+#[derive(Debug, thiserror::Error)]
+enum IntrospectionError {
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    #[error("the authorization server answers with status {0}")]
+    Status(u16),
+    #[error("the answer is malformed: {0}")]
+    Answer(#[from] MalformedMessage),
+    #[error("the broker cannot authenticate: {0}")]
+    Credential(#[from] client_assertion::AssertionError),
+    #[error("no answer within {} seconds", TIME_LIMIT.as_secs())]
+    Timeout,
+    #[error("too many questions wait for it")]
+    TooMany,
+}
+
+impl Introspector {
+    /// Of this authorization server, if it is to be asked.
+    pub(crate) fn new(
+        config: &AuthorizationConfig,
+        client: HttpsClient,
+        introspected: &Arc<Introspected>,
+    ) -> Result<Option<Self>, String> {
+        let Some(introspection) = &config.introspection else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            client,
+            credential: Credential::parse(&introspection.credential)?,
+            config: introspection.clone(),
+            issuer: config.issuer.clone(),
+            introspected: Arc::clone(introspected),
+            in_flight: Semaphore::new(IN_FLIGHT_AT_MOST),
+            waiting: Semaphore::new(WAITING_AT_MOST),
+        }))
+    }
+
+    /// Asks, and remembers the answer. Without one, nothing is remembered: the token is refused, and the next client that brings it asks anew.
+    pub(crate) async fn ask(&self, reference: &Reference, now: UnixTime, count: &Questions) {
+        match self.answer(reference, now).await {
+            Ok(answer) => {
+                count.succeeded.fetch_add(1, Ordering::Relaxed);
+                let verdict = match answer {
+                    IntrospectionResponse::Inactive => Verdict::Inactive,
+                    IntrospectionResponse::Active(token) => Verdict::Active(Arc::from(token)),
+                };
+                let end = now.plus_secs(self.config.cache_secs.max(1));
+                self.introspected.remember(reference, verdict, end);
+            }
+            Err(error) => {
+                count.failed.fetch_add(1, Ordering::Relaxed);
+                let endpoint = &self.config.endpoint;
+                tracing::warn!(%endpoint, %error, "cannot ask the authorization server what a token says");
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        reference: &Reference,
+        now: UnixTime,
+    ) -> Result<IntrospectionResponse, IntrospectionError> {
+        let _waits = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| IntrospectionError::TooMany)?;
+        let exchange = async {
+            let Ok(_turn) = self.in_flight.acquire().await else {
+                return Err(IntrospectionError::TooMany);
+            };
+            let response = self.client.send(self.request(reference, now)?).await?;
+            if response.status != 200 {
+                return Err(IntrospectionError::Status(response.status));
+            }
+            Ok(IntrospectionResponse::from_json(&response.body)?)
+        };
+        timeout(TIME_LIMIT, exchange)
+            .await
+            .unwrap_or(Err(IntrospectionError::Timeout))
+    }
+
+    fn request(
+        &self,
+        reference: &Reference,
+        now: UnixTime,
+    ) -> Result<HttpsRequest, IntrospectionError> {
+        let question = IntrospectionRequest {
+            token: reference.as_bytes().to_vec(),
+            token_type_hint: None,
+        };
+        let mut headers = vec![
+            (
+                "content-type",
+                "application/x-www-form-urlencoded".to_owned(),
+            ),
+            (
+                "accept",
+                "application/ace+json, application/json".to_owned(),
+            ),
+        ];
+        let client_id = &self.config.client_id;
+        let body = match &self.credential {
+            Credential::Secret(secret) => {
+                let header = client_secret::basic(client_id, secret);
+                headers.push(("authorization", header.to_string()));
+                question.to_form(&[])?
+            }
+            Credential::Key(signer) => {
+                let assertion = client_assertion::make(client_id, &self.issuer, signer, now)?;
+                question.to_form(&[
+                    ("client_id", client_id),
+                    ("client_assertion_type", client_assertion::ASSERTION_TYPE),
+                    ("client_assertion", &assertion),
+                ])?
+            }
+        };
+        Ok(HttpsRequest {
+            method: Method::POST,
+            url: self.config.endpoint.clone(),
+            headers,
+            body,
+        })
+    }
+}
+
+impl Questions {
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+/// It holds the broker's secret.
+impl fmt::Debug for Introspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Introspector")
+            .field("endpoint", &self.config.endpoint)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! Tokens by reference: the broker asks an authorization server over HTTPS, a small one made here (RFC 7662, RFC 9200 §5.9).
+
+use crate::{
+    management::{await_metric, config, start},
+    peer::{Peer, V5, connect, identifier},
+};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use symbolon_ace_proto::{
+    ChallengeResponse, ClientNonce, Confirmation, ConnectData, IntrospectionResponse, KeySet,
+    PopAlgorithm, PopSigner, RsNonce, Scope, UnixTime,
+    authentication_data::challenge_message,
+    hint::{AsHint, USER_PROPERTY},
+    introspection::ActiveToken,
+};
+use symbolon_broker::{
+    AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, TokensConfig,
+};
+use symbolon_mqtt_proto::{
+    Auth, Delivery, Packet, ReasonCode, UserProperties, connect::ConnectProperties,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer},
+};
+
+/// `broker:s3cret`.
+const BASIC: &str = "Basic YnJva2VyOnMzY3JldA==";
+
+/// What the authorization server says, and how often it was asked.
+pub(crate) struct Server {
+    pub(crate) pop: PopSigner,
+    pub(crate) keys: String,
+    pub(crate) open: AtomicBool,
+    pub(crate) asked: AtomicUsize,
+}
+
+impl Server {
+    fn answer(&self, path: &str, authorization: Option<&str>, body: &str) -> (StatusCode, String) {
+        match path {
+            "/jwks.json" => (StatusCode::OK, self.keys.clone()),
+            "/introspect" if authorization != Some(BASIC) => {
+                (StatusCode::UNAUTHORIZED, String::new())
+            }
+            "/introspect" => {
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                if !self.open.load(Ordering::SeqCst) {
+                    return (StatusCode::SERVICE_UNAVAILABLE, String::new());
+                }
+                let response = if body.starts_with("token=good") {
+                    IntrospectionResponse::Active(Box::new(self.active()))
+                } else {
+                    IntrospectionResponse::Inactive
+                };
+                (StatusCode::OK, response.to_json().to_string())
+            }
+            _ => (StatusCode::NOT_FOUND, String::new()),
+        }
+    }
+
+    fn active(&self) -> ActiveToken {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        ActiveToken {
+            client_id: Some("device".into()),
+            expires_at: Some(UnixTime(now.as_secs() + 600)),
+            scope: Some(Scope::from_json(r#"[["t",["pub"]]]"#).unwrap()),
+            confirmation: Some(Confirmation::Key(Box::new(
+                self.pop.verifying_key().to_jwk(),
+            ))),
+            ..ActiveToken::default()
+        }
+    }
+}
+
+/// Serves HTTPS on a thread that ends with the test's process.
+pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let ca_pem = certified.cert.pem();
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
+            tokio::spawn(async move {
+                let channel = acceptor.accept(stream).await.unwrap();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let server = Arc::clone(&server);
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        let header = head.headers.get("authorization");
+                        let header = header.map(|value| value.to_str().unwrap());
+                        let body = str::from_utf8(&body).unwrap();
+                        let (status, text) = server.answer(head.uri.path(), header, body);
+                        let mut response = Response::new(Full::new(Bytes::from(text)));
+                        *response.status_mut() = status;
+                        Ok::<_, Infallible>(response)
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                // Whether the peer says goodbye is its own affair.
+                drop(
+                    connection
+                        .serve_connection(TokioIo::new(channel), service)
+                        .await,
+                );
+            });
+        }
+    };
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(serve);
+    });
+    AuthorizationConfig {
+        issuer: "https://localhost".into(),
+        jwks_uri: format!("https://localhost:{port}/jwks.json"),
+        ca_pem,
+        audience: "mqtts://localhost".into(),
+        content_keys: Vec::new(),
+        token_endpoint: "https://localhost/token".into(),
+        hint_scope: None,
+        tokens: TokensConfig::default(),
+        introspection: Some(IntrospectionConfig {
+            endpoint: format!("https://localhost:{port}/introspect"),
+            client_id: "broker".into(),
+            credential: IntrospectionCredential::Secret("s3cret".into()),
+            cache_secs: 600,
+        }),
+    }
+}
+
+/// CONNECT with the token and, if challenged, the proof. What CONNACK says, and whether it told where to get a token.
+fn come(address: SocketAddr, name: &str, token: &str, pop: &PopSigner) -> (Peer, ReasonCode, bool) {
+    let mut peer = Peer::open(address, V5);
+    let data = ConnectData::Token(token.as_bytes()).encode().unwrap();
+    let mut packet = connect(V5, name);
+    packet.properties = ConnectProperties {
+        authentication_method: Some("ace"),
+        authentication_data: Some(&data),
+        ..ConnectProperties::default()
+    };
+    peer.send(&Packet::Connect(Box::new(packet)));
+    let told = |packet: Option<&Packet<'_>>| match packet {
+        Some(Packet::Auth(auth)) => Err(RsNonce(
+            auth.authentication_data.unwrap().try_into().unwrap(),
+        )),
+        Some(Packet::ConnAck(connack)) => {
+            let mut hints = connack.properties.user_properties.iter();
+            let hint = hints.find(|(name, _)| *name == USER_PROPERTY);
+            let hint = hint.map(|(_, value)| AsHint::from_json(value).unwrap());
+            Ok((connack.reason_code, hint.is_some()))
+        }
+        other => panic!("{other:?}"),
+    };
+    let nonce = match peer.next(told) {
+        Ok((reason_code, hint)) => return (peer, reason_code, hint),
+        Err(nonce) => nonce,
+    };
+    let client_nonce = ClientNonce([3; 8]);
+    let proof = pop.sign(&challenge_message(nonce, client_nonce)).unwrap();
+    let response = ChallengeResponse {
+        client_nonce,
+        proof: &proof,
+    };
+    peer.send(&Packet::Auth(Auth {
+        reason_code: ReasonCode::ContinueAuthentication,
+        authentication_method: Some("ace"),
+        authentication_data: Some(&response.encode()),
+        reason_string: None,
+        user_properties: UserProperties::default(),
+    }));
+    let (reason_code, hint) = peer.next(told).unwrap();
+    (peer, reason_code, hint)
+}
+
+fn publish(peer: &mut Peer, topic: &str, payload: &[u8]) -> ReasonCode {
+    peer.publish(topic, payload, Delivery::AtLeastOnce(identifier(1)));
+    peer.next(|packet| match packet {
+        Some(Packet::PubAck(ack)) => ack.reason_code,
+        other => panic!("{other:?}"),
+    })
+}
+
+// RFC 9431 §2.2.5.
+#[test]
+fn a_token_by_reference_counts_as_the_authorization_server_says() {
+    let server = Arc::new(Server {
+        pop: PopSigner::generate(PopAlgorithm::EdDsa).unwrap(),
+        keys: KeySet::from_keys(Vec::new()).to_json(),
+        open: AtomicBool::new(true),
+        asked: AtomicUsize::new(0),
+    });
+    let (running, management) = start(&config(Some(serve(Arc::clone(&server)))));
+    let come = |name, token| come(running.address, name, token, &server.pop);
+    let (mut first, reason_code, _) = come("one", "good-1");
+    assert_eq!(reason_code, ReasonCode::Success);
+    assert_eq!(
+        publish(&mut first, "t", b""),
+        ReasonCode::NoMatchingSubscribers
+    );
+    assert_eq!(publish(&mut first, "other", b""), ReasonCode::NotAuthorized);
+    // What it said is remembered, for good and for ill.
+    assert_eq!(come("two", "good-1").1, ReasonCode::Success);
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+    for _ in 0..2 {
+        let (_, reason_code, hint) = come("three", "stolen");
+        assert_eq!((reason_code, hint), (ReasonCode::NotAuthorized, true));
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 2);
+    // While it is away, who is not known is sent to it, and who is in stays in.
+    server.open.store(false, Ordering::SeqCst);
+    let (_, reason_code, hint) = come("four", "good-2");
+    assert_eq!((reason_code, hint), (ReasonCode::NotAuthorized, true));
+    assert_eq!(
+        publish(&mut first, "t", b""),
+        ReasonCode::NoMatchingSubscribers
+    );
+    assert_eq!(come("two", "good-1").1, ReasonCode::Success);
+    // RFC 9431 §2.2.2: "the claims cannot be obtained".
+    assert_eq!(
+        publish(&mut first, "authz-info", b"good-2"),
+        ReasonCode::NotAuthorized
+    );
+    server.open.store(true, Ordering::SeqCst);
+    assert_eq!(
+        publish(&mut first, "authz-info", b"good-2"),
+        ReasonCode::Success
+    );
+    assert_eq!(
+        publish(&mut first, "authz-info", b"no token"),
+        ReasonCode::PayloadFormatInvalid
+    );
+    await_metric(management, "introspections_total{outcome=\"success\"} 3");
+    await_metric(management, "introspections_total{outcome=\"failure\"} 2");
+    await_metric(management, "stored_tokens 1");
+}

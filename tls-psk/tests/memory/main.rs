@@ -1,0 +1,4 @@
+//! The public face of the crate, both ends in memory.
+
+#[cfg(test)]
+mod handshakes;
