@@ -26,8 +26,16 @@ pub struct Config {
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.
     pub management: Option<ManagementConfig>,
+    /// How often the values below `$SYS/broker/` are published, seconds; 0 is never. A client needs a scope, or a public topic, that covers
+    /// them.
+    pub sys_interval_secs: u32,
     /// Where sessions and retained messages are stored; without one they live in memory only and end with the process.
     pub store: Option<StoreConfig>,
+}
+
+impl Config {
+    /// How often values are published where nothing else is said, seconds.
+    pub const SYS_INTERVAL_SECS: u32 = 10;
 }
 
 /// The store of sessions and retained messages.

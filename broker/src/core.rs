@@ -14,7 +14,9 @@
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
+//! | `shrinking.rs` | tables that a peak made large, made small again |
 //! | `counters.rs` | what was counted |
+//! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
 //! | `session.rs`, `outbox.rs`, `message.rs`, `wheel.rs` | what the others are made of |
@@ -24,6 +26,7 @@ mod aliases;
 mod bounds;
 mod connecting;
 pub(crate) mod counters;
+pub(crate) mod figures;
 mod forwarding;
 pub mod grant;
 mod groups;
@@ -48,9 +51,11 @@ pub(crate) mod session;
 pub(crate) mod shard;
 mod sharing;
 mod short_text;
+mod shrinking;
 mod split_index;
 mod subscribing;
 pub mod subscriptions;
+pub(crate) mod system;
 mod tickets;
 pub mod wheel;
 

@@ -5,13 +5,17 @@
 //! | `listener.rs` | sockets that listen, one for each shard |
 //! | `addresses.rs` | connections of each address |
 //! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
+//! | `reclaiming.rs` | gives memory back that a peak took |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
+//! | `system.rs` | the values of `$SYS`, on one shard |
 //! | `connection.rs` | an admitted connection |
 
 pub(crate) mod addresses;
 pub(crate) mod arrival;
 pub(crate) mod connection;
 pub(crate) mod listener;
+pub(crate) mod reclaiming;
 pub(crate) mod restored;
 pub(crate) mod shard;
+mod system;

@@ -35,6 +35,7 @@ use crate::core::{
 use crate::driver::{
     addresses::Addresses,
     listener::{self, Entrance, Listener},
+    reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
 };
 use arc_swap::ArcSwap;
@@ -109,32 +110,20 @@ impl Broker {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let shards = config.shard_count();
-        let Bound {
-            local_addrs,
-            entrances,
-            listeners,
-        } = Bound::new(config, shards)?;
-        let management = (config.management.as_ref())
-            .map(management::bind)
-            .transpose()?;
+        let bound = Bound::new(config, shards)?;
+        let management = config.management.as_ref().map(management::bind);
+        let management = management.transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
-        let source = Source::new(config.authorization.as_ref()).map_err(|error| {
-            StartError::Config(format!("CA for the authorization server: {error}"))
-        })?;
+        let source = Source::new(config.authorization.as_ref())
+            .map_err(|error| StartError::Config(format!("the AS's CA: {error}")))?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source);
         let rules = config.rules();
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
-        let (mailboxes, mail): (Vec<_>, Vec<_>) =
-            (0..shards).map(|_| mpsc::channel(MAILBOX_BATCHES)).unzip();
-        let (arrivals, arriving): (Vec<_>, Vec<_>) =
-            (0..shards).map(|_| mpsc::channel(ARRIVALS)).unzip();
+        let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
+        let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let restored = Restored::open(config.store.as_ref(), shards, &home, started);
-        let restored = restored.map_err(|source| StartError::Store {
-            path: (config.store.as_ref()).map_or_else(PathBuf::new, |store| store.path.clone()),
-            source,
-        })?;
+        let restored = Restored::open(config.store.as_ref(), shards, &home, started)?;
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
@@ -146,23 +135,22 @@ impl Broker {
             started,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
+            commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         let (shutdown, _) = watch::channel(false);
-        let mut threads = vec![spawn("keys".into(), {
-            let shutdown = shutdown.subscribe();
-            move || run_fetcher(fetcher, shutdown)
+        let background = (Arc::clone(&common), shutdown.subscribe());
+        let mut threads = vec![spawn("background".into(), move || {
+            run_background(fetcher, background.0, background.1)
         })?];
         if let Some((_, listener)) = management {
-            let common = Arc::clone(&common);
-            threads.push(spawn_management(listener, common, shutdown.subscribe())?);
+            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
+            threads.push(spawn_management(listener, common, shutdown)?);
         }
-        for (index, (((listeners, mailbox), arrivals), sessions)) in
-            (0..).zip((listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions))
-        {
-            let common = Arc::clone(&common);
+        let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
+        for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
             let start = ShardStart {
                 index,
-                common,
+                common: Arc::clone(&common),
                 listeners,
                 mailbox,
                 arrivals,
@@ -176,16 +164,17 @@ impl Broker {
             threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
         }
         let changing = Changing {
-            entrances,
+            entrances: bound.entrances,
             common,
             rules: announced_rules,
             source,
         };
+        let reloader = Reloader::new(config.clone(), changing);
         Ok(Self {
-            local_addrs,
+            local_addrs: bound.local_addrs,
             management_addr,
             shutdown,
-            reloader: Reloader::new(config.clone(), changing),
+            reloader,
             threads,
             store: restored.writer,
         })
@@ -321,6 +310,7 @@ impl Config {
         Rules {
             limits: self.limits,
             admission: Arc::new(self.admission()),
+            sys_interval_secs: self.sys_interval_secs,
         }
     }
 
@@ -354,6 +344,11 @@ pub fn is_response_information(text: &str) -> bool {
     (1..=RESPONSE_INFORMATION_AT_MOST).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// One channel for each shard.
+fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::Receiver<T>>) {
+    (0..count).map(|_| mpsc::channel(bound)).unzip()
+}
+
 fn spawn(
     name: String,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
@@ -374,12 +369,22 @@ fn spawn_management(
     })
 }
 
-fn run_fetcher(fetcher: Fetcher, shutdown: watch::Receiver<bool>) -> io::Result<()> {
+/// What goes on beside the shards, and seldom.
+fn run_background(
+    fetcher: Fetcher,
+    common: Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()?;
-    runtime.block_on(fetcher.run(shutdown));
+    runtime.block_on(async {
+        tokio::join!(
+            fetcher.run(shutdown.clone()),
+            reclaiming::run(common, shutdown)
+        )
+    });
     Ok(())
 }
 

@@ -181,6 +181,7 @@ impl Changing {
             rules: Rules {
                 limits: config.limits,
                 admission: Arc::new(admission),
+                sys_interval_secs: config.sys_interval_secs,
             },
             source,
         })

@@ -214,6 +214,11 @@ impl Running {
         }
     }
 
+    /// Its process identifier.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end, by SIGTERM.
     ///
     /// # Panics

@@ -12,6 +12,9 @@ const PACKET_IDENTIFIERS: u16 = u16::MAX;
 /// message a constant.
 const SPARE_SLOTS: usize = 16;
 
+/// With nothing in flight there is memory for at most so many messages.
+const IDLE_CAPACITY: usize = 128;
+
 /// Messages sent at QoS 1 and 2 and not yet fully acknowledged, in the order they were sent (§4.6), within the receiver's Receive
 /// Maximum (§4.9).
 ///
@@ -216,6 +219,11 @@ impl<M> Outgoing<M> {
         Some(outgoing)
     }
 
+    /// Whether [`Outgoing::poll_resend`] has not given all yet.
+    pub fn is_resending(&self) -> bool {
+        self.sent < self.messages
+    }
+
     /// Puts a message back into flight that waits for PUBACK or PUBREC, from where a session was stored: in the order of [`Outgoing::iter`],
     /// before anything is sent. [`Outgoing::handle_reconnect`] makes it due. At QoS 0 nothing is in flight, and nothing happens.
     pub fn restore_message(
@@ -405,6 +413,9 @@ impl<M> Outgoing<M> {
         }
         if self.slots.len() > 2 * self.live + SPARE_SLOTS {
             self.slots.retain(|slot| !matches!(slot.stage, Stage::Done));
+        }
+        if self.slots.is_empty() && self.slots.capacity() > IDLE_CAPACITY {
+            self.slots = VecDeque::new();
         }
     }
 }

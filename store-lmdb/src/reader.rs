@@ -35,7 +35,7 @@ impl Reader {
         let missing = || DirectoryError::Missing(directory.to_owned());
         let file = data_in(directory)?.ok_or_else(missing)?;
         // Before anything is mapped.
-        let newest = Meta::newest(&file).map_err(|error| meta_error(error, directory))?;
+        let newest = newest_of(&file).map_err(|error| meta_error(error, directory))?;
         let (meta, pin) = pin_newest(directory, &file, newest)?;
         let checked = check(&file, &meta, directory, format)?;
         Ok(Self {
@@ -70,6 +70,18 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The newest state. The two meta pages are not read at one moment: where they do not fit together, somebody may have written between.
+fn newest_of(file: &File) -> Result<Meta, MetaError> {
+    let mut newest = Meta::newest(file);
+    for _ in 1..TRIES {
+        if newest.is_ok() {
+            break;
+        }
+        newest = Meta::newest(file);
+    }
+    newest
 }
 
 /// The newest state, kept from being overwritten.

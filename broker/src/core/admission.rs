@@ -5,6 +5,7 @@ use super::{
     message::Message,
     quota::Quotas,
     session::SessionWill,
+    system::is_of_broker,
 };
 use std::{
     borrow::Cow,
@@ -412,7 +413,11 @@ impl Introduction {
     pub(super) fn new(connect: &Connect<'_>, now_ms: u64, grant: &Grant) -> Result<Self, Refusal> {
         let will = match &connect.will {
             None => None,
-            Some(will) if !grant.permits_publish(will.topic) => return Err(Refusal::Will),
+            Some(will)
+                if !grant.permits_publish(will.topic) || is_of_broker(will.topic.as_str()) =>
+            {
+                return Err(Refusal::Will);
+            }
             Some(will) => Some(SessionWill {
                 message: will_message(will, now_ms, grant),
                 delay_secs: will.delay_interval_secs,

@@ -52,7 +52,7 @@ impl Shard {
             return Err(self.refuse_admitted(admitted, &Refusal::OtherSession));
         }
         let expiry_secs = (introduction.session_expiry_secs).min(self.limits.session_expiry_secs);
-        if expiry_secs > 0 && self.store_is_full {
+        if expiry_secs > 0 && self.store_is_full && !self.will_resume(introduction) {
             return Err(self.refuse_admitted(admitted, &Refusal::StoreFull));
         }
         let places = match self.reserve(introduction) {
@@ -79,6 +79,8 @@ impl Shard {
         session.expiry_secs = expiry_secs;
         places.hand_to(session);
         self.connected += 1;
+        // The CONNECT that brought it here.
+        self.counters.count(Count::OtherReceived);
         let granted = Granted {
             assigned,
             keep_alive_secs,
@@ -99,6 +101,12 @@ impl Shard {
             session: key,
             serial,
         })
+    }
+
+    /// Whether the client comes back to a session that is stored: it takes its messages, and so makes room in a store that is full.
+    fn will_resume(&self, introduction: &Introduction) -> bool {
+        let earlier = self.by_client.get(&introduction.client_identifier);
+        !introduction.clean_start && earlier.is_some_and(|key| self.session(*key).id.is_some())
     }
 
     /// Places for the session and the Will of a new connection. What takes the place of something that is there already gets one in any case.
@@ -243,9 +251,9 @@ impl Shard {
         session.connection = serial;
         session.state = State::Live;
         session.grant = admitted.grant.clone();
-        session.will = introduction.will.clone();
+        session.will.clone_from(&introduction.will);
         session.link = link;
-        session.awaits_commit = false;
+        session.is_held_up = false;
         session
             .outgoing
             .handle_reconnect(introduction.receive_maximum.min(self.limits.send_maximum));
@@ -429,7 +437,7 @@ impl Shard {
         session.state = State::Away;
         session.last_publish = None;
         session.reauthentication = Reauthentication::Idle;
-        session.awaits_commit = false;
+        session.is_held_up = false;
         let mut link = std::mem::replace(&mut session.link, Link::none());
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;
@@ -528,6 +536,7 @@ impl Shard {
         session.end_timer = None;
         if session.state == State::Away {
             tracing::debug!(client = %session.client_identifier, "session expired");
+            self.counters.count(Count::SessionExpiries);
             self.end(key, WillFate::Publish, now);
         }
     }
@@ -551,8 +560,7 @@ impl Shard {
     pub(super) fn journal_session(&mut self, key: SessionKey, away_since: Option<Now>) {
         let session = &self.sessions[key as usize];
         if let Some(id) = session.id {
-            let receive_maximum = session.outgoing.receive_maximum();
-            let record = session.record(away_since.map(|now| now.unix), receive_maximum);
+            let record = session.record(away_since.map(|now| now.unix));
             let record = Box::new(record);
             self.journal.push(Entry::PutSession { id, record });
         }

@@ -34,6 +34,20 @@ pub(crate) enum Count {
     HeldAnswers,
     /// Now: bytes of the retained messages.
     RetainedBytes,
+    /// Now: members of groups, of this shard's clients.
+    SharedSubscriptions,
+    /// Now: entries of the journal that the store has not written.
+    Unwritten,
+    /// Sessions that ended because their Session Expiry Interval was over.
+    SessionExpiries,
+    /// Bytes of the payloads of PUBLISH packets that clients sent.
+    PayloadReceived,
+    /// Bytes of the payloads of PUBLISH packets for clients.
+    PayloadSent,
+    /// Packets that clients sent from their CONNECT on, but PUBLISH.
+    OtherReceived,
+    /// Packets for clients, but PUBLISH that is sent for the first time.
+    OtherSent,
     /// A bound of the configuration was reached.
     Limit(Limit),
     /// Something that ended with a reason code.
@@ -130,7 +144,7 @@ pub(crate) enum Reason {
 /// Reason codes are a byte.
 const CODES: usize = 256;
 /// Where the numbers by bound begin.
-const BY_LIMIT: usize = 33;
+const BY_LIMIT: usize = 40;
 /// Where the numbers by reason code begin.
 const BY_REASON: usize = BY_LIMIT + Limit::ALL.len();
 /// How many numbers there are.
@@ -212,6 +226,13 @@ impl Count {
             Self::Sessions => 30,
             Self::HeldAnswers => 31,
             Self::RetainedBytes => 32,
+            Self::SharedSubscriptions => 33,
+            Self::Unwritten => 34,
+            Self::SessionExpiries => 35,
+            Self::PayloadReceived => 36,
+            Self::PayloadSent => 37,
+            Self::OtherReceived => 38,
+            Self::OtherSent => 39,
             Self::Limit(limit) => BY_LIMIT + limit as usize,
             Self::Reason(reason, code) => BY_REASON + reason as usize * CODES + code as usize,
         }
@@ -278,6 +299,13 @@ mod tests {
             Count::Sessions,
             Count::HeldAnswers,
             Count::RetainedBytes,
+            Count::SharedSubscriptions,
+            Count::Unwritten,
+            Count::SessionExpiries,
+            Count::PayloadReceived,
+            Count::PayloadSent,
+            Count::OtherReceived,
+            Count::OtherSent,
         ];
         all.extend(qos.map(Count::Received));
         all.extend(qos.map(Count::Sent));

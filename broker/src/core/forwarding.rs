@@ -9,6 +9,8 @@ use super::{
     router::LocalSubscriber,
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
     shard::{Close, Now, Shard},
+    shrinking::shrink_queue,
+    subscribing::RetainedDelivery,
 };
 use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
@@ -161,6 +163,9 @@ impl Shard {
                 self.enqueue(subscriber.session, queued, now)
             };
             self.note_forwarded(subscriber.session, qos, forwarded);
+            if forwarded == Forwarded::Sent {
+                (self.counters).add(Count::PayloadSent, forwarding.publish.payload.len());
+            }
         }
     }
 
@@ -207,6 +212,9 @@ impl Shard {
             return Err(why);
         }
         self.note_forwarded(key, qos, forwarded);
+        if forwarded == Forwarded::Sent {
+            (self.counters).add(Count::PayloadSent, forwarding.publish.payload.len());
+        }
         Ok(())
     }
 
@@ -269,18 +277,18 @@ impl Shard {
         let waits = queued.journaled;
         session.push_queued(queued);
         if session.id.is_some() && session.state == State::Live {
-            self.await_commit(key, waits);
+            self.hold_up(key, waits);
         }
         Forwarded::Queued
     }
 
     /// The first of a session's queue is sent once this entry of the journal is written.
-    fn await_commit(&mut self, key: SessionKey, journaled: u64) {
+    fn hold_up(&mut self, key: SessionKey, journaled: u64) {
         let session = &mut self.sessions[key as usize];
-        if !session.awaits_commit {
-            session.awaits_commit = true;
+        if !session.is_held_up {
+            session.is_held_up = true;
             let at = session.connection_key(key);
-            self.awaiting_commit.push_back((journaled, at));
+            self.held_up.push_back((journaled, at));
         }
     }
 
@@ -292,11 +300,13 @@ impl Shard {
         }
         let resend_after = session.resend_after;
         if !self.journal.is_committed(resend_after) {
-            self.await_commit(key, resend_after);
+            self.hold_up(key, resend_after);
             return;
         }
         let limit = self.limits.outbox_bytes;
-        let mut sent = session.resend(limit, now);
+        let resent = session.resend(limit, now);
+        self.counters.add(Count::OtherSent, resent);
+        let mut sent = resent > 0;
         let mut held_up = None;
         while session.link.outbox.len() < limit {
             let Some(queued) = session.queue.front() else {
@@ -313,9 +323,11 @@ impl Shard {
                 break;
             };
             let (qos, place) = (queued.qos, queued.place);
+            let payload = queued.message.publish().payload.len();
             match session.send_queued(queued, now) {
                 Forwarded::Sent => {
                     sent = true;
+                    self.counters.add(Count::PayloadSent, payload);
                     self.counters.count(Count::Sent(qos));
                 }
                 Forwarded::Queued => {}
@@ -331,21 +343,16 @@ impl Shard {
             self.mark_dirty(key);
         }
         if let Some(journaled) = held_up {
-            self.await_commit(key, journaled);
+            self.hold_up(key, journaled);
         }
     }
 
     /// A retained message for a new subscription: RETAIN is set (MQTT-3.3.1-8).
-    pub(super) fn send_retained(
-        &mut self,
-        key: SessionKey,
-        message: &Arc<Message>,
-        maximum_qos: Qos,
-        identifier: Option<u32>,
-        now: Now,
-    ) {
-        let qos = message.publish().delivery.qos().min(maximum_qos);
-        let subscription_identifiers: Rc<[u32]> = identifier.into_iter().collect();
+    pub(super) fn send_retained(&mut self, key: SessionKey, retained: &RetainedDelivery, now: Now) {
+        let message = &retained.message;
+        let qos = (message.publish().delivery.qos()).min(retained.maximum_qos);
+        let subscription_identifiers: Rc<[u32]> =
+            retained.subscription_identifier.into_iter().collect();
         let queued = Queued {
             message: Arc::clone(message),
             qos,
@@ -439,17 +446,20 @@ impl Session {
     pub(super) fn pop_queued(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.size();
+        if self.queue.is_empty() {
+            shrink_queue(&mut self.queue);
+        }
         Some(queued)
     }
 
-    /// Sends again what was in flight on the connection before (MQTT-4.4.0-1); whether there was any.
-    fn resend(&mut self, outbox_bytes: usize, now: Now) -> bool {
-        let mut sent = false;
+    /// Sends again what was in flight on the connection before (MQTT-4.4.0-1); how many packets.
+    fn resend(&mut self, outbox_bytes: usize, now: Now) -> usize {
+        let mut sent = 0;
         while self.link.outbox.len() < outbox_bytes {
             let Some((identifier, state, message)) = self.outgoing.poll_resend() else {
                 break;
             };
-            sent = true;
+            sent += 1;
             match (state, message) {
                 (OutgoingState::AwaitPubAck | OutgoingState::AwaitPubRec, Some(Some(queued))) => {
                     let appended = self.link.append_again(queued, identifier, now);

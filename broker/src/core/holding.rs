@@ -9,6 +9,7 @@ use super::{
     router::ShardIndex,
     session::{ConnectionKey, SessionKey},
     shard::{Now, Shard, ShardMessage},
+    shrinking::{shrink_map, shrink_queue},
 };
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -79,6 +80,13 @@ impl Holding {
     /// A message goes to this shard whose commit we wait for.
     pub(crate) fn ask(&mut self, shard: usize) {
         self.asked[shard] += 1;
+    }
+
+    /// Gives back what is far too large for what it holds.
+    pub(super) fn shrink(&mut self) {
+        shrink_queue(&mut self.held);
+        self.to_confirm.iter_mut().for_each(shrink_queue);
+        shrink_map(&mut self.ending);
     }
 
     /// How many answers wait.
@@ -204,13 +212,13 @@ impl Shard {
         self.confirm_to_others();
         self.tell_settled(now);
         self.release_held(now);
-        while let Some((sequence, at)) = self.awaiting_commit.front().copied() {
+        while let Some((sequence, at)) = self.held_up.front().copied() {
             if !self.journal.is_committed(sequence) {
                 break;
             }
-            self.awaiting_commit.pop_front();
+            self.held_up.pop_front();
             if self.live(at).is_some() {
-                self.session_mut(at.session).awaits_commit = false;
+                self.session_mut(at.session).is_held_up = false;
                 self.handle_room(at.session, now);
             }
         }
@@ -269,6 +277,7 @@ impl Shard {
             match what {
                 What::Bytes(bytes) => {
                     link.outbox.tail().extend_from_slice(&bytes);
+                    self.counters.count(Count::OtherSent);
                     self.mark_dirty(to.session);
                 }
                 What::Subscribed(waiting) => self.answer_subscribe(&waiting, now),

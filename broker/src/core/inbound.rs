@@ -26,6 +26,9 @@ impl Shard {
         }
         let key = at.session;
         self.session_mut(key).link.last_packet_ms = now.ms;
+        if !matches!(packet, Packet::Publish(_)) {
+            self.counters.count(Count::OtherReceived);
+        }
         let outcome = match packet {
             Packet::Publish(publish) => self.handle_publish(key, *publish, now),
             Packet::PubAck(ack) => self.handle_puback(key, ack, now),

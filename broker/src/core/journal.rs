@@ -53,7 +53,7 @@ pub(crate) enum Entry {
     /// This shard's part of a transaction, whose other parts are in the journals of other shards: the store writes all parts at once, or none.
     Part {
         transaction: Transaction,
-        entries: Vec<Entry>,
+        entries: Vec<Self>,
     },
     /// A retained message in place of the one at its topic; deleted where its payload is empty. The later stamp wins.
     Retain { message: Arc<Message>, stamp: Stamp },
@@ -78,8 +78,8 @@ pub(crate) struct SessionRecord {
     pub(crate) expiry_secs: u32,
     /// When the connection ended; `None` while there is one. After a crash it ended when the broker starts again.
     pub(crate) away_since: Option<UnixTime>,
-    /// The client's Receive Maximum: so many of the first messages may have been sent.
-    pub(crate) receive_maximum: u16,
+    /// Messages at places below this may have been sent: `u64::MAX` while the client is connected, since then it is not known.
+    pub(crate) sent_below: u64,
     /// The Will, until it is published or given up, and its delay in seconds (MQTT 5.0 §3.1.3.2.2).
     pub(crate) will: Option<(Arc<Message>, u32)>,
 }
@@ -147,6 +147,11 @@ impl Journal {
             next_transaction: u64::from(index) << TRANSACTION_BITS,
             part_from: None,
         }
+    }
+
+    /// Whether there is a store.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
     /// A name for a new session; `None` without a store.

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
-    Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Sender, TopicName,
+    Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishProperties,
+    Sender, TopicName,
 };
 
 /// A message with what the broker must know about its publisher. Cheap to share.
@@ -41,6 +42,19 @@ impl Message {
             received_ms,
             token_expires_at,
         })
+    }
+
+    /// What deletes it where it is retained: an empty payload to its topic (MQTT-3.3.1-6).
+    pub(crate) fn deletion(&self) -> Arc<Self> {
+        let deletion = Publish {
+            duplicate: false,
+            delivery: Delivery::AtMostOnce,
+            retain: true,
+            topic: Some(self.topic()),
+            properties: PublishProperties::default(),
+            payload: &[],
+        };
+        Self::new(&deletion, self.received_ms, None)
     }
 
     /// The message as a PUBLISH.

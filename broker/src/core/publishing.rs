@@ -11,6 +11,7 @@ use super::{
     router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
     shard::{Close, Now, Shard, ShardMessage},
+    system::is_of_broker,
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
@@ -20,8 +21,6 @@ use symbolon_mqtt_proto::{
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
 pub(super) const AUTHZ_INFO: &str = "authz-info";
-/// The broker's own topics: clients read them, never write.
-const SYS_PREFIX: &str = "$SYS/";
 
 /// Why a PUBLISH goes nowhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +48,8 @@ impl Shard {
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));
+        let payload = publish.payload.len();
+        self.counters.add(Count::PayloadReceived, payload);
         let session = &mut self.sessions[key as usize];
         if session.grant.is_expired(now.unix) {
             return Err(Close::token_expired());
@@ -56,40 +57,21 @@ impl Shard {
         if session.link.pace.is_on() {
             self.spend_token(key, now);
         }
-        let session = &mut self.sessions[key as usize];
-        // The alias is resolved before anything is judged: a scope speaks of Topic Names.
-        let alias_text;
-        let topic = match (publish.topic, publish.properties.topic_alias) {
-            (Some(topic), None) => topic,
-            (Some(topic), Some(alias)) => {
-                if !session.link.set_alias(alias, topic.as_str()) {
-                    return Err(Close::new(
-                        ReasonCode::TopicAliasInvalid,
-                        "topic alias above the maximum",
-                    ));
-                }
-                topic
-            }
-            (None, Some(alias)) => {
-                alias_text = session.link.resolve_alias(alias).ok_or(Close::new(
-                    ReasonCode::ProtocolError,
-                    "topic alias was never given a topic",
-                ))?;
-                TopicName::parse(&alias_text)
-                    .map_err(|_| Close::new(ReasonCode::TopicNameInvalid, "topic alias"))?
-            }
-            (None, None) => {
-                return Err(Close::new(
-                    ReasonCode::ProtocolError,
-                    "neither topic name nor topic alias",
-                ));
-            }
+        let alias_text = self.take_alias(key, &publish)?;
+        let topic = match &alias_text {
+            Some(text) => TopicName::parse(text)
+                .map_err(|_| Close::new(ReasonCode::TopicNameInvalid, "topic alias"))?,
+            None => publish.topic.ok_or(Close::new(
+                ReasonCode::ProtocolError,
+                "neither topic name nor topic alias",
+            ))?,
         };
         if let Delivery::ExactlyOnce(identifier) = publish.delivery
             && !self.is_first(key, identifier)?
         {
             let needs = self.needs_everything();
-            self.acknowledge(key, publish.delivery, ReasonCode::Success, None, needs);
+            let told = (ReasonCode::Success, None);
+            self.acknowledge(key, publish.delivery, told, needs);
             return Ok(());
         }
         let mark = self.mark();
@@ -122,10 +104,38 @@ impl Shard {
         match published {
             Ok(published) => {
                 let needs = self.needs_since(mark, &published.asked);
-                self.acknowledge(key, publish.delivery, published.reason_code, None, needs);
+                let told = (published.reason_code, None);
+                self.acknowledge(key, publish.delivery, told, needs);
                 Ok(())
             }
             Err(refused) => self.refuse_publish(key, publish.delivery, refused),
+        }
+    }
+
+    /// Resolves or learns a Topic Alias, before anything is judged: a scope speaks of Topic Names. The topic it stands for, where the packet
+    /// has none.
+    fn take_alias(
+        &mut self,
+        key: SessionKey,
+        publish: &Publish<'_>,
+    ) -> Result<Option<Rc<str>>, Close> {
+        let Some(alias) = publish.properties.topic_alias else {
+            return Ok(None);
+        };
+        let link = &mut self.session_mut(key).link;
+        let Some(topic) = publish.topic else {
+            return link.resolve_alias(alias).map(Some).ok_or(Close::new(
+                ReasonCode::ProtocolError,
+                "topic alias was never given a topic",
+            ));
+        };
+        if link.set_alias(alias, topic.as_str()) {
+            Ok(None)
+        } else {
+            Err(Close::new(
+                ReasonCode::TopicAliasInvalid,
+                "topic alias above the maximum",
+            ))
         }
     }
 
@@ -171,10 +181,7 @@ impl Shard {
             return Ok(Rc::clone(&last.route));
         }
         let text = topic.as_str();
-        if text == AUTHZ_INFO
-            || text.starts_with(SYS_PREFIX)
-            || !session.grant.permits_publish(topic)
-        {
+        if text == AUTHZ_INFO || is_of_broker(text) || !session.grant.permits_publish(topic) {
             return Err(NotPublished {
                 reason_code: ReasonCode::NotAuthorized,
                 text: "the token does not allow publishing to this topic",
@@ -343,8 +350,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         delivery: Delivery,
-        reason_code: ReasonCode,
-        text: Option<&str>,
+        (reason_code, text): (ReasonCode, Option<&str>),
         needs: Needs,
     ) {
         let ack = |packet_identifier| Ack {
@@ -376,14 +382,17 @@ impl Shard {
             // MQTT-4.3.3-9: with a failing PUBREC the identifier is free again; and in 3.1.1, where there is none, the message was not taken.
             self.session_mut(key).incoming.handle_pubrel(identifier);
         }
-        let link = &self.session(key).link;
+        let session = self.session(key);
+        let link = &session.link;
         match (link.version, delivery) {
             (ProtocolVersion::V311, _) | (_, Delivery::AtMostOnce) => {
                 Err(Close::new(reason_code, text))
             }
             (ProtocolVersion::V5, Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_)) => {
-                let text = link.problem_information.then_some(text);
-                self.acknowledge(key, delivery, reason_code, text, Needs::default());
+                // A stranger is told no more than the code.
+                let is_stranger = session.grant.holder().is_none();
+                let text = (link.problem_information && !is_stranger).then_some(text);
+                self.acknowledge(key, delivery, (reason_code, text), Needs::default());
                 Ok(())
             }
         }

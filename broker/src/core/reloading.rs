@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
+    /// How often the values of `$SYS` are published, seconds; 0 is never.
+    pub(crate) sys_interval_secs: u32,
 }
 
 impl Shard {

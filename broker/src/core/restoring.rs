@@ -36,7 +36,7 @@ impl Shard {
             session.incoming.handle_publish(packet_identifier);
         }
         for (place, message) in messages {
-            session.restore_message(place, message, record.receive_maximum);
+            session.restore_message(place, message, record.sent_below);
         }
         let key = session_key(self.sessions.insert(session));
         let client_identifier = record.client_identifier.clone();
@@ -106,7 +106,7 @@ impl Shard {
 }
 
 impl Session {
-    fn restore_message(&mut self, place: u64, stored: StoredMessage, receive_maximum: u16) {
+    fn restore_message(&mut self, place: u64, stored: StoredMessage, sent_below: u64) {
         let StoredMessage {
             message,
             qos,
@@ -134,10 +134,7 @@ impl Session {
             place,
             journaled: 0,
         });
-        // So many may have been sent; which of them were is not known.
-        let may_have_been_sent =
-            self.queue.len() == 1 && self.outgoing.len() < usize::from(receive_maximum);
-        if may_have_been_sent {
+        if self.queue.len() == 1 && place < sent_below {
             self.fly_queued();
         }
     }
@@ -148,14 +145,16 @@ impl Session {
         while let Some(queued) = self.pop_queued() {
             self.outgoing.skip_to(queued.place);
             let identifier = self.outgoing.next_identifier();
-            let qos = queued.qos;
-            let kept = Some(Box::new(queued));
+            let kept = Some(Box::new(queued.clone()));
             if self
                 .outgoing
-                .restore_message(identifier, qos, kept)
+                .restore_message(identifier, queued.qos, kept)
                 .is_err()
             {
-                tracing::warn!(client = %self.client_identifier, "a stored packet identifier is in use");
+                // All identifiers are in use: so far ahead of the first nothing was sent.
+                self.queued_bytes += queued.size();
+                self.queue.push_front(queued);
+                return;
             }
         }
     }
@@ -163,7 +162,6 @@ impl Session {
     fn absent(id: u64, record: &SessionRecord, grant: Grant) -> Self {
         let mut session = Self::away(Some(id), record.client_identifier.clone(), grant);
         session.expiry_secs = record.expiry_secs;
-        session.outgoing.set_receive_maximum(record.receive_maximum);
         session.will = (record.will.as_ref()).map(|(message, delay_secs)| SessionWill {
             message: Arc::clone(message),
             delay_secs: *delay_secs,

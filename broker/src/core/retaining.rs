@@ -179,9 +179,10 @@ impl Retaining {
         self.bytes
     }
 
-    /// Drops some of what has expired.
-    pub(crate) fn sweep(&mut self, now: Now) {
+    /// Drops some of what has expired; the messages among it, with their stamps.
+    pub(crate) fn sweep(&mut self, now: Now) -> Vec<(Arc<Message>, Stamp)> {
         let (messages, bytes) = (&mut self.messages, &mut self.bytes);
+        let mut expired = Vec::new();
         self.entries
             .sweep(SWEEP_ENTRIES, |_, entry| match &entry.content {
                 Content::Message(message) => {
@@ -189,10 +190,12 @@ impl Retaining {
                     if !keep {
                         *messages -= 1;
                         *bytes -= message.size();
+                        expired.push((Arc::clone(message), entry.stamp));
                     }
                     keep
                 }
                 Content::Deleted { at_ms } => now.ms < at_ms + DELETION_REMEMBERED_MS,
             });
+        expired
     }
 }

@@ -1,7 +1,8 @@
 //! Topic → who gets it: subscribers of this shard, and other shards that are interested. Remembered for one epoch of subscriptions.
 
 use super::{
-    groups::GroupKey, hash_seed::HashSeed, session::SessionKey, subscriptions::Subscriptions,
+    groups::GroupKey, hash_seed::HashSeed, session::SessionKey, shrinking::shrink_map,
+    subscriptions::Subscriptions,
 };
 use std::{collections::HashMap, rc::Rc};
 use symbolon_mqtt_proto::{Qos, TopicFilter, TopicName};
@@ -81,6 +82,8 @@ pub(crate) struct Router {
     subscriptions: Subscriptions<Target, SubscriptionOptions>,
     routes: HashMap<Box<str>, Rc<Route>, ahash::RandomState>,
     epoch: u64,
+    /// No route is older than this.
+    oldest: u64,
     matches: Vec<(Target, SubscriptionOptions)>,
 }
 
@@ -91,6 +94,7 @@ impl Router {
             subscriptions: Subscriptions::new(seed.clone()),
             routes: HashMap::with_hasher(seed.state()),
             epoch: 0,
+            oldest: 0,
             matches: Vec::new(),
         }
     }
@@ -130,6 +134,16 @@ impl Router {
         }
         self.routes.insert(topic.as_str().into(), Rc::clone(&route));
         route
+    }
+
+    /// Forgets the routes that are not true any more, and gives back what only they needed.
+    pub(crate) fn shrink(&mut self) {
+        if self.oldest == self.epoch {
+            return;
+        }
+        self.oldest = self.epoch;
+        self.routes.retain(|_, route| route.epoch == self.epoch);
+        shrink_map(&mut self.routes);
     }
 
     fn find(&mut self, topic: TopicName<'_>) -> Route {
@@ -253,6 +267,22 @@ mod tests {
         assert_eq!(router.route(topic).shards, [interested]);
         router.unsubscribe(&filter("a"), Target::Shard(1));
         assert!(router.route(topic).shards.is_empty());
+    }
+
+    #[test]
+    fn routes_that_are_not_true_any_more_are_forgotten() {
+        let mut router = router();
+        for number in 0..1_000 {
+            router.route(TopicName::parse(&number.to_string()).unwrap());
+        }
+        router.shrink();
+        assert_eq!(router.routes.len(), 1_000);
+        let interest = SubscriptionOptions::interest(false);
+        router.subscribe(&filter("a"), Target::Shard(1), interest);
+        router.route(TopicName::parse("a").unwrap());
+        router.shrink();
+        assert_eq!(router.routes.len(), 1);
+        assert!(router.routes.capacity() < 100);
     }
 
     #[test]

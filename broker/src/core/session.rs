@@ -65,7 +65,7 @@ pub(crate) struct Session {
     /// Of a stored session that was resumed: the journal's entry that must be written before anything is sent.
     pub(crate) resend_after: u64,
     /// It is on the list of sessions whose queue the store holds up.
-    pub(crate) awaits_commit: bool,
+    pub(crate) is_held_up: bool,
     pub(crate) will_timer: Option<TimerKey>,
     pub(crate) end_timer: Option<TimerKey>,
     pub(crate) link: Link,
@@ -108,6 +108,10 @@ pub(crate) struct Farewell {
 
 /// The connection's side of a session.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that have nothing to do with each other"
+)]
 pub(crate) struct Link {
     pub(crate) version: ProtocolVersion,
     pub(crate) outbox: Outbox,
@@ -197,7 +201,7 @@ impl Session {
             queued_bytes: 0,
             next_place: 0,
             resend_after: 0,
-            awaits_commit: false,
+            is_held_up: false,
             will_timer: None,
             end_timer: None,
             link: Link::none(),
@@ -214,6 +218,11 @@ impl Session {
         }
     }
 
+    /// Whether there may be something to send once its outbox is empty.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.outgoing.is_resending()
+    }
+
     /// Whether messages go straight to its outbox: the client is there, and nothing must be written first.
     pub(crate) fn is_direct(&self) -> bool {
         self.state == State::Live && self.id.is_none()
@@ -225,17 +234,13 @@ impl Session {
     }
 
     /// What the store is told of it.
-    pub(crate) fn record(
-        &self,
-        away_since: Option<UnixTime>,
-        receive_maximum: u16,
-    ) -> SessionRecord {
+    pub(crate) fn record(&self, away_since: Option<UnixTime>) -> SessionRecord {
         SessionRecord {
             client_identifier: self.client_identifier.clone(),
             holder: self.grant.holder().cloned(),
             expiry_secs: self.expiry_secs,
             away_since,
-            receive_maximum,
+            sent_below: away_since.map_or(u64::MAX, |_| self.outgoing.next_sequence()),
             will: (self.will.as_ref()).map(|will| (Arc::clone(&will.message), will.delay_secs)),
         }
     }

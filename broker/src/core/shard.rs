@@ -17,6 +17,7 @@ use super::{
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
     sharing::Shared,
+    system::SystemTopics,
     tickets::Tickets,
     wheel::Wheel,
 };
@@ -71,6 +72,8 @@ pub(crate) enum ShardMessage {
     Shared(Shared),
     /// The message of this ticket of yours is kept.
     Settled { ticket: u64 },
+    /// Values of `$SYS` that are new or have changed.
+    System(Arc<[Arc<Message>]>),
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -102,7 +105,7 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
-    /// Expired retained messages are looked for.
+    /// Expired retained messages are looked for, and memory is given back.
     Sweep,
 }
 
@@ -121,6 +124,7 @@ pub(crate) struct Shard {
     /// Members of groups whose tokens were found to be over.
     pub(super) expired_members: Vec<ConnectionKey>,
     pub(super) retaining: Retaining,
+    pub(super) system: SystemTopics,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
     pub(super) outbound: Vec<Vec<ShardMessage>>,
@@ -130,7 +134,7 @@ pub(crate) struct Shard {
     pub(super) journal: Journal,
     pub(super) holding: Holding,
     /// Sessions whose queue the store holds up, and by which entry of the journal.
-    pub(super) awaiting_commit: VecDeque<(u64, ConnectionKey)>,
+    pub(super) held_up: VecDeque<(u64, ConnectionKey)>,
     /// The store takes nothing new.
     pub(crate) store_is_full: bool,
     /// Of connections that are over, by serial.
@@ -179,10 +183,11 @@ impl Shard {
             expired_members: Vec::new(),
             journal: Journal::new(setup.store, setup.index, setup.count),
             holding: Holding::new(setup.count, &setup.seed),
-            awaiting_commit: VecDeque::new(),
+            held_up: VecDeque::new(),
             store_is_full: false,
             farewells: HashMap::with_hasher(setup.seed.state()),
             connected: 0,
+            system: SystemTopics::new(setup.seed.clone()),
             retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
@@ -242,6 +247,7 @@ impl Shard {
                 }
                 ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
                 ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
+                ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
@@ -264,7 +270,8 @@ impl Shard {
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
                 Timer::Sweep => {
-                    self.retaining.sweep(now);
+                    self.sweep_retained(now);
+                    self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
                 }
             }
@@ -328,6 +335,8 @@ impl Shard {
         self.counters.set(Count::RetainedMessages, retained);
         let retained_bytes = self.retaining.message_bytes();
         self.counters.set(Count::RetainedBytes, retained_bytes);
+        let unwritten = usize::try_from(self.journal.unwritten()).unwrap_or(usize::MAX);
+        self.counters.set(Count::Unwritten, unwritten);
         &self.counters
     }
 
@@ -371,6 +380,8 @@ impl Shard {
         {
             out.truncate(start);
             tracing::debug!(packet = ?packet.packet_type(), "packet left out: too large for the client");
+        } else {
+            self.counters.count(Count::OtherSent);
         }
         self.mark_dirty(key);
     }
@@ -380,6 +391,19 @@ impl Shard {
         if !link.dirty {
             link.dirty = true;
             self.dirty.push(key);
+        }
+    }
+
+    /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
+    fn sweep_retained(&mut self, now: Now) {
+        let expired = self.retaining.sweep(now);
+        if self.index != 0 || !self.journal.is_enabled() {
+            return;
+        }
+        for (message, stamp) in expired {
+            // Under its own stamp: whatever was retained there since is later, and stays.
+            let message = message.deletion();
+            self.journal.push(Entry::Retain { message, stamp });
         }
     }
 

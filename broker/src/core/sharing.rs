@@ -242,6 +242,7 @@ impl Shard {
         let is_new = self.groups.join(group, member, is_online, is_durable);
         if is_new {
             self.counters.count(Count::Subscriptions);
+            self.counters.count(Count::SharedSubscriptions);
             self.tell_group(group, request);
         }
         is_new
@@ -259,6 +260,7 @@ impl Shard {
         };
         if self.groups.leave(group, key, id.is_some()) {
             self.counters.discount(Count::Subscriptions);
+            self.counters.discount(Count::SharedSubscriptions);
             self.tell_group(group, UNAWAITED);
             self.prune_group(group, subscription);
         }

@@ -21,8 +21,8 @@ use symbolon_mqtt_proto::{
 #[derive(Debug)]
 pub(crate) struct RetainedDelivery {
     pub(crate) message: Arc<Message>,
-    maximum_qos: Qos,
-    subscription_identifier: Option<u32>,
+    pub(super) maximum_qos: Qos,
+    pub(super) subscription_identifier: Option<u32>,
 }
 
 impl Shard {
@@ -127,6 +127,7 @@ impl Shard {
         };
         if send_retained {
             let matching = self.retaining.matching(filter, now).into_iter();
+            let matching = matching.chain(self.system.matching(filter));
             waiting
                 .retained
                 .extend(matching.map(|message| RetainedDelivery {
@@ -206,19 +207,15 @@ impl Shard {
         for retained in &waiting.retained {
             let topic = retained.message.topic();
             // One that was replaced meanwhile has reached the client as a live message.
-            if self.retaining.is_current(topic, &retained.message)
+            let is_current = self.retaining.is_current(topic, &retained.message)
+                || self.system.is_current(topic, &retained.message);
+            if is_current
                 && self
                     .session(waiting.to.session)
                     .grant
                     .permits_delivery(topic)
             {
-                self.send_retained(
-                    waiting.to.session,
-                    &retained.message,
-                    retained.maximum_qos,
-                    retained.subscription_identifier,
-                    now,
-                );
+                self.send_retained(waiting.to.session, retained, now);
             }
         }
     }

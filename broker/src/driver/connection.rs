@@ -215,7 +215,7 @@ impl Connection {
         Ok(Poll::Ready(()))
     }
 
-    /// Whether there is something to write; an empty outbox is filled from the queue.
+    /// Whether there is something to write; an empty outbox is filled with what waits.
     fn fill(&self, core: &mut Shard) -> bool {
         if let Some(farewell) = &self.farewell {
             return !farewell.outbox.is_empty();
@@ -225,7 +225,7 @@ impl Connection {
         if !session.link.outbox.is_empty() {
             return true;
         }
-        if session.queue.is_empty() {
+        if !session.has_more() {
             return false;
         }
         core.handle_room(self.at.session, self.shard.now());

@@ -2,11 +2,12 @@
 
 use super::shard::{ShardStore, home_of, unix_time};
 use crate::{
+    StartError,
     config::StoreConfig,
     core::{
         hash_seed::HashSeed, journal::StoredSession, message::Message, retaining::Stamp, shard::Now,
     },
-    store::{self, StoreError, writer::StoreWriter},
+    store::{self, writer::StoreWriter},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -27,7 +28,7 @@ impl Restored {
         shards: usize,
         home: &HashSeed,
         started: Instant,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, StartError> {
         let mut sessions: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
         let Some(config) = config else {
             return Ok(Self {
@@ -41,7 +42,10 @@ impl Restored {
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             unix: unix_time(),
         };
-        let opened = store::start(config, shards, clock)?;
+        let opened = store::start(config, shards, clock).map_err(|source| StartError::Store {
+            path: config.path.clone(),
+            source,
+        })?;
         let stored = opened.stored;
         tracing::info!(
             sessions = stored.sessions.len(),

@@ -5,6 +5,7 @@ use super::{
     arrival::{self, Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
+    system,
 };
 use crate::{
     Limits,
@@ -73,6 +74,8 @@ pub(crate) struct Common {
     pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
     pub(crate) published: Box<[Published]>,
+    /// What the store tells, where there is one.
+    pub(crate) commits: Option<Arc<Commits>>,
 }
 
 /// What one shard's thread is started with.
@@ -183,10 +186,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
             listener.entrance,
         )?));
     }
-    spawn_local(Rc::clone(&shard).take_arrivals(arrivals));
-    spawn_local(Rc::clone(&shard).run_timers());
-    spawn_local(Rc::clone(&shard).publish_counters());
-    spawn_local(Rc::clone(&shard).take_rules(rules));
+    shard.begin_work(arrivals, rules);
     let accepts = shard.common.published[usize::from(index)].accept();
     // The sender lives as long as the Broker: its end means shutdown too.
     while !*shutdown.borrow_and_update() {
@@ -198,12 +198,7 @@ async fn serve(start: ShardStart) -> io::Result<()> {
     for task in accepting {
         task.abort();
     }
-    shard.with_core(Shard::handle_shutdown);
-    let limit = TokioInstant::now() + GOODBYE_LIMIT;
-    while shard.core().connection_count() > 0 && TokioInstant::now() < limit {
-        sleep(Duration::from_millis(10)).await;
-    }
-    shard.hand_over_journal().await;
+    shard.say_goodbye().await;
     Ok(())
 }
 
@@ -309,6 +304,16 @@ impl ShardHandle {
         }
     }
 
+    /// Tells the clients, waits until they have taken it, and brings what is left to the store.
+    async fn say_goodbye(self: &Rc<Self>) {
+        self.with_core(Shard::handle_shutdown);
+        let limit = TokioInstant::now() + GOODBYE_LIMIT;
+        while self.core().connection_count() > 0 && TokioInstant::now() < limit {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.hand_over_journal().await;
+    }
+
     /// Hands over what is left, at the end.
     async fn hand_over_journal(&self) {
         let Some(store) = &self.store else {
@@ -324,6 +329,18 @@ impl ShardHandle {
             if store.sender.send(batch).await.is_err() {
                 tracing::error!("the store has ended before the shards");
             }
+        }
+    }
+
+    /// What it does beside its clients, once it has what was stored.
+    fn begin_work(self: &Rc<Self>, arrivals: mpsc::Receiver<Arrival>, rules: Announced<Rules>) {
+        spawn_local(Rc::clone(self).take_arrivals(arrivals));
+        spawn_local(Rc::clone(self).run_timers());
+        spawn_local(Rc::clone(self).publish_counters());
+        spawn_local(Rc::clone(self).take_rules(rules));
+        // One shard speaks for all.
+        if self.index == 0 {
+            spawn_local(system::publish(Rc::clone(self)));
         }
     }
 
@@ -379,6 +396,17 @@ impl ShardHandle {
             && (slot.as_ref()).is_some_and(|(serial, _)| *serial == at.serial)
         {
             *slot = None;
+        }
+    }
+
+    /// Places behind the last connection are given back.
+    fn shrink_wakers(&self) {
+        let mut wakers = self.wakers.borrow_mut();
+        let used = wakers.iter().rposition(Option::is_some);
+        let used = used.map_or(0, |last| last + 1);
+        if used < wakers.len() / 2 {
+            wakers.truncate(used);
+            wakers.shrink_to_fit();
         }
     }
 
@@ -470,6 +498,7 @@ impl ShardHandle {
         loop {
             sleep(PUBLISH_COUNTERS_EVERY).await;
             self.common.published[usize::from(self.index)].store(self.core_mut().counters());
+            self.shrink_wakers();
         }
     }
 

@@ -1,8 +1,10 @@
 //! The metrics by name; `docs/metrics.md` describes each, and a test sees to that.
 
+use super::published;
 use crate::{
     core::counters::{Count, Dropped, Limit, NoClient, Outcome, Reason},
     driver::shard::Common,
+    store::commits::Commits,
 };
 use prometheus_client::{
     collector::Collector,
@@ -40,6 +42,9 @@ impl Collector for Metrics {
         self.gauges(&mut encoder)?;
         self.messages(&mut encoder)?;
         self.ends(&mut encoder)?;
+        if let Some(commits) = &self.0.commits {
+            self.store(&mut encoder, commits)?;
+        }
         let limits = Limit::ALL.map(|(limit, name)| {
             let number = self.sum(Count::Limit(limit));
             (label("limit", name), number)
@@ -76,14 +81,12 @@ impl Collector for Metrics {
 
 impl Metrics {
     fn sum(&self, what: Count) -> u64 {
-        let shards = self.0.published.iter();
-        shards.map(|shard| shard.number(what)).sum()
+        published::sum(&self.0.published, what)
     }
 
     /// Every shard keeps all retained messages.
     fn most(&self, what: Count) -> u64 {
-        let shards = self.0.published.iter();
-        (shards.map(|shard| shard.number(what)).max()).unwrap_or_default()
+        published::most(&self.0.published, what)
     }
 
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -130,11 +133,55 @@ impl Metrics {
                 self.most(Count::RetainedBytes),
             ),
         ];
-        for (name, help, number) in gauges {
-            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(number).encode(metric)?;
-        }
-        Ok(())
+        gauges
+            .into_iter()
+            .try_for_each(|described| gauge(encoder, described))
+    }
+
+    /// The store, where there is one.
+    fn store(&self, encoder: &mut DescriptorEncoder<'_>, commits: &Commits) -> fmt::Result {
+        let gauges = [
+            (
+                "store_used_bytes",
+                "Bytes in use in the store",
+                commits.used_bytes(),
+            ),
+            (
+                "store_max_bytes",
+                "Bytes that the store should hold at most",
+                commits.max_bytes(),
+            ),
+            (
+                "store_full",
+                "1 while the store takes nothing new, else 0",
+                u64::from(commits.is_full()),
+            ),
+            (
+                "store_unwritten_entries",
+                "Changes that wait to be written to the store",
+                self.sum(Count::Unwritten),
+            ),
+        ];
+        gauges
+            .into_iter()
+            .try_for_each(|described| gauge(encoder, described))?;
+        let counters = [
+            (("store_commits", "Commits of the store"), commits.commits()),
+            (
+                ("store_entries", "Changes written to the store"),
+                commits.entries(),
+            ),
+            (
+                (
+                    "store_failed_commits",
+                    "Commits that failed and were tried again",
+                ),
+                commits.failures(),
+            ),
+        ];
+        counters.into_iter().try_for_each(|(described, number)| {
+            counter(encoder, described, None, [(Labels::new(), number)])
+        })
     }
 
     fn messages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -220,6 +267,14 @@ impl Metrics {
             (number > 0).then(|| (first.into_iter().chain([code]).collect(), number))
         })
     }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, number): (&str, &str, u64),
+) -> fmt::Result {
+    let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(number).encode(metric)
 }
 
 fn label(name: &'static str, value: &str) -> Labels {

@@ -44,6 +44,16 @@ impl Published {
     }
 }
 
+/// What all shards counted together.
+pub(crate) fn sum(shards: &[Published], what: Count) -> u64 {
+    shards.iter().map(|shard| shard.number(what)).sum()
+}
+
+/// Of what every shard has all of.
+pub(crate) fn most(shards: &[Published], what: Count) -> u64 {
+    (shards.iter().map(|shard| shard.number(what)).max()).unwrap_or_default()
+}
+
 impl Drop for Accepting<'_> {
     fn drop(&mut self) {
         self.0.accepting.store(false, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! How far each shard's journal is written, and whether there is room: what the store's thread tells the shards.
 
+use super::Usage;
 use crate::core::router::ShardIndex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -11,6 +12,10 @@ pub(crate) struct Commits {
     is_full: AtomicBool,
     has_ended: AtomicBool,
     used_bytes: AtomicU64,
+    max_bytes: AtomicU64,
+    written: AtomicU64,
+    entries: AtomicU64,
+    failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +35,10 @@ impl Commits {
             is_full: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             used_bytes: AtomicU64::new(0),
+            max_bytes: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -67,6 +76,26 @@ impl Commits {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// How many there should be at most.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Groups that were written.
+    pub(crate) fn commits(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Entries in them.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Times that a group could not be written; it is tried again each time.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// Whether the store's thread has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
@@ -83,8 +112,18 @@ impl Commits {
         self.is_full.store(is_full, Ordering::Relaxed);
     }
 
-    pub(super) fn set_used_bytes(&self, bytes: u64) {
-        self.used_bytes.store(bytes, Ordering::Relaxed);
+    pub(super) fn set_usage(&self, usage: Usage) {
+        self.used_bytes.store(usage.used_bytes, Ordering::Relaxed);
+        self.max_bytes.store(usage.max_bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_commit(&self, entries: usize) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(entries as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self) {

@@ -24,10 +24,6 @@ impl FieldWriter {
         self.0.push(number);
     }
 
-    pub(super) fn u16(&mut self, number: u16) {
-        self.0.extend_from_slice(&number.to_be_bytes());
-    }
-
     pub(super) fn u32(&mut self, number: u32) {
         self.0.extend_from_slice(&number.to_be_bytes());
     }

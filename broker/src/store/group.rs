@@ -3,8 +3,9 @@
 use super::{commits::Commits, writer::Batch};
 use crate::core::{journal::Entry, router::ShardIndex};
 
-/// About how many entries are written together: no batch is begun beyond, but for what belongs to a transaction.
-pub(super) const ENTRIES: usize = 16_384;
+/// About how many entries are written together: no batch is begun beyond, but for what belongs to a transaction. A smaller
+/// group takes less memory while it is written.
+pub(super) const ENTRIES: usize = 4_096;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -17,9 +18,10 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn push(&mut self, batch: Batch) {
         for entry in batch.entries {
-            match entry {
-                Entry::Part { entries, .. } => self.entries.extend(entries),
-                entry => self.entries.push(entry),
+            if let Entry::Part { entries, .. } = entry {
+                self.entries.extend(entries);
+            } else {
+                self.entries.push(entry);
             }
         }
         self.marks.push((batch.shard, batch.up_to));

@@ -49,8 +49,9 @@ impl Deletions {
         }
     }
 
-    fn has_later(&self, key: &[u8], stamp: Stamp) -> bool {
-        self.stamps.get(key).is_some_and(|deleted| *deleted > stamp)
+    /// Whether a message of this stamp is deleted. The same stamp is that of the message itself, once it has expired.
+    fn has_deleted(&self, key: &[u8], stamp: Stamp) -> bool {
+        (self.stamps.get(key)).is_some_and(|deleted| *deleted >= stamp)
     }
 }
 
@@ -163,7 +164,7 @@ fn retain(message: &Message, stamp: Stamp, deletions: &mut Deletions, now: Now) 
             from: STAMP.start,
         });
     }
-    (!deletions.has_later(&key, stamp)).then(|| Write::PutUnlessLower {
+    (!deletions.has_deleted(&key, stamp)).then(|| Write::PutUnlessLower {
         table: RETAINED,
         key,
         value: records::write_retained(message, stamp, now),

@@ -153,7 +153,7 @@ pub(super) fn write_session(record: &SessionRecord, now: Now) -> Vec<u8> {
     });
     writer.u32(record.expiry_secs);
     writer.option(record.away_since, |writer, UnixTime(secs)| writer.u64(secs));
-    writer.u16(record.receive_maximum);
+    writer.u64(record.sent_below);
     writer.option(record.will.as_ref(), |writer, (message, delay_secs)| {
         writer.u32(*delay_secs);
         write_message(writer, message, now);
@@ -174,7 +174,7 @@ pub(super) fn read_session(record: &[u8], now: Now) -> Result<SessionRecord, Mal
         })?,
         expiry_secs: reader.u32()?,
         away_since: reader.option(FieldReader::u64)?.map(UnixTime),
-        receive_maximum: reader.u16()?,
+        sent_below: reader.u64()?,
         will: reader.option(|reader| {
             let delay_secs = reader.u32()?;
             // A Will's Message Expiry Interval begins when it is published (MQTT 5.0 §3.1.3.2.4).

@@ -72,7 +72,7 @@ fn put_session(id: u64) -> Entry {
             holder: None,
             expiry_secs: 3600,
             away_since: None,
-            receive_maximum: 10,
+            sent_below: u64::MAX,
             will: None,
         }),
     }
@@ -243,6 +243,19 @@ fn of_two_retained_messages_the_later_stamp_wins_in_whatever_order_they_come() {
         "what is older than a deletion does not come back"
     );
     assert_eq!(retained(&[retain("t", b"8", 8, 0)]), [b"8"]);
+    // It has expired: another shard than its own says so under its own stamp, perhaps before it is written.
+    assert_eq!(retained(&[retain("t", b"", 8, 0)]), [[0; 0]; 0]);
+    assert_eq!(
+        retained(&[retain("t", b"8", 8, 0)]),
+        [[0; 0]; 0],
+        "it comes too late"
+    );
+    assert_eq!(retained(&[retain("t", b"9", 9, 0)]), [b"9"]);
+    assert_eq!(
+        retained(&[retain("t", b"", 8, 0)]),
+        [b"9"],
+        "a newer one stays"
+    );
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl<C: Fn() -> Now> Writing<C> {
             other => other,
         };
         if written.is_ok() {
+            self.commits.note_commit(self.group.entries().len());
             self.group.tell(&self.commits);
             self.note_success();
         }
@@ -215,6 +216,7 @@ impl<C: Fn() -> Now> Writing<C> {
             return Err(StoreError::Full);
         }
         self.store.commit(&self.group.entries()[..count], now)?;
+        self.commits.note_commit(count);
         self.group.drop_first(count);
         self.store.commit(self.group.entries(), now)
     }
@@ -222,6 +224,7 @@ impl<C: Fn() -> Now> Writing<C> {
     /// Says it once, and how long to wait.
     fn note_failure(&mut self, error: &StoreError) -> Duration {
         self.commits.set_full(true);
+        self.commits.note_failure();
         let failing = self.failing.get_or_insert_with(|| {
             tracing::warn!(
                 %error,
@@ -248,7 +251,7 @@ impl<C: Fn() -> Now> Writing<C> {
     /// Full above the limit, and until there is some room again.
     fn look_at_usage(&self) {
         let usage = self.store.usage();
-        self.commits.set_used_bytes(usage.used_bytes);
+        self.commits.set_usage(usage);
         if self.failing.is_some() {
             return;
         }

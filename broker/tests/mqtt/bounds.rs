@@ -296,6 +296,7 @@ fn subscriptions_beyond_the_limit_are_refused() {
 fn left_of_three(bounded: &Bounded) -> usize {
     let (mut sleeper, _) = bounded.try_connect(lasting("sleeper"));
     sleeper.subscribe(&[("t", Qos::AtLeastOnce)]);
+    bounded.metric("clients 1");
     drop(sleeper);
     bounded.metric("clients 0");
     let mut publisher = bounded.running.connect(V5, "p");
@@ -303,6 +304,8 @@ fn left_of_three(bounded: &Bounded) -> usize {
     for number in 0..3 {
         puback(&mut publisher, "t", &[number; 100], false);
     }
+    // Acknowledged once every shard has it, and with it all that went before.
+    puback(&mut publisher, "barrier", b"x", true);
     let (mut sleeper, _) = bounded.try_connect(lasting("sleeper"));
     let mut count = 0;
     while sleeper

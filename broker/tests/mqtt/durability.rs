@@ -1,11 +1,19 @@
 //! What outlives the process: the broker is stopped and started again on the same store.
 
 use super::{
+    management::{self, await_metric},
     peer::{Peer, Running, V5, V311, connect, identifier, publish},
     resumption::{acknowledged, lasting, leave, open, raw_message},
 };
-use std::time::Duration;
-use symbolon_broker::{Limits, StoreConfig};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use symbolon_ace_proto::UnixTime;
+use symbolon_broker::{
+    Limits, ManagementConfig, StoreConfig,
+    store::{Census, Inspection},
+};
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, Publish, PublishProperties, Qos, ReasonCode, TopicName, Will,
 };
@@ -22,9 +30,20 @@ impl Site {
         }
     }
 
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// What is in the store, while no broker of this process uses it.
+    fn census(&self) -> Census {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let inspection = Inspection::open(&self.path(), UnixTime(since.as_secs()));
+        inspection.unwrap().census()
+    }
+
     /// With another number of shards each time: clients change their homes.
     fn start(&self, shards: usize) -> Running {
-        let store = StoreConfig::at(self.directory.path().join("store"));
+        let store = StoreConfig::at(self.path());
         Running::on(shards, Limits::default(), Some(store))
     }
 }
@@ -109,7 +128,7 @@ fn exactly_once_holds_over_a_restart() {
     let running = site.start(1);
     let mut receiver = open(&running, lasting(V5, "receiver"), true);
     receiver.next(|packet| {
-        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == number))
+        assert!(matches!(packet, Some(Packet::PubRel(ack)) if ack.packet_identifier == number));
     });
     receiver.send(&Packet::PubComp(Ack::new(number, ReasonCode::Success)));
     let mut publisher = open(&running, lasting(V5, "publisher"), true);
@@ -126,7 +145,7 @@ fn exactly_once_holds_over_a_restart() {
     publisher.next(|packet| {
         assert!(
             matches!(packet, Some(Packet::PubComp(ack)) if ack.reason_code == ReasonCode::Success)
-        )
+        );
     });
     drop((receiver, publisher, running));
     let running = site.start(2);
@@ -161,6 +180,46 @@ fn retained_messages_and_their_deletion_outlive_the_process() {
         ("kept".into(), b"new".to_vec(), Qos::AtLeastOnce, true)
     );
     watcher.expect_nothing();
+}
+
+// MQTT 5.0 §3.3.2.3.3: a store into which devices write ever new topics must not grow until the next start.
+#[test]
+fn an_expired_retained_message_leaves_the_store_while_the_broker_runs() {
+    let site = Site::new();
+    let store = StoreConfig::at(site.path());
+    let mut config = Running::config(3, Limits::default(), Some(store));
+    config.management = Some(ManagementConfig {
+        address: "127.0.0.1:0".parse().unwrap(),
+        insecure: false,
+    });
+    let (running, management) = management::start(&config);
+    let mut publisher = running.connect(V5, "publisher");
+    for number in 1..=30 {
+        let topic = format!("short/{number}");
+        let delivery = Delivery::AtLeastOnce(identifier(number));
+        let mut brief = publish(&topic, b"x", delivery, true);
+        brief.properties.message_expiry_interval_secs = Some(1);
+        publisher.send(&Packet::Publish(brief));
+        publisher.next(|packet| assert!(matches!(packet, Some(Packet::PubAck(_)))));
+    }
+    for topic in ["lasting", "short/1"] {
+        publisher.publish_with(topic, b"y", Delivery::AtLeastOnce(identifier(99)), true);
+        publisher.next(|packet| assert!(matches!(packet, Some(Packet::PubAck(_)))));
+    }
+    // What is published as a metric now is younger than the messages.
+    std::thread::sleep(Duration::from_secs(2));
+    // Every shard has forgotten them.
+    await_metric(management, "retained_messages 2");
+    let mut watcher = running.connect(V5, "watcher");
+    watcher.subscribe(&[("#", Qos::AtLeastOnce)]);
+    let mut topics = [watcher.message().0, watcher.message().0];
+    topics.sort();
+    assert_eq!(topics, ["lasting", "short/1"]);
+    watcher.expect_nothing();
+    drop((publisher, watcher, running));
+    // And so has the store, before the next start.
+    let census = site.census();
+    assert_eq!((census.retained, census.expired), (2, 0));
 }
 
 // MQTT 5.0 §3.1.2.5: a server that ends may put Wills off until it starts again.

@@ -9,6 +9,8 @@ mod delivery;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod fullness;
+#[cfg(test)]
 mod management;
 #[cfg(test)]
 mod peer;
@@ -16,9 +18,13 @@ mod peer;
 mod refusals;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+mod system;
+#[cfg(test)]
 mod websocket;

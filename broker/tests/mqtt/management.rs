@@ -12,7 +12,8 @@ use std::{
 };
 use symbolon_ace_proto::{KeySet, SigningKey, jwt::SigningAlgorithm};
 use symbolon_broker::{
-    AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, Transport,
+    AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, StoreConfig,
+    Transport,
 };
 use symbolon_mqtt_proto::{
     Delivery, Disconnect, Packet, Qos, ReasonCode, TopicFilter, connect::ConnectProperties,
@@ -40,6 +41,7 @@ pub(crate) fn config(authorization: Option<AuthorizationConfig>) -> Config {
             address: "127.0.0.1:0".parse().unwrap(),
             insecure: false,
         }),
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     }
 }
@@ -252,6 +254,45 @@ fn metrics_follow_what_clients_do() {
 }
 
 #[test]
+fn metrics_follow_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = StoreConfig::at(directory.path().join("store"));
+    store.max_bytes = StoreConfig::MAX_BYTES_AT_LEAST;
+    let (running, management) = start(&Config {
+        store: Some(store),
+        ..config(None)
+    });
+    let number = |name: &str| {
+        let answer = get(management, "/metrics");
+        let name = format!("symbolon_broker_{name} ");
+        let value = answer.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap().parse::<u64>().unwrap()
+    };
+    let before = ["store_commits_total", "store_entries_total"].map(number);
+    let mut publisher = running.connect(V5, "publisher");
+    for count in 1..=5_u16 {
+        let topic = format!("public/{count}");
+        let delivery = Delivery::AtLeastOnce(identifier(count));
+        publisher.publish_with(&topic, &[0; 4_096], delivery, true);
+        publisher.next(|packet| assert!(matches!(packet, Some(Packet::PubAck(_)))));
+    }
+    // Each was acknowledged, and so was written by itself.
+    assert!(number("store_commits_total") >= before[0] + 5);
+    assert!(number("store_entries_total") >= before[1] + 5);
+    assert!(number("store_used_bytes") > 5 * 4_096);
+    let limit = StoreConfig::MAX_BYTES_AT_LEAST;
+    for line in [
+        &format!("store_max_bytes {limit}")[..],
+        "store_full 0",
+        "store_unwritten_entries 0",
+        "store_failed_commits_total 0",
+        "held_answers 0",
+    ] {
+        await_metric(management, line);
+    }
+}
+
+#[test]
 fn connections_that_bring_no_client_are_counted_by_reason() {
     let (running, management) = start(&config(None));
     let mut malformed = Peer::open(running.address, V5);
@@ -385,7 +426,12 @@ fn outside_loopback_it_needs_a_word_of_the_operator() {
 
 #[test]
 fn every_metric_is_described() {
-    let (_running, management) = start(&config(None));
+    let directory = tempfile::tempdir().unwrap();
+    let store = StoreConfig::at(directory.path().join("store"));
+    let (_running, management) = start(&Config {
+        store: Some(store),
+        ..config(None)
+    });
     let answer = get(management, "/metrics");
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
     let text = text.unwrap();
@@ -397,5 +443,5 @@ fn every_metric_is_described() {
         assert!(text.contains(&format!("`{name}{suffix}`")), "{name}");
         metrics += 1;
     }
-    assert_eq!(metrics, 22, "{answer}");
+    assert_eq!(metrics, 29, "{answer}");
 }

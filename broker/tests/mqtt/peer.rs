@@ -32,7 +32,12 @@ impl Running {
 
     /// On a store, so that it can be started again.
     pub(crate) fn on(shards: usize, limits: Limits, store: Option<StoreConfig>) -> Self {
-        let config = Config {
+        Self::start(&Self::config(shards, limits, store))
+    }
+
+    /// All topics are public, but those of the broker.
+    pub(crate) fn config(shards: usize, limits: Limits, store: Option<StoreConfig>) -> Config {
+        Config {
             listeners: vec![ListenerConfig {
                 address: "127.0.0.1:0".parse().unwrap(),
                 transport: Transport::Tcp { insecure: false },
@@ -45,9 +50,13 @@ impl Running {
             conceal_topics: false,
             limits,
             management: None,
+            sys_interval_secs: Config::SYS_INTERVAL_SECS,
             store,
-        };
-        let broker = Broker::start(&config).unwrap();
+        }
+    }
+
+    pub(crate) fn start(config: &Config) -> Self {
+        let broker = Broker::start(config).unwrap();
         let address = broker.local_addrs()[0];
         Self {
             broker: Some(broker),

@@ -181,6 +181,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         conceal_topics: false,
         limits: Limits::default(),
         management: None,
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     };
     let error = Broker::start(&config).unwrap_err();

@@ -32,6 +32,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
         conceal_topics: false,
         limits,
         management: None,
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     }
 }
@@ -99,6 +100,34 @@ fn subscriptions_to_topics_that_are_public_no_more_end_in_every_shard() {
             [ReasonCode::Success]
         );
     }
+    assert!(broker.shutdown(SOON));
+}
+
+#[test]
+fn topics_become_private_while_clients_are_connected() {
+    let mut config = config(&["#"], Limits::default());
+    let (broker, address) = start(&config);
+    let mut reader = join(address, "reader");
+    let filters = [("#", Qos::AtMostOnce), ("plans/a", Qos::AtMostOnce)];
+    assert_eq!(reader.subscribe(&filters), [ReasonCode::Success; 2]);
+    let mut publisher = join(address, "publisher");
+    publisher.publish_with("plans/a", b"1", Delivery::AtLeastOnce(identifier(1)), true);
+    assert_eq!(puback(&mut publisher), ReasonCode::Success);
+    assert_eq!(reader.message().1, b"1");
+
+    config.private_topics = vec![TopicFilter::parse("plans/#").unwrap()];
+    config.conceal_topics = true;
+    broker.reload(&config).unwrap();
+    publisher.publish("plans/a", b"2", Delivery::AtLeastOnce(identifier(2)));
+    assert_eq!(puback(&mut publisher), ReasonCode::NotAuthorized);
+    let refused = reader.subscribe(&[("plans/a", Qos::AtMostOnce)]);
+    assert_eq!(refused, [ReasonCode::UnspecifiedError]);
+    // Not the retained message either.
+    let granted = reader.subscribe(&[("#", Qos::AtMostOnce)]);
+    assert_eq!(granted, [ReasonCode::Success]);
+    publisher.publish("end", b"3", Delivery::AtLeastOnce(identifier(3)));
+    assert_eq!(puback(&mut publisher), ReasonCode::Success);
+    assert_eq!(reader.message().0, "end");
     assert!(broker.shutdown(SOON));
 }
 

@@ -31,6 +31,7 @@ fn start(limits: Limits) -> (Broker, SocketAddr) {
         conceal_topics: false,
         limits,
         management: None,
+        sys_interval_secs: Config::SYS_INTERVAL_SECS,
         store: None,
     };
     let broker = Broker::start(&config).unwrap();

@@ -21,8 +21,13 @@ const CHANGEABLE: &[&str] = &[
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
+    "broker.sys_interval_secs",
+    "broker.private_topics",
+    "broker.conceal_topics",
+    "broker.response_information",
     "broker.listener.certificate",
     "broker.listener.key",
+    "broker.listener.origins",
     "log.level",
     "log.format",
 ];

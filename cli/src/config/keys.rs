@@ -33,6 +33,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.conceal_topics", Kind::Plain),
     ("broker.shards", Kind::Plain),
     ("broker.response_information", Kind::Text),
+    ("broker.sys_interval_secs", Kind::Plain),
     ("broker.listener", Kind::Array),
     ("broker.listener.address", Kind::Text),
     ("broker.listener.transport", Kind::Text),

@@ -164,6 +164,7 @@ impl<'a> Loader<'a> {
             conceal_topics: settings.conceal_topics,
             limits: settings.limits,
             management: settings.management,
+            sys_interval_secs: settings.sys_interval_secs,
             store: settings.store.clone(),
         })
     }

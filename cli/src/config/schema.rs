@@ -46,6 +46,7 @@ pub(super) struct Broker {
     pub(super) conceal_topics: bool,
     pub(super) shards: Option<usize>,
     pub(super) response_information: Option<String>,
+    pub(super) sys_interval_secs: Option<u32>,
     #[serde(default)]
     pub(super) listener: Vec<Listener>,
     #[serde(default)]

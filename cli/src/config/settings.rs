@@ -58,6 +58,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) conceal_topics: bool,
     pub(crate) shards: usize,
     pub(crate) response_information: Option<String>,
+    pub(crate) sys_interval_secs: u32,
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
     pub(crate) store: Option<StoreConfig>,
@@ -232,6 +233,9 @@ impl Checker<'_> {
             conceal_topics: section.conceal_topics,
             shards: section.shards.unwrap_or(0),
             response_information,
+            sys_interval_secs: section
+                .sys_interval_secs
+                .unwrap_or(symbolon_broker::Config::SYS_INTERVAL_SECS),
             limits,
             management,
             store,

@@ -16,6 +16,7 @@ mod management;
 mod messages;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
 #[cfg(unix)]
 mod reload;
 #[cfg(test)]

@@ -287,6 +287,7 @@ fn the_socket_of_a_server_at_work_is_not_taken() {
         .arg(site.path())
         .args(["--set", elsewhere]);
     second.args(["--set", "broker.management.address=127.0.0.1:0"]);
+    second.args(["--set", "broker.store.path=another-store"]);
     drop(Server::start_with(second.stderr(Stdio::null())));
     site.edit("public_topics = []", "public_topics = [\"open/#\"]");
     reload(&site).success();

@@ -26,8 +26,8 @@ fn make(path: &Path, format: u32) {
         value: value.to_vec(),
     };
     let id = [0, 0, 0, 0, 0, 0, 0, 9];
-    // Version, Client Identifier, no holder, expiry, not away, Receive Maximum, no Will.
-    let session = b"\x01\0\0\0\x06sensor\0\0\0\x0e\x10\0\0\x0a\0";
+    // Version, Client Identifier, no holder, expiry, not away, nothing sent beyond place 10, no Will.
+    let session = b"\x01\0\0\0\x06sensor\0\0\0\x0e\x10\0\0\0\0\0\0\0\0\x0a\0";
     // Version, no share name, filter, QoS 1, no flags, no identifier.
     let subscription = b"\x01\0\0\0\0\x03a/#\x01\0\0\0";
     let at = [&id[..], b"\0a/#"].concat();

@@ -551,7 +551,7 @@ fn a_restored_member_is_away_and_gets_what_other_shards_publish() {
         holder: None,
         expiry_secs: 1_000,
         away_since: Some(BEGIN),
-        receive_maximum: 10,
+        sent_below: u64::MAX,
         will: None,
     };
     let stored = StoredSession {
@@ -608,7 +608,7 @@ fn of_two_stored_sessions_of_one_client_the_older_ends_and_leaves_its_messages_t
                 holder: None,
                 expiry_secs: 1_000,
                 away_since: Some(BEGIN),
-                receive_maximum: 10,
+                sent_below: u64::MAX,
                 will: None,
             };
             let messages = if id == 7 { vec![(0, message)] } else { vec![] };

@@ -64,7 +64,10 @@ impl World {
             let taken = match self.wires[&id].end {
                 BrokerEnd::Door => self.handle_connect(id, rest),
                 BrokerEnd::Open { shard, at } => self.handle_packet(id, shard, at, rest),
-                _ => 0,
+                BrokerEnd::Arriving(_)
+                | BrokerEnd::Leaving { .. }
+                | BrokerEnd::TurnedAway(_)
+                | BrokerEnd::Closed => 0,
             };
             rest = &rest[taken..];
             if taken == 0 {
@@ -84,8 +87,8 @@ impl World {
             sender: Sender::Client,
             maximum_packet_size: 1024 * 1024,
         };
-        let decoded = decoder.decode(bytes).expect("a client sends whole packets");
-        let Some((Packet::Connect(connect), size)) = decoded else {
+        let found = decoder.decode(bytes).expect("a client sends whole packets");
+        let Some((Packet::Connect(connect), size)) = found else {
             return 0;
         };
         let admitted = self.admit(id, &connect);
@@ -175,8 +178,8 @@ impl World {
             sender: Sender::Client,
             maximum_packet_size: 1024 * 1024,
         };
-        let decoded = decoder.decode(bytes).expect("a client sends whole packets");
-        let Some((packet, size)) = decoded else {
+        let found = decoder.decode(bytes).expect("a client sends whole packets");
+        let Some((packet, size)) = found else {
             return 0;
         };
         let with = AuthCircumstances {
@@ -187,7 +190,7 @@ impl World {
         let goodbye = matches!(&packet, Packet::Disconnect(disconnect) if disconnect.reason_code == ReasonCode::Success);
         self.wires.get_mut(&id).unwrap().said_goodbye = goodbye;
         self.with_shard(shard, |shard, now| {
-            shard.handle_packet(at, &packet, with, now)
+            shard.handle_packet(at, &packet, with, now);
         });
         size
     }
@@ -213,7 +216,7 @@ impl World {
         if let BrokerEnd::Open { shard, at } = wire.end {
             let session = self.shards[shard].session_mut(at.session);
             session.link.dirty = false;
-            if session.link.outbox.is_empty() && !session.queue.is_empty() {
+            if session.link.outbox.is_empty() && session.has_more() {
                 self.with_shard(shard, |shard, now| shard.handle_room(at.session, now));
             }
         }

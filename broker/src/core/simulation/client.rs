@@ -73,7 +73,8 @@ pub(super) struct SessionBook {
     pub(super) outgoing: Outgoing<MessageId>,
     pub(super) incoming: Incoming,
     pub(super) subscriptions: Vec<Subscribed>,
-    pub(super) delivered: BTreeMap<MessageId, u32>,
+    /// What came, and the highest `QoS` it came at.
+    pub(super) delivered: BTreeMap<MessageId, Qos>,
     /// By publisher, topic and `QoS`: the last that came for the first time.
     pub(super) order: BTreeMap<(usize, String, Qos), u64>,
     /// Must still come.

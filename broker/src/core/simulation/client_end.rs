@@ -1,21 +1,17 @@
-//! What clients do, and how they take what comes: by the book, which is what the broker is measured by.
+//! What clients do of their own accord.
 
 use super::{
-    client::{Request, Rights, SCOPES, SessionBook, Subscribed, filter},
-    network::{BrokerEnd, MessageId, Presence, Wire, WireId},
-    oracle::{Sent, Will as WillState},
+    client::{Request, Rights, SCOPES, Subscribed, filter},
+    network::{BrokerEnd, MessageId, Presence, Wire},
+    oracle::{Posted, Will as WillState},
     world::World,
 };
-use std::{
-    collections::VecDeque,
-    num::{NonZeroU16, NonZeroU32},
-};
+use std::num::{NonZeroU16, NonZeroU32};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
-    Ack, Connect, Decoder, Delivery, Disconnect, Packet, PacketIdentifier, ProtocolVersion,
-    Publish, PublishProperties, Qos, ReasonCode, RetainHandling, Sender, Subscribe, Subscription,
-    TopicName, Unsubscribe, UserProperties, Will, connack::ConnAck, connect::ConnectProperties,
-    delivery::OutgoingState,
+    Connect, Delivery, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish,
+    PublishProperties, Qos, ReasonCode, RetainHandling, Subscribe, Subscription, TopicName,
+    Unsubscribe, UserProperties, Will, connect::ConnectProperties,
 };
 
 const TOPICS: [&str; 8] = ["t/0", "t/1", "t/2/x", "t/3", "u/0", "u/1", "u/0/x", "u/2"];
@@ -25,7 +21,7 @@ const FILTERS: [&str; 12] = [
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 const EXPIRIES: [u32; 4] = [0, 6, 60, 600];
 /// What we tell 3.1.1 clients by other means.
-const RECEIVE_MAXIMUM: u16 = 8;
+pub(super) const RECEIVE_MAXIMUM: u16 = 8;
 /// The longest session the broker grants, seconds.
 pub(super) const EXPIRY_LIMIT: u32 = 1_000;
 
@@ -67,7 +63,7 @@ impl World {
         is_gone
     }
 
-    fn send(&mut self, client: usize, packet: &Packet<'_>) {
+    pub(super) fn send(&mut self, client: usize, packet: &Packet<'_>) {
         let version = self.clients[client].version;
         let mut bytes = Vec::new();
         packet
@@ -93,6 +89,7 @@ impl World {
             self.clients[client].session = None;
         }
         self.clients[client].take_rights(rights.clone());
+        self.excuse_what_may_not_be_had(client);
         let version = self.clients[client].version;
         let asked = match (&self.clients[client].session, version) {
             (Some(book), ProtocolVersion::V5) => book.expiry_secs,
@@ -100,7 +97,6 @@ impl World {
             (_, ProtocolVersion::V311) if clean_start => 0,
             (_, ProtocolVersion::V311) => u32::MAX,
         };
-        let expiry_secs = asked.min(EXPIRY_LIMIT);
         let receive_maximum = match version {
             ProtocolVersion::V5 => u16::try_from(self.dice.between(1, 8)).unwrap(),
             ProtocolVersion::V311 => u16::MAX,
@@ -115,28 +111,11 @@ impl World {
         };
         let id = self.next_wire;
         self.next_wire += 1;
-        self.wires.insert(
-            id,
-            Wire {
-                client,
-                up: VecDeque::new(),
-                down: VecDeque::new(),
-                end: BrokerEnd::Door,
-                partial: Vec::new(),
-                client_closed: false,
-                is_cut: false,
-                rights,
-                clean_start,
-                expiry_secs,
-                presence: Presence::May,
-                was_admitted: false,
-                connack_seen: false,
-                will,
-                will_delay_secs,
-                said_goodbye: false,
-                end_noted: false,
-            },
-        );
+        let mut wire = Wire::new(client, rights, clean_start);
+        wire.expiry_secs = asked.min(EXPIRY_LIMIT);
+        wire.will = will;
+        wire.will_delay_secs = will_delay_secs;
+        self.wires.insert(id, wire);
         self.clients[client].wire = Some(id);
         let name = self.clients[client].name.clone();
         let payload = will.map(|will| self.oracle.payload(will));
@@ -168,6 +147,17 @@ impl World {
         };
         self.trace(|| format!("client {client} connects on wire {id}"));
         self.send(client, &Packet::Connect(Box::new(packet)));
+    }
+
+    /// Whether or not the client hears of it, the broker may give up what the new token does not cover.
+    fn excuse_what_may_not_be_had(&mut self, client: usize) {
+        let messages = &self.oracle.messages;
+        let one = &mut self.clients[client];
+        if let Some(book) = &mut one.session {
+            let may_have = |id: &MessageId| one.rights.may_receive(&messages[*id].topic);
+            book.owed.retain(may_have);
+            book.owed_retained.retain(may_have);
+        }
     }
 
     fn new_rights(&mut self, client: usize, is_resting: bool) -> Rights {
@@ -206,7 +196,7 @@ impl World {
             _ => 10,
         };
         let sent = self.next_tick();
-        self.oracle.add(Sent {
+        self.oracle.add(Posted {
             publisher: client,
             topic: topic.into(),
             qos,
@@ -214,7 +204,6 @@ impl World {
             expiry_secs: None,
             payload_len,
             sent,
-            sent_ms: self.now.ms,
             acked: None,
             was_resent: false,
             crashed: false,
@@ -227,7 +216,8 @@ impl World {
         let qos = *self.dice.pick(&QOS);
         let is_allowed = self.clients[client].rights.may_publish(topic);
         let is_v5 = self.clients[client].version == ProtocolVersion::V5;
-        if !is_allowed && !(is_v5 && qos > Qos::AtMostOnce && self.dice.one_in(10)) {
+        let is_tried = is_v5 && qos > Qos::AtMostOnce && self.dice.one_in(10);
+        if !(is_allowed || is_tried) {
             return;
         }
         let book = self.clients[client].session.as_ref().unwrap();
@@ -258,7 +248,7 @@ impl World {
         self.send_publish(client, id, identifier, false);
     }
 
-    fn send_publish(
+    pub(super) fn send_publish(
         &mut self,
         client: usize,
         id: MessageId,
@@ -305,25 +295,7 @@ impl World {
             return;
         };
         for _ in 0..count {
-            let wanted = *self.dice.pick(&FILTERS);
-            let is_v5 = version == ProtocolVersion::V5;
-            let subscription = Subscription {
-                share_name: None,
-                filter: filter(wanted),
-                maximum_qos: *self.dice.pick(&[
-                    Qos::AtMostOnce,
-                    Qos::AtLeastOnce,
-                    Qos::ExactlyOnce,
-                    Qos::ExactlyOnce,
-                ]),
-                no_local: is_v5 && self.dice.one_in(6),
-                retain_as_published: false,
-                retain_handling: if is_v5 && self.dice.one_in(3) {
-                    RetainHandling::DoNotSend
-                } else {
-                    RetainHandling::Send
-                },
-            };
+            let subscription = self.any_subscription(version);
             if subscriptions
                 .iter()
                 .any(|one: &Subscription| one.filter == subscription.filter)
@@ -363,6 +335,24 @@ impl World {
                 subscriptions,
             }),
         );
+    }
+
+    fn any_subscription(&mut self, version: ProtocolVersion) -> Subscription {
+        let wanted = *self.dice.pick(&FILTERS);
+        let is_v5 = version == ProtocolVersion::V5;
+        let often = Qos::ExactlyOnce;
+        Subscription {
+            share_name: None,
+            filter: filter(wanted),
+            maximum_qos: *(self.dice).pick(&[Qos::AtMostOnce, Qos::AtLeastOnce, often, often]),
+            no_local: is_v5 && self.dice.one_in(6),
+            retain_as_published: false,
+            retain_handling: if is_v5 && self.dice.one_in(3) {
+                RetainHandling::DoNotSend
+            } else {
+                RetainHandling::Send
+            },
+        }
     }
 
     fn unsubscribe(&mut self, client: usize) {
@@ -457,7 +447,7 @@ impl World {
     }
 
     /// The client has no connection any more.
-    fn lose(&mut self, client: usize) {
+    pub(super) fn lose(&mut self, client: usize) {
         let id = self.clients[client].wire.unwrap();
         let wire = &self.wires[&id];
         if !self.clients[client].is_connected {
@@ -467,365 +457,5 @@ impl World {
             }
         }
         self.clients[client].forget_connection();
-    }
-
-    /// The client reads.
-    pub(super) fn receive(&mut self, id: WireId, bytes: usize) -> bool {
-        let Some(wire) = self.wires.get_mut(&id) else {
-            return false;
-        };
-        let client = wire.client;
-        if self.clients[client].wire != Some(id) {
-            wire.down.clear();
-            if wire.is_over() {
-                self.wires.remove(&id);
-            }
-            return false;
-        }
-        let count = bytes.min(wire.down.len());
-        if count == 0 {
-            let is_over = wire.down.is_empty() && (wire.is_over() || wire.is_cut);
-            if is_over {
-                self.lose(client);
-            }
-            return is_over;
-        }
-        let more: Vec<u8> = wire.down.drain(..count).collect();
-        self.clients[client].partial.extend(more);
-        let partial = std::mem::take(&mut self.clients[client].partial);
-        let decoder = Decoder {
-            version: self.clients[client].version,
-            sender: Sender::Server,
-            maximum_packet_size: 1024 * 1024,
-        };
-        let mut rest = &partial[..];
-        while let Some((packet, size)) = decoder
-            .decode(rest)
-            .expect("the broker sends whole packets")
-        {
-            self.trace(|| format!("client {client} gets {packet:?}"));
-            rest = &rest[size..];
-            self.take_packet(client, id, &packet);
-            if self.clients[client].wire != Some(id) {
-                return true;
-            }
-        }
-        self.clients[client].partial = rest.to_vec();
-        true
-    }
-
-    fn take_packet(&mut self, client: usize, id: WireId, packet: &Packet<'_>) {
-        let is_first = !self.clients[client].is_connected;
-        let is_connack = matches!(packet, Packet::ConnAck(_));
-        // [MQTT-3.2.0-1]
-        assert_eq!(
-            is_first, is_connack,
-            "CONNACK comes first and once, not {packet:?}"
-        );
-        match packet {
-            Packet::ConnAck(connack) => self.take_connack(client, id, connack),
-            Packet::Publish(publish) => self.take_publish(client, publish),
-            Packet::PubAck(ack) => {
-                let book = self.clients[client].session.as_mut().unwrap();
-                let found = book.outgoing.handle_puback(ack.packet_identifier);
-                let message = found.expect("PUBACK for a message in flight");
-                self.check_answer(client, message, ack.reason_code);
-                if !ack.reason_code.is_failure() {
-                    self.note_acked(message);
-                }
-                self.resend(client);
-            }
-            Packet::PubRec(ack) => self.take_pubrec(client, ack),
-            Packet::PubRel(ack) => {
-                let book = self.clients[client].session.as_mut().unwrap();
-                let known = book.incoming.handle_pubrel(ack.packet_identifier);
-                let reason_code = if known {
-                    ReasonCode::Success
-                } else {
-                    ReasonCode::PacketIdentifierNotFound
-                };
-                let pubcomp = Packet::PubComp(Ack::new(ack.packet_identifier, reason_code));
-                self.owe_ack(client, &pubcomp, Some(ack.packet_identifier.get()));
-            }
-            Packet::PubComp(ack) => {
-                let book = self.clients[client].session.as_mut().unwrap();
-                let found = book.outgoing.handle_pubcomp(ack.packet_identifier);
-                found.expect("PUBCOMP for a message in flight");
-                if ack.reason_code == ReasonCode::Success
-                    && self.clients[client].version == ProtocolVersion::V5
-                {
-                    self.clients[client].session.as_mut().unwrap().anchor();
-                }
-                self.resend(client);
-            }
-            Packet::SubAck(suback) => {
-                self.take_suback(client, suback.packet_identifier, &suback.reason_codes)
-            }
-            Packet::UnsubAck(unsuback) => {
-                let ended = self.next_tick();
-                let request = self.clients[client]
-                    .requests
-                    .remove(&unsuback.packet_identifier.get());
-                let Some(Request::Unsubscribe(wanted)) = request else {
-                    panic!("UNSUBACK that nothing was asked for");
-                };
-                let book = self.clients[client].session.as_mut().unwrap();
-                book.outgoing
-                    .handle_answer(unsuback.packet_identifier)
-                    .unwrap();
-                for one in &mut book.subscriptions {
-                    if one.filter == wanted && one.acked.is_some() {
-                        one.ended.get_or_insert(ended);
-                    }
-                }
-            }
-            Packet::PingResp => {}
-            Packet::Disconnect(disconnect) => {
-                self.check_disconnect(client, disconnect);
-                self.wires.get_mut(&id).unwrap().client_closed = true;
-                self.clients[client].forget_connection();
-            }
-            Packet::Connect(_)
-            | Packet::Subscribe(_)
-            | Packet::Unsubscribe(_)
-            | Packet::PingReq
-            | Packet::Auth(_) => {
-                panic!("a server does not send {packet:?}")
-            }
-        }
-    }
-
-    fn take_connack(&mut self, client: usize, id: WireId, connack: &ConnAck<'_>) {
-        if connack.reason_code.is_failure() {
-            assert!(
-                self.scenario.fills,
-                "{} is refused: {:?}",
-                self.clients[client].name, connack.reason_code
-            );
-            self.wires.get_mut(&id).unwrap().client_closed = true;
-            self.lose(client);
-            return;
-        }
-        let wire = self.wires.get_mut(&id).unwrap();
-        wire.connack_seen = true;
-        let (presence, expiry_secs) = (wire.presence, wire.expiry_secs);
-        let name = &self.clients[client].name;
-        match presence {
-            Presence::Must => assert!(connack.session_present, "the session of {name} is lost"),
-            Presence::MustNot => assert!(
-                !connack.session_present,
-                "{name} finds a session that is over"
-            ),
-            Presence::May => {}
-        }
-        if connack.session_present && self.clients[client].session.is_none() {
-            // [MQTT-3.2.2-4]
-            self.lose(client);
-            let wire = self.wires.get_mut(&id).unwrap();
-            wire.cut(0, 0);
-            return;
-        }
-        let one = &mut self.clients[client];
-        one.is_connected = true;
-        one.is_unsure = false;
-        if connack.session_present {
-            let book = one.session.as_mut().unwrap();
-            book.may_be_lost = false;
-            if let Some(away) = book.away.take() {
-                book.away_before_ms.get_or_insert(away.earliest_ms);
-            }
-            book.outgoing.handle_reconnect(RECEIVE_MAXIMUM);
-            let may_have = one.rights.clone();
-            let messages = &self.oracle.messages;
-            book.owed
-                .retain(|id| may_have.may_receive(&messages[*id].topic));
-            book.owed_retained
-                .retain(|id| may_have.may_receive(&messages[*id].topic));
-            self.resend(client);
-        } else {
-            one.session = Some(SessionBook::new(expiry_secs, RECEIVE_MAXIMUM));
-        }
-        // The connection may be over already, as the broker sees it.
-        if self.wires[&id].end_noted
-            && let Some(book) = &mut self.clients[client].session
-        {
-            let now_ms = self.now.ms;
-            book.away = Some(super::client::Away {
-                earliest_ms: 0,
-                latest_ms: now_ms,
-            });
-        }
-    }
-
-    fn resend(&mut self, client: usize) {
-        loop {
-            let book = self.clients[client].session.as_mut().unwrap();
-            let Some((identifier, state, message)) = book.outgoing.poll_resend() else {
-                return;
-            };
-            match (state, message.copied()) {
-                (OutgoingState::AwaitPubAck | OutgoingState::AwaitPubRec, Some(id)) => {
-                    self.oracle.messages[id].was_resent = true;
-                    self.send_publish(client, id, Some(identifier), true);
-                }
-                (
-                    OutgoingState::AwaitPubAck
-                    | OutgoingState::AwaitPubRec
-                    | OutgoingState::AwaitPubComp,
-                    _,
-                ) => {
-                    self.send(
-                        client,
-                        &Packet::PubRel(Ack::new(identifier, ReasonCode::Success)),
-                    );
-                }
-            }
-        }
-    }
-
-    fn owe_ack(&mut self, client: usize, packet: &Packet<'_>, freed: Option<u16>) {
-        let mut bytes = Vec::new();
-        let one = &mut self.clients[client];
-        packet.encode(one.version, &mut bytes).unwrap();
-        one.acks_due.push_back((bytes, freed));
-    }
-
-    fn take_publish(&mut self, client: usize, publish: &Publish<'_>) {
-        let one = &mut self.clients[client];
-        let mut is_repetition = false;
-        if let Some(identifier) = publish.delivery.packet_identifier() {
-            let is_new = one.unacked.insert(identifier.get());
-            assert!(is_new, "identifier {identifier} is used twice at once");
-            // [MQTT-3.3.4-9]
-            assert!(
-                one.unacked.len() <= usize::from(one.receive_maximum),
-                "more messages in flight than {}'s Receive Maximum",
-                one.name
-            );
-        }
-        match publish.delivery {
-            Delivery::AtMostOnce => {}
-            Delivery::AtLeastOnce(identifier) => {
-                let puback = Packet::PubAck(Ack::new(identifier, ReasonCode::Success));
-                self.owe_ack(client, &puback, Some(identifier.get()));
-            }
-            Delivery::ExactlyOnce(identifier) => {
-                let book = one.session.as_mut().unwrap();
-                is_repetition = !book.incoming.handle_publish(identifier);
-                let pubrec = Packet::PubRec(Ack::new(identifier, ReasonCode::Success));
-                self.owe_ack(client, &pubrec, None);
-            }
-        }
-        self.check_delivery(client, publish, is_repetition);
-    }
-
-    fn take_pubrec(&mut self, client: usize, ack: &Ack<'_>) {
-        let book = self.clients[client].session.as_mut().unwrap();
-        let identifier = ack.packet_identifier;
-        if ack.reason_code.is_failure() {
-            let found = book.outgoing.handle_pubrec_failure(identifier);
-            let message = found.expect("PUBREC for a message in flight");
-            self.check_answer(client, message, ack.reason_code);
-            self.resend(client);
-            return;
-        }
-        let found = book.outgoing.handle_pubrec(identifier);
-        let found = found.expect("PUBREC for a message in flight");
-        book.anchor();
-        if let Some(message) = found {
-            self.check_answer(client, message, ack.reason_code);
-            self.note_acked(message);
-        }
-        let pubrel = Packet::PubRel(Ack::new(identifier, ReasonCode::Success));
-        self.owe_ack(client, &pubrel, None);
-    }
-
-    fn take_suback(&mut self, client: usize, identifier: PacketIdentifier, codes: &[ReasonCode]) {
-        let acked = self.next_tick();
-        let request = self.clients[client].requests.remove(&identifier.get());
-        let Some(Request::Subscribe(places)) = request else {
-            panic!("SUBACK that nothing was asked for");
-        };
-        assert_eq!(places.len(), codes.len(), "one code for each filter");
-        let one = &mut self.clients[client];
-        let book = one.session.as_mut().unwrap();
-        book.outgoing.handle_answer(identifier).unwrap();
-        book.anchor();
-        let mut held = Vec::new();
-        for (place, code) in places.into_iter().zip(codes) {
-            let subscription = &mut book.subscriptions[place];
-            let is_allowed = one.rights.may_subscribe(&subscription.filter);
-            if code.is_failure() {
-                let bounded = self.scenario.is_tight || self.scenario.fills;
-                assert!(
-                    !is_allowed || bounded,
-                    "{} may subscribe to {:?}",
-                    one.name,
-                    subscription.filter
-                );
-                subscription.ended = Some(acked);
-            } else {
-                assert!(
-                    is_allowed,
-                    "{} may not subscribe to {:?}",
-                    one.name, subscription.filter
-                );
-                subscription.acked = Some(acked);
-                subscription.holds = !subscription.is_withdrawn;
-                if subscription.holds {
-                    held.push(subscription.clone());
-                }
-            }
-        }
-        for subscription in held {
-            self.owe_retained(client, &subscription);
-        }
-    }
-
-    fn check_answer(&self, client: usize, message: MessageId, code: ReasonCode) {
-        let message = &self.oracle.messages[message];
-        let is_allowed = self.clients[client].rights.may_publish(&message.topic);
-        match code {
-            ReasonCode::NotAuthorized => {
-                assert!(!is_allowed, "publishing to {} is allowed", message.topic)
-            }
-            ReasonCode::QuotaExceeded => {
-                assert!(
-                    self.scenario.fills || self.scenario.is_tight,
-                    "there is room"
-                );
-            }
-            ReasonCode::Success | ReasonCode::NoMatchingSubscribers => {
-                let is_v5 = self.clients[client].version == ProtocolVersion::V5;
-                // One sent again may have been taken under the rights before.
-                assert!(
-                    is_allowed || !is_v5 || message.was_resent,
-                    "publishing to {} is not allowed",
-                    message.topic
-                );
-            }
-            other => panic!("a PUBLISH is answered {other:?}"),
-        }
-    }
-
-    fn check_disconnect(&self, client: usize, disconnect: &Disconnect<'_>) {
-        let one = &self.clients[client];
-        match disconnect.reason_code {
-            ReasonCode::SessionTakenOver => panic!("{} has one connection at a time", one.name),
-            ReasonCode::NotAuthorized => {
-                let expires_at = one.rights.expires_at();
-                assert!(
-                    expires_at.is_some_and(|expires_at| expires_at <= self.now.unix),
-                    "{} has a valid token",
-                    one.name
-                );
-            }
-            ReasonCode::KeepAliveTimeout | ReasonCode::ServerShuttingDown => {}
-            ReasonCode::QuotaExceeded => assert!(self.scenario.fills || self.scenario.is_tight),
-            other => panic!(
-                "{} is disconnected: {other:?} {:?}",
-                one.name, disconnect.reason_string
-            ),
-        }
     }
 }

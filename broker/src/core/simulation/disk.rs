@@ -164,7 +164,10 @@ impl Disk {
             Entry::Retain { message, stamp } => {
                 let topic = message.topic().as_str().to_owned();
                 let kept = self.retained.get(&topic);
-                if kept.is_none_or(|(_, newer)| *newer < stamp) {
+                // One that has expired is deleted under its own stamp.
+                let deletes = message.publish().payload.is_empty();
+                let wins = |newer: Stamp| newer < stamp || (newer == stamp && deletes);
+                if kept.is_none_or(|(_, newer)| wins(*newer)) {
                     self.retained.insert(topic, (message, stamp));
                 }
             }

@@ -70,6 +70,29 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// A client has connected, and the broker has read nothing yet.
+    pub(super) fn new(client: usize, rights: Rights, clean_start: bool) -> Self {
+        Self {
+            client,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            end: BrokerEnd::Door,
+            partial: Vec::new(),
+            client_closed: false,
+            is_cut: false,
+            rights,
+            clean_start,
+            expiry_secs: 0,
+            presence: Presence::May,
+            was_admitted: false,
+            connack_seen: false,
+            will: None,
+            will_delay_secs: 0,
+            said_goodbye: false,
+            end_noted: false,
+        }
+    }
+
     /// Nothing will ever come of it any more.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.end, BrokerEnd::Closed)

@@ -13,7 +13,7 @@ pub(super) const SLACK_MS: u64 = 2_500;
 
 /// A message that a client sent, or left as its Will.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct Posted {
     pub(super) publisher: usize,
     pub(super) topic: String,
     pub(super) qos: Qos,
@@ -22,10 +22,9 @@ pub(super) struct Sent {
     /// Length of the payload; 0 deletes what is retained.
     pub(super) payload_len: usize,
     pub(super) sent: Tick,
-    pub(super) sent_ms: u64,
     pub(super) acked: Option<Tick>,
     pub(super) was_resent: bool,
-    /// A crash may have made the broker forget that it had it.
+    /// A crash may have made the broker forget what it had done with it.
     pub(super) crashed: bool,
     pub(super) will: Option<Will>,
 }
@@ -49,7 +48,7 @@ pub(super) enum Will {
 /// What a crash or a drop leaves open is counted here.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
-    pub(super) messages: Vec<Sent>,
+    pub(super) messages: Vec<Posted>,
     /// By topic: retained messages and deletions, in the order they were sent.
     pub(super) retained: BTreeMap<String, Vec<MessageId>>,
     /// Messages that the broker says it dropped at a bound, in earlier lives.
@@ -61,7 +60,7 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn add(&mut self, message: Sent) -> MessageId {
+    pub(super) fn add(&mut self, message: Posted) -> MessageId {
         let id = self.messages.len();
         if message.retain {
             let of_topic = self.retained.entry(message.topic.clone()).or_default();
@@ -195,6 +194,11 @@ impl World {
             "{name} got a message of {topic}, which its token does not let it have"
         );
         if publish.payload.is_empty() {
+            // [MQTT-3.3.1-6] and [MQTT-3.3.1-7]
+            assert!(
+                !publish.retain,
+                "{name} got a deletion as if it were retained"
+            );
             return;
         }
         let text = str::from_utf8(publish.payload).expect("payloads are text");
@@ -233,9 +237,14 @@ impl World {
             return;
         }
         book.owed.remove(&id);
+        let is_own = message.publisher == client && message.will.is_none();
+        let hears_itself = book.matching(topic).any(|one| !one.no_local);
+        // [MQTT-3.8.3-3]
+        assert!(!is_own || hears_itself, "{name} got its own message {id}");
         check_count(book, message, id, &name, publish);
         check_order(book, message, id, &name, qos);
-        *book.delivered.entry(id).or_default() += 1;
+        let highest = book.delivered.entry(id).or_insert(qos);
+        *highest = qos.max(*highest);
     }
 
     fn check_will(&self, id: MessageId, name: &str) {
@@ -340,7 +349,7 @@ impl World {
     }
 }
 
-fn check_subscription(book: &SessionBook, message: &Sent, id: MessageId, name: &str, qos: Qos) {
+fn check_subscription(book: &SessionBook, message: &Posted, id: MessageId, name: &str, qos: Qos) {
     let asked = book
         .matching(&message.topic)
         .any(|one| qos <= one.qos && one.ended.is_none_or(|ended| ended > message.sent));
@@ -353,24 +362,28 @@ fn check_subscription(book: &SessionBook, message: &Sent, id: MessageId, name: &
 
 fn check_count(
     book: &SessionBook,
-    message: &Sent,
+    message: &Posted,
     id: MessageId,
     name: &str,
     publish: &Publish<'_>,
 ) {
-    if !book.delivered.contains_key(&id) {
+    let Some(before) = book.delivered.get(&id).copied() else {
         return;
-    }
-    let qos = publish.delivery.qos();
-    let may_repeat = match (message.qos, qos) {
-        (Qos::AtMostOnce, _) => message.will.is_some() && message.crashed,
-        (Qos::ExactlyOnce, Qos::ExactlyOnce) => message.will.is_some() && message.crashed,
-        (_, Qos::AtMostOnce) => {
-            message.was_resent && (message.qos == Qos::AtLeastOnce || message.crashed)
-        }
-        (Qos::AtLeastOnce, _) => message.was_resent || message.crashed || publish.duplicate,
-        (Qos::ExactlyOnce, Qos::AtLeastOnce) => message.crashed || publish.duplicate,
     };
+    let qos = publish.delivery.qos();
+    let crashed = message.crashed;
+    // A crash may find the Will published on one shard and its session not yet without it on another.
+    let is_will = message.will.is_some() && crashed;
+    let may_repeat = match (message.qos, qos) {
+        (Qos::AtMostOnce, _) => false,
+        // One that came at QoS 0 is nowhere written down.
+        (Qos::ExactlyOnce, Qos::ExactlyOnce) => crashed && before < Qos::ExactlyOnce,
+        (Qos::ExactlyOnce, Qos::AtMostOnce) => message.was_resent && crashed,
+        (Qos::AtLeastOnce, Qos::AtMostOnce) => message.was_resent,
+        (Qos::AtLeastOnce, _) => message.was_resent || crashed || publish.duplicate,
+        (Qos::ExactlyOnce, Qos::AtLeastOnce) => crashed || publish.duplicate,
+    };
+    let may_repeat = may_repeat || is_will;
     assert!(
         may_repeat,
         "{name} got message {id} again, sent at {:?} and delivered at {qos:?}",
@@ -378,7 +391,7 @@ fn check_count(
     );
 }
 
-fn check_order(book: &mut SessionBook, message: &Sent, id: MessageId, name: &str, qos: Qos) {
+fn check_order(book: &mut SessionBook, message: &Posted, id: MessageId, name: &str, qos: Qos) {
     // One that had expired and was passed over may be back after a crash.
     let is_back = message.expiry_secs.is_some() && message.crashed;
     if is_back || message.was_resent || message.will.is_some() || book.delivered.contains_key(&id) {

@@ -82,6 +82,11 @@ impl Scenario {
         }
     }
 
+    /// Whether something may be refused because there is no room.
+    pub(super) fn has_bounds(self) -> bool {
+        self.fills || self.is_tight
+    }
+
     fn limits(self) -> Limits {
         let limits = Limits {
             session_expiry_secs: 1_000,
@@ -238,7 +243,7 @@ impl World {
             self.oracle.given_up.clear();
         }
         self.with_shard(shard.into(), |shard, now| {
-            shard.handle_committed(up_to, now)
+            shard.handle_committed(up_to, now);
         });
         true
     }
@@ -297,7 +302,7 @@ impl World {
         for (message, stamp) in &stored.retained {
             for shard in 0..self.shards.len() {
                 self.with_shard(shard, |shard, now| {
-                    shard.restore_retained(message, *stamp, now)
+                    shard.restore_retained(message, *stamp, now);
                 });
             }
         }
@@ -388,6 +393,11 @@ impl World {
 
     fn check_rest(&mut self) {
         self.count_dropped();
+        let dropped = self.oracle.dropped_before;
+        assert!(
+            self.scenario.is_tight || dropped == 0,
+            "{dropped} dropped, though there is room"
+        );
         let mut lost = 0;
         for client in &self.clients {
             let book = client.session.as_ref().expect("all are connected");
@@ -430,7 +440,8 @@ impl World {
                 assert_eq!(session.queued_bytes, 0, "bytes of {name} are miscounted");
                 assert!(
                     session.outgoing.is_empty(),
-                    "{name} has messages in flight for ever"
+                    "{name} has messages in flight for ever: {:?}",
+                    session.outgoing
                 );
                 assert!(
                     session.incoming.is_empty(),

@@ -16,6 +16,7 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
             authority,
             public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),
+        sys_interval_secs: 0,
     }
 }
 

@@ -133,19 +133,17 @@ fn record() -> impl Strategy<Value = SessionRecord> {
         option::of(holder),
         any::<u32>(),
         option::of(any::<u64>()),
-        any::<u16>(),
+        any::<u64>(),
         option::of((any_message(), any::<u32>())),
     );
     parts.prop_map(
-        |(client_identifier, holder, expiry_secs, away_since, receive_maximum, will)| {
-            SessionRecord {
-                client_identifier: client_identifier.into(),
-                holder,
-                expiry_secs,
-                away_since: away_since.map(UnixTime),
-                receive_maximum,
-                will,
-            }
+        |(client_identifier, holder, expiry_secs, away_since, sent_below, will)| SessionRecord {
+            client_identifier: client_identifier.into(),
+            holder,
+            expiry_secs,
+            away_since: away_since.map(UnixTime),
+            sent_below,
+            will,
         },
     )
 }
