@@ -34,9 +34,9 @@ use tokio::{
     time::sleep,
 };
 
-/// How long the broker may take to start, or to stop.
 /// Less than this is what an allocator keeps of whatever was there, KiB.
 const NOISE: u64 = 16 * 1024;
+/// How long the broker may take to start, or to stop.
 const LIMIT: Duration = Duration::from_mins(1);
 /// A client that connects while many others do waits its turn.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
