@@ -16,17 +16,21 @@ const NOT_IN_CORE: [&str; 6] = [
     "SystemTime::now",
 ];
 const NOT_A_NAME: [&str; 4] = ["utils", "common", "helpers", "types"];
-/// Where the TLS engine may be named: in one file of `tls`, and where the authorization server serves HTTPS.
-const NAMES_THE_ENGINE: [&str; 3] = [
+/// Where rustls may be named: in the engine of `tls`, and where the authorization server serves HTTPS.
+const NAMES_THE_ENGINE: [&str; 6] = [
     "tls/src/engine.rs",
+    "tls/src/engine/client.rs",
+    "tls/src/engine/raw_keys.rs",
+    "tls/src/engine/server.rs",
     "auth-server/src/listener.rs",
     "auth-server/src/tls.rs",
 ];
 
-/// The members that may leave the language's safety, and the files where they do.
-const LEAVES: [(&str, &str); 2] = [
-    ("reclaim", "reclaim/src/lib.rs"),
-    ("store-lmdb", "store-lmdb/src/environment.rs"),
+/// The members that may leave the language's safety, the files where they do, and in how many lines.
+const LEAVES: [(&str, &str, usize); 3] = [
+    ("reclaim", "reclaim/src/lib.rs", 1),
+    ("store-lmdb", "store-lmdb/src/environment.rs", 1),
+    ("tls-psk", "tls-psk/src/foreign.rs", 15),
 ];
 
 /// Every Rust file of the project with its text, by path from the root.
@@ -127,7 +131,7 @@ fn every_member_takes_the_lints_of_the_workspace() {
     for member in members.split('"').skip(1).step_by(2) {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml"));
         let manifest = manifest.expect("a member has a manifest");
-        if LEAVES.iter().any(|(leaf, _)| *leaf == member) {
+        if LEAVES.iter().any(|(leaf, _, _)| *leaf == member) {
             continue; // It allows itself a call or two, and has the other lints in its own manifest.
         }
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member}");
@@ -139,7 +143,10 @@ fn nothing_is_unsafe_but_in_the_leaves() {
     // Written in two parts, or this file would find itself.
     let word = concat!("un", "safe");
     let found = offences(|_| true, |line| line.split(' ').any(|part| part == word));
-    let is_known = |place: &String| LEAVES.iter().any(|(_, file)| place.starts_with(file));
-    assert!(found.iter().all(is_known), "{found:?}");
-    assert_eq!(found.len(), LEAVES.len(), "{found:?}");
+    let in_leaves = LEAVES.iter().map(|(_, file, count)| {
+        let there = found.iter().filter(|place| place.starts_with(file)).count();
+        assert_eq!(there, *count, "{file}");
+        there
+    });
+    assert_eq!(found.len(), in_leaves.sum::<usize>(), "{found:?}");
 }

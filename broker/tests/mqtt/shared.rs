@@ -233,6 +233,7 @@ fn members_that_are_away_get_messages_only_while_nobody_is_there() {
         assert_eq!(here.end(), None);
         wait_for_shards(&mut publisher);
         publish(&mut publisher, 20..40);
+        wait_for_shards(&mut publisher);
         let mut back = ["away1", "away2"].map(|name| rejoin(&running, name, 100, 0, false));
         let got = drain(&mut back, 20);
         assert_eq!([got[0].len(), got[1].len()], [10, 10]);
