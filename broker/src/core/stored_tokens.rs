@@ -60,9 +60,9 @@ pub struct StoredTokens(RwLock<Shelf>);
 struct Shelf {
     by_key: HashMap<Thumbprint, Arc<StoredToken>>,
     /// By whom a token speaks for: the newest of each name.
-    by_name: HashMap<Box<str>, Thumbprint>,
+    by_name: HashMap<Box<str>, Arc<StoredToken>>,
     /// By the key's name in `cnf`: the newest of each.
-    by_key_identifier: HashMap<Box<[u8]>, Thumbprint>,
+    by_key_identifier: HashMap<Box<[u8]>, Arc<StoredToken>>,
     by_end: BTreeSet<(UnixTime, Thumbprint)>,
     bytes: usize,
 }
@@ -122,19 +122,17 @@ impl StoredTokens {
 
     /// The token for this key, if there is one that is valid.
     pub fn by_key(&self, thumbprint: &Thumbprint, now: UnixTime) -> Option<Arc<StoredToken>> {
-        self.read().valid(thumbprint, now)
+        valid(self.read().by_key.get(thumbprint)?, now)
     }
 
     /// The newest token whose key has this name in `cnf`.
     pub fn by_key_identifier(&self, kid: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
-        let all = self.read();
-        all.valid(all.by_key_identifier.get(kid)?, now)
+        valid(self.read().by_key_identifier.get(kid)?, now)
     }
 
     /// The newest token that speaks for the client of this name.
     pub fn by_name(&self, name: &str, now: UnixTime) -> Option<Arc<StoredToken>> {
-        let all = self.read();
-        all.valid(all.by_name.get(name)?, now)
+        valid(self.read().by_name.get(name)?, now)
     }
 
     /// Forgets some of those that have expired.
@@ -165,18 +163,18 @@ impl StoredTokens {
     }
 }
 
-impl Shelf {
-    fn valid(&self, thumbprint: &Thumbprint, now: UnixTime) -> Option<Arc<StoredToken>> {
-        let token = self.by_key.get(thumbprint)?;
-        (!token.grant.is_expired(now)).then(|| Arc::clone(token))
-    }
+fn valid(token: &Arc<StoredToken>, now: UnixTime) -> Option<Arc<StoredToken>> {
+    (!token.grant.is_expired(now)).then(|| Arc::clone(token))
+}
 
+impl Shelf {
     fn put(&mut self, thumbprint: Thumbprint, token: Arc<StoredToken>) {
         if let Some(name) = token.name() {
-            self.by_name.insert(name.into(), thumbprint);
+            self.by_name.insert(name.into(), Arc::clone(&token));
         }
         if let Some(kid) = &token.key_identifier {
-            self.by_key_identifier.insert(kid.clone(), thumbprint);
+            self.by_key_identifier
+                .insert(kid.clone(), Arc::clone(&token));
         }
         self.by_end.insert((token.end(), thumbprint));
         self.bytes += token.size;
@@ -191,12 +189,12 @@ impl Shelf {
         self.by_end.remove(&(token.end(), *thumbprint));
         // A name may be another token's by now.
         if let Some(name) = token.name()
-            && self.by_name.get(name) == Some(thumbprint)
+            && (self.by_name.get(name)).is_some_and(|named| Arc::ptr_eq(named, &token))
         {
             self.by_name.remove(name);
         }
         if let Some(kid) = &token.key_identifier
-            && self.by_key_identifier.get(kid) == Some(thumbprint)
+            && (self.by_key_identifier.get(kid)).is_some_and(|named| Arc::ptr_eq(named, &token))
         {
             self.by_key_identifier.remove(kid);
         }
