@@ -200,7 +200,7 @@ pub struct TokensConfig {
 impl Default for TokensConfig {
     fn default() -> Self {
         Self {
-            authz_info: true,
+            authz_info: false,
             stored_token_challenge: true,
             client_nonce: false,
         }

@@ -187,7 +187,7 @@ fn a_private_topic_is_closed_to_mosquitto_whatever_else_is_public() {
 
 #[test]
 fn mosquitto_is_refused_where_no_topic_is_public_and_no_token_can_be_published() {
-    let system = System::start_with(&[("SYMBOLON_BROKER_AUTHZ_INFO", "false")]);
+    let system = System::start();
     for version in ["5", "311"] {
         let refused = mosquitto("pub", &system, &format!("-V {version} -t a -m x")).run();
         assert!(!refused.status.success(), "{refused}");
@@ -199,7 +199,7 @@ fn mosquitto_is_refused_where_no_topic_is_public_and_no_token_can_be_published()
 // RFC 9431 §2.2.1, §2.2.2.
 #[test]
 fn mosquitto_can_publish_a_token_to_authz_info_and_nothing_else() {
-    let system = System::start();
+    let system = System::start_with(&[("SYMBOLON_BROKER_AUTHZ_INFO", "true")]);
     let device = system.device("meter", "--allow pub:a");
     let token = system.scratch("token");
     let got = Command::symbolon()

@@ -87,7 +87,7 @@ mod refusals {
         one_challenge_gets_one_answer
         a_challenge_says_nothing_about_the_token
         a_client_without_a_token_is_told_where_to_get_one
-        a_client_without_a_method_may_publish_a_token_and_nothing_else
+        a_client_without_a_method_is_told_where_to_get_a_token
         an_unknown_method_is_refused_as_such
         malformed_authentication_data_is_refused
         a_malformed_answer_to_a_challenge_is_refused

@@ -142,7 +142,10 @@ fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
         content_keys: Vec::new(),
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
-        tokens: TokensConfig::default(),
+        tokens: TokensConfig {
+            authz_info: true,
+            ..TokensConfig::default()
+        },
         introspection: None,
     }
 }

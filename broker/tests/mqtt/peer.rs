@@ -198,10 +198,17 @@ impl Peer {
             user_properties: UserProperties::default(),
             subscriptions,
         }));
-        self.next(|packet| match packet {
-            Some(Packet::SubAck(suback)) => suback.reason_codes.clone(),
-            other => panic!("SUBACK expected, {other:?} came"),
-        })
+        loop {
+            let answer = self.next(|packet| match packet {
+                Some(Packet::SubAck(suback)) => Some(suback.reason_codes.clone()),
+                // Messages may come before SUBACK (MQTT 5.0 §3.8.4), and these come by themselves.
+                Some(Packet::Publish(publish)) if is_of_the_broker(publish) => None,
+                other => panic!("SUBACK expected, {other:?} came"),
+            });
+            if let Some(reason_codes) = answer {
+                return reason_codes;
+            }
+        }
     }
 
     pub(crate) fn publish(&mut self, topic: &str, payload: &[u8], delivery: Delivery) {
@@ -276,6 +283,10 @@ impl Peer {
         self.send(&Packet::PingReq);
         self.next(|packet| assert_eq!(packet, Some(&Packet::PingResp)));
     }
+}
+
+fn is_of_the_broker(publish: &Publish<'_>) -> bool {
+    (publish.topic).is_some_and(|topic| topic.as_str().starts_with("$SYS/"))
 }
 
 pub(crate) fn identifier(number: u16) -> NonZeroU16 {

@@ -102,7 +102,7 @@ def a_3_1_1_client_without_a_good_token_is_refused(system):
     is_refused(open_311(system, system.forge(token, aud="mqtts://elsewhere.example"), "meter"))
     is_refused(open_311(system, system.forge(token, exp=now() - 1), "meter"))
     is_refused(open_311(system, system.forge(token, key=ace.Key.generate(system.as_key().alg)), "meter"))
-    for name, password in (("ace", b"x"), ("ace!!!", b"x"), ("user", b"password"), (user_name(token), None), (user_name(token), b"")):
+    for name, password in ((None, None), ("ace", b"x"), ("ace!!!", b"x"), ("user", b"password"), (user_name(token), None), (user_name(token), b"")):
         connection = system.wire()
         connection.level = 4
         connection.send(connect("meter", name, password))
