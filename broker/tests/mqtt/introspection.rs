@@ -144,7 +144,10 @@ pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
         content_keys: Vec::new(),
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
-        tokens: TokensConfig::default(),
+        tokens: TokensConfig {
+            authz_info: true,
+            ..TokensConfig::default()
+        },
         introspection: Some(IntrospectionConfig {
             endpoint: format!("https://localhost:{port}/introspect"),
             client_id: "broker".into(),

@@ -142,10 +142,7 @@ fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
         content_keys: Vec::new(),
         token_endpoint: "https://localhost/token".into(),
         hint_scope: None,
-        tokens: TokensConfig {
-            authz_info: true,
-            ..TokensConfig::default()
-        },
+        tokens: TokensConfig::default(),
         introspection: None,
     }
 }
