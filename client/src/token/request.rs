@@ -2,10 +2,8 @@
 
 use super::TokenRequestError;
 use crate::{Profile, profile::ClientAuth};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use std::fmt::Write;
 use symbolon_ace_proto::{
-    Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, dpop,
+    Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, client_secret, dpop,
 };
 use symbolon_tls::https::{HttpsRequest, Method};
 
@@ -42,7 +40,8 @@ pub(super) fn post(
     ];
     match (&profile.client_auth, &assertion_signer) {
         (ClientAuth::Secret { secret }, _) => {
-            headers.push(("authorization", basic(&profile.client_id, secret)));
+            let header = client_secret::basic(&profile.client_id, secret);
+            headers.push(("authorization", header.to_string()));
         }
         (ClientAuth::Key { .. }, Some(signer)) => {
             let assertion =
@@ -67,25 +66,4 @@ pub(super) fn post(
         headers,
         body: request.to_json(),
     })
-}
-
-/// `client_secret_basic`: both parts are form-encoded first (RFC 6749 §2.3.1).
-fn basic(client_id: &str, secret: &str) -> String {
-    let pair = format!("{}:{}", form_encoded(client_id), form_encoded(secret));
-    format!("Basic {}", BASE64_STANDARD.encode(pair))
-}
-
-/// `application/x-www-form-urlencoded` (RFC 6749 Appendix B).
-fn form_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => write!(encoded, "%{byte:02X}").expect("a String takes everything"),
-        }
-    }
-    encoded
 }
