@@ -240,32 +240,10 @@ impl Refusal {
 
     /// What to ask the authorization server for; then the token is to be judged once more.
     pub(crate) fn undecided(&self) -> Option<Undecided> {
-        match self {
-            Self::Token(TokenError::UnknownKey) => Some(Undecided::Keys),
-            Self::NotIntrospected(reference) => Some(Undecided::Introspection(reference.clone())),
-            Self::NoToken
-            | Self::Password
-            | Self::PasswordWithAce
-            | Self::Method
-            | Self::Malformed
-            | Self::Token(_)
-            | Self::Inactive
-            | Self::Stale
-            | Self::Key
-            | Self::Proof
-            | Self::NoExporter
-            | Self::Will
-            | Self::UnexpectedPacket
-            | Self::NoRandom
-            | Self::OtherSubject
-            | Self::OtherSession
-            | Self::StoreFull
-            | Self::StoredTokens
-            | Self::Sessions
-            | Self::Wills
-            | Self::WillSize
-            | Self::WillTopic => None,
+        if let Self::NotIntrospected(reference) = self {
+            return Some(Undecided::Introspection(reference.clone()));
         }
+        (*self == Self::Token(TokenError::UnknownKey)).then_some(Undecided::Keys)
     }
 
     /// The Reason String.
