@@ -5,6 +5,7 @@
 //! | `listener.rs` | sockets that listen, one for each shard |
 //! | `addresses.rs` | connections of each address |
 //! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
+//! | `known.rs` | clients that the handshake proved, and their tokens |
 //! | `reclaiming.rs` | gives memory back that a peak took |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
@@ -20,3 +21,11 @@ pub(crate) mod reclaiming;
 pub(crate) mod restored;
 pub(crate) mod shard;
 mod system;
+
+/// What a thread of ours runs its tasks on.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+}

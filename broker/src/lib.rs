@@ -417,10 +417,7 @@ fn run_background(
     common: Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
+    let runtime = driver::runtime()?;
     runtime.block_on(async {
         tokio::join!(
             fetcher.run(shutdown.clone()),

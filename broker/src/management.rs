@@ -3,7 +3,7 @@
 mod metrics;
 pub(crate) mod published;
 
-use crate::{StartError, config::ManagementConfig, driver::shard::Common};
+use crate::{StartError, config::ManagementConfig, driver::runtime, driver::shard::Common};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -67,10 +67,7 @@ pub(crate) fn run(
     common: Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
+    let runtime = runtime()?;
     let management = Arc::new(Management {
         registry: metrics::registry(Arc::clone(&common)),
         common,

@@ -128,10 +128,7 @@ pub(crate) struct Scratch(Vec<u8>);
 
 /// Runs the shard until shutdown. Called on its own thread.
 pub(crate) fn run(start: ShardStart) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
+    let runtime = super::runtime()?;
     let local = LocalSet::new();
     runtime.block_on(local.run_until(serve(start)))
 }
