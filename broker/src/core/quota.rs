@@ -60,9 +60,7 @@ impl Quota {
 
     /// A place, if one is free.
     pub(crate) fn take(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.taken));
-        // One too many for a moment: dropping the place corrects it.
-        (self.taken.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(place)
+        Place::take(&self.taken, self.limit)
     }
 
     /// A place in any case: for what takes the place of something else, or was there before the limit was.
@@ -74,6 +72,15 @@ impl Quota {
     /// How many places are taken.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+}
+
+impl Place {
+    /// One of `limit` places, if fewer are taken.
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let place = Self(Arc::clone(taken));
+        // One too many for a moment: dropping the place corrects it.
+        (taken.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }
 }
 

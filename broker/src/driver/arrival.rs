@@ -10,18 +10,10 @@ use super::{
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
     counters::{Count, Limit, NoClient, Reason},
+    quota,
     stored_tokens::Thumbprint,
 };
-use std::{
-    io,
-    net::SocketAddr,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, hint::USER_PROPERTY};
 use symbolon_mqtt_proto::{
     Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
@@ -59,36 +51,27 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
 }
 
-/// One of the connections that the limit counts.
+/// One of the connections that the limits count.
 #[derive(Debug)]
 pub(crate) struct Place {
-    connections: Arc<AtomicUsize>,
+    _connection: quota::Place,
     _visit: Visit,
 }
 
 impl Place {
     /// For a connection from `peer`, or the bound that it is beyond.
     fn take(shard: &ShardHandle, peer: SocketAddr) -> Result<Self, (NoClient, Limit)> {
-        let limits = shard.limits();
-        let visit = (shard
-            .common
+        let (limits, common) = (shard.limits(), &shard.common);
+        let visit = common
             .addresses
-            .enter(peer.ip(), limits.connections_per_address))
-        .ok_or((NoClient::AddressLimit, Limit::ConnectionsPerAddress))?;
-        let place = Self {
-            connections: Arc::clone(&shard.common.connections),
+            .enter(peer.ip(), limits.connections_per_address)
+            .ok_or((NoClient::AddressLimit, Limit::ConnectionsPerAddress))?;
+        let connection = quota::Place::take(&common.connections, limits.connections)
+            .ok_or((NoClient::Limit, Limit::Connections))?;
+        Ok(Self {
+            _connection: connection,
             _visit: visit,
-        };
-        let taken = place.connections.fetch_add(1, Ordering::Relaxed);
-        (taken < limits.connections)
-            .then_some(place)
-            .ok_or((NoClient::Limit, Limit::Connections))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+        })
     }
 }
 
