@@ -1,14 +1,12 @@
 //! Tokens by reference: the broker asks an authorization server over HTTPS, a small one made here (RFC 7662, RFC 9200 §5.9).
 
 use crate::{
+    authority::serve_https,
     management::{await_metric, config, start},
     peer::{Peer, V5, connect, identifier},
 };
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc,
@@ -28,10 +26,6 @@ use symbolon_broker::{
 };
 use symbolon_mqtt_proto::{
     Auth, Delivery, Packet, ReasonCode, UserProperties, connect::ConnectProperties,
-};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer},
 };
 
 /// `broker:s3cret`.
@@ -84,66 +78,9 @@ impl Server {
 
 /// Serves HTTPS on a thread that ends with the test's process.
 pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let ca_pem = certified.cert.pem();
-    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serve = async move {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, server) = (acceptor.clone(), Arc::clone(&server));
-            tokio::spawn(async move {
-                let channel = acceptor.accept(stream).await.unwrap();
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let server = Arc::clone(&server);
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let body = body.collect().await.unwrap().to_bytes();
-                        let header = head.headers.get("authorization");
-                        let header = header.map(|value| value.to_str().unwrap());
-                        let body = str::from_utf8(&body).unwrap();
-                        let (status, text) = server.answer(head.uri.path(), header, body);
-                        let mut response = Response::new(Full::new(Bytes::from(text)));
-                        *response.status_mut() = status;
-                        Ok::<_, Infallible>(response)
-                    }
-                });
-                let connection = hyper::server::conn::http1::Builder::new();
-                // Whether the peer says goodbye is its own affair.
-                drop(
-                    connection
-                        .serve_connection(TokioIo::new(channel), service)
-                        .await,
-                );
-            });
-        }
-    };
-    std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(serve);
-    });
+    let https = serve_https(move |path, header, body| server.answer(path, header, body));
+    let port = https.port;
     AuthorizationConfig {
-        issuer: "https://localhost".into(),
-        jwks_uri: format!("https://localhost:{port}/jwks.json"),
-        ca_pem,
-        audience: "mqtts://localhost".into(),
-        content_keys: Vec::new(),
-        token_endpoint: "https://localhost/token".into(),
-        hint_scope: None,
         tokens: TokensConfig {
             authz_info: true,
             ..TokensConfig::default()
@@ -154,6 +91,7 @@ pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
             credential: IntrospectionCredential::Secret("s3cret".into()),
             cache_secs: 600,
         }),
+        ..https.authorization()
     }
 }
 

@@ -1,6 +1,10 @@
 //! The management listener: health, metrics, and requests that it refuses.
 
-use crate::peer::{Peer, Running, SOON, V5, connect, identifier};
+use crate::{
+    authority::serve_https,
+    peer::{Peer, Running, SOON, V5, connect, identifier},
+};
+use hyper::StatusCode;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -13,15 +17,10 @@ use std::{
 use symbolon_ace_proto::{KeySet, SigningKey, jwt::SigningAlgorithm};
 use symbolon_broker::{
     AuthorizationConfig, Broker, Config, Limits, ListenerConfig, ManagementConfig, StoreConfig,
-    TokensConfig, Transport,
+    Transport,
 };
 use symbolon_mqtt_proto::{
     Delivery, Disconnect, Packet, Qos, ReasonCode, TopicFilter, connect::ConnectProperties,
-};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer},
 };
 
 pub(crate) fn config(authorization: Option<AuthorizationConfig>) -> Config {
@@ -90,61 +89,17 @@ pub(crate) fn await_metric(address: SocketAddr, line: &str) {
 
 /// An authorization server's key set over HTTPS, refused with 503 until `open`.
 fn serve_keys(open: Arc<AtomicBool>) -> AuthorizationConfig {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = certified.cert.pem();
-    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
     let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
     let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]).to_json();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let serve = async move {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut channel = acceptor.accept(stream).await.unwrap();
-            let mut request = [0; 4096];
-            assert!(channel.read(&mut request).await.unwrap() > 0);
-            let status = if open.load(Ordering::Relaxed) {
-                "200 OK"
-            } else {
-                "503 Service Unavailable"
-            };
-            let length = keys.len();
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{keys}"
-            );
-            channel.write_all(answer.as_bytes()).await.unwrap();
-            channel.shutdown().await.unwrap();
-        }
-    };
-    // The thread ends with the test's process.
-    std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(serve);
+    let served = serve_https(move |_, _, _| {
+        let status = if open.load(Ordering::Relaxed) {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        (status, keys.clone())
     });
-    AuthorizationConfig {
-        issuer: "https://localhost".into(),
-        jwks_uri: format!("https://localhost:{port}/jwks.json"),
-        ca_pem: certificate,
-        audience: "mqtts://localhost".into(),
-        content_keys: Vec::new(),
-        token_endpoint: "https://localhost/token".into(),
-        hint_scope: None,
-        tokens: TokensConfig::default(),
-        introspection: None,
-    }
+    served.authorization()
 }
 
 #[test]
