@@ -29,7 +29,7 @@ pub(crate) mod admission;
 mod aliases;
 mod authz_info;
 mod bounds;
-mod connecting;
+pub(crate) mod connecting;
 pub(crate) mod counters;
 pub(crate) mod figures;
 mod forwarding;

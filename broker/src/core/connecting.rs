@@ -21,8 +21,8 @@ use std::{
 };
 use symbolon_ace_proto::AUTHENTICATION_METHOD;
 use symbolon_mqtt_proto::{
-    ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, connack::ConnAckProperties,
-    delivery::OutgoingState,
+    ConnAck, Disconnect, Packet, ProtocolVersion, Qos, ReasonCode, UserProperties,
+    connack::ConnAckProperties, delivery::OutgoingState,
 };
 
 /// A session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
@@ -186,30 +186,16 @@ impl Shard {
         self.counters
             .count(Count::Reason(Reason::Refused, reason_code));
         tracing::info!(client = %introduction.client_identifier, reason = %refusal, "client refused");
-        let text = refusal.text();
-        let properties = match introduction.version {
-            ProtocolVersion::V5 => ConnAckProperties {
-                reason_string: Some(&text),
-                ..ConnAckProperties::default()
-            },
-            ProtocolVersion::V311 => ConnAckProperties::default(),
-        };
         let mut farewell = Farewell {
             dismissed: true,
             ..Farewell::default()
         };
-        let connack = ConnAck {
-            session_present: false,
-            reason_code,
-            properties,
-        };
-        let out = farewell.outbox.tail();
-        if Packet::ConnAck(Box::new(connack))
-            .encode(introduction.version, out)
-            .is_err()
-        {
-            out.clear();
-        }
+        append_refusal(
+            farewell.outbox.tail(),
+            introduction.version,
+            (reason_code, &refusal.text()),
+            UserProperties::default(),
+        );
         farewell
     }
 
@@ -607,6 +593,32 @@ fn will_beyond(will: &Message, limits: &Limits) -> Option<(Limit, Refusal)> {
         return Some((Limit::WillSize, Refusal::WillSize));
     }
     topic_beyond(will.topic().as_str(), limits).map(|limit| (limit, Refusal::WillTopic))
+}
+
+/// A CONNACK that lets nobody in, and says why where the version can. Nothing where it cannot be written.
+pub(crate) fn append_refusal(
+    out: &mut Vec<u8>,
+    version: ProtocolVersion,
+    (reason_code, text): (ReasonCode, &str),
+    user_properties: UserProperties<'_>,
+) {
+    let properties = match version {
+        ProtocolVersion::V5 => ConnAckProperties {
+            reason_string: Some(text),
+            user_properties,
+            ..ConnAckProperties::default()
+        },
+        ProtocolVersion::V311 => ConnAckProperties::default(),
+    };
+    let connack = Packet::ConnAck(Box::new(ConnAck {
+        session_present: false,
+        reason_code,
+        properties,
+    }));
+    let start = out.len();
+    if connack.encode(version, out).is_err() {
+        out.truncate(start);
+    }
 }
 
 /// The Keep Alive that holds: the client's, or ours where it is longer or off (MQTT 5.0 §3.2.2.3.14).

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::{
     admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
+    connecting::append_refusal,
     counters::{Count, Limit, NoClient, Reason},
     quota,
     stored_tokens::Thumbprint,
@@ -16,8 +17,8 @@ use crate::core::{
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, hint::USER_PROPERTY};
 use symbolon_mqtt_proto::{
-    Auth, ConnAck, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
-    UserProperties, connack::ConnAckProperties, property::PropertyBuffer,
+    Auth, Connect, DecodeError, Decoder, Packet, ProtocolVersion, ReasonCode, Sender,
+    UserProperties, property::PropertyBuffer,
 };
 use symbolon_tls::{Channel, DetachedChannel, HandshakeError, UpgradeError};
 use tokio::{
@@ -457,24 +458,9 @@ impl Doorstep<'_> {
         text: &str,
         user_properties: UserProperties<'_>,
     ) -> Result<(), ArrivalError> {
-        let properties = match self.version {
-            ProtocolVersion::V5 => ConnAckProperties {
-                reason_string: Some(text),
-                user_properties,
-                ..ConnAckProperties::default()
-            },
-            ProtocolVersion::V311 => ConnAckProperties::default(),
-        };
-        let connack = ConnAck {
-            session_present: false,
-            reason_code,
-            properties,
-        };
         let mut out = Vec::new();
-        if Packet::ConnAck(Box::new(connack))
-            .encode(self.version, &mut out)
-            .is_ok()
-        {
+        append_refusal(&mut out, self.version, (reason_code, text), user_properties);
+        if !out.is_empty() {
             self.send(&out).await?;
         }
         Ok(())
