@@ -262,7 +262,7 @@ impl Shard {
                 State::Live if session.link.outbox.len() >= self.limits.outbox_bytes => {
                     Forwarded::Dropped(Dropped::OutboxFull)
                 }
-                State::Live => session.send_queued(queued, now),
+                State::Live => session.send_queued(queued, now).0,
             };
         }
         if let Err(why) = session.has_queue_room(&queued, &self.limits) {
@@ -323,8 +323,8 @@ impl Shard {
                 break;
             };
             let (qos, place) = (queued.qos, queued.place);
-            let payload = queued.message.publish().payload.len();
-            match session.send_queued(queued, now) {
+            let (forwarded, payload) = session.send_queued(queued, now);
+            match forwarded {
                 Forwarded::Sent => {
                     sent = true;
                     self.counters.add(Count::PayloadSent, payload);
@@ -366,13 +366,7 @@ impl Shard {
         let forwarded = if session.id.is_some() && qos > Qos::AtMostOnce {
             self.enqueue(key, queued, now)
         } else {
-            match session.has_queue_room(&queued, &self.limits) {
-                Ok(()) => {
-                    session.push_queued(queued);
-                    Forwarded::Queued
-                }
-                Err(why) => Forwarded::Dropped(why),
-            }
+            session.queue_up(queued, &self.limits)
         };
         self.note_forwarded(key, qos, forwarded);
     }
@@ -395,14 +389,7 @@ impl Session {
             return self.append(forwarding, wanted, None, frames);
         }
         if outbox_full || !self.queue.is_empty() || !self.outgoing.has_room() {
-            let queued = wanted.queued(forwarding.message());
-            return match self.has_queue_room(&queued, limits) {
-                Ok(()) => {
-                    self.push_queued(queued);
-                    Forwarded::Queued
-                }
-                Err(why) => Forwarded::Dropped(why),
-            };
+            return self.queue_up(wanted.queued(forwarding.message()), limits);
         }
         let kept = (self.outlives_connection() || wanted.shared.is_some())
             .then(|| Box::new(wanted.queued(forwarding.message())));
@@ -436,6 +423,17 @@ impl Session {
         let fits = self.queue.len() < limits.queued_messages
             && self.queued_bytes + queued.size() <= limits.queued_bytes;
         fits.then_some(()).ok_or(Dropped::QueueFull)
+    }
+
+    /// Into the queue, where there is room.
+    fn queue_up(&mut self, queued: Queued, limits: &crate::Limits) -> Forwarded {
+        match self.has_queue_room(&queued, limits) {
+            Ok(()) => {
+                self.push_queued(queued);
+                Forwarded::Queued
+            }
+            Err(why) => Forwarded::Dropped(why),
+        }
     }
 
     pub(super) fn push_queued(&mut self, queued: Queued) {
@@ -530,12 +528,13 @@ impl Session {
         }
     }
 
-    /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3).
-    fn send_queued(&mut self, queued: Queued, now: Now) -> Forwarded {
+    /// Sends one that waited. What expired meanwhile is not (MQTT 5.0 §3.3.2.3.3). With it the bytes of its payload.
+    fn send_queued(&mut self, queued: Queued, now: Now) -> (Forwarded, usize) {
         let message = Arc::clone(&queued.message);
         let mut publish = message.publish();
+        let payload_bytes = publish.payload.len();
         let Ok(left_secs) = message.remaining_secs(&publish, now.ms) else {
-            return Forwarded::Dropped(Dropped::Expired);
+            return (Forwarded::Dropped(Dropped::Expired), payload_bytes);
         };
         publish.properties.message_expiry_interval_secs = left_secs;
         let qos = queued.qos;
@@ -560,7 +559,7 @@ impl Session {
                 (self.outlives_connection() || queued.shared.is_some()).then(|| Box::new(queued));
             match self.outgoing.handle_send(qos, kept) {
                 Ok(identifier) => Some(identifier),
-                Err(_) => return Forwarded::Dropped(Dropped::QueueFull),
+                Err(_) => return (Forwarded::Dropped(Dropped::QueueFull), payload_bytes),
             }
         };
         let payload = message.shared_payload(&publish);
@@ -568,7 +567,7 @@ impl Session {
         if let (Forwarded::Dropped(_), Some(identifier)) = (forwarded, identifier) {
             self.abandon(qos, identifier);
         }
-        forwarded
+        (forwarded, payload_bytes)
     }
 }
 
