@@ -348,7 +348,7 @@ impl Config {
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,
-                self.conceal_topics,
+                self.hide_topics,
             )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),

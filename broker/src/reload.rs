@@ -181,7 +181,7 @@ impl Changing {
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,
-            config.conceal_topics,
+            config.hide_topics,
         ) {
             // The same list must be the same to the shards, or each would go through its sessions.
             admission.public_topics = Arc::clone(&in_force.admission.public_topics);

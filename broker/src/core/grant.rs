@@ -42,7 +42,7 @@ pub struct PublicTopics {
     subscribe: Box<[TopicFilter]>,
     private: TopicSet,
     private_filters: Box<[TopicFilter]>,
-    conceal: bool,
+    hide: bool,
 }
 
 impl Grant {
@@ -157,9 +157,9 @@ impl Grant {
         !self.public.is_private(topic) || self.subscribe.iter().any(|filter| filter.matches(topic))
     }
 
-    /// What a refused subscription is told (RFC 9431 §3.3).
-    pub fn subscription_refusal(&self) -> ReasonCode {
-        if self.public.conceal {
+    /// What is said of a topic that the client has no right to, where it publishes (RFC 9431 §3.1) and where it subscribes (§3.3).
+    pub fn refusal(&self) -> ReasonCode {
+        if self.public.hide {
             ReasonCode::UnspecifiedError
         } else {
             ReasonCode::NotAuthorized
@@ -181,14 +181,14 @@ impl Holder {
 }
 
 impl PublicTopics {
-    /// From the operator's lists; `conceal` as in [`Config::conceal_topics`](crate::Config::conceal_topics).
-    pub fn compile(public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> Self {
+    /// From the operator's lists; `hide` as in [`Config::hide_topics`](crate::Config::hide_topics).
+    pub fn compile(public: &[TopicFilter], private: &[TopicFilter], hide: bool) -> Self {
         Self {
             publish: TopicSet::compile(public),
             subscribe: public.into(),
             private: TopicSet::compile(private),
             private_filters: private.into(),
-            conceal,
+            hide,
         }
     }
 
@@ -198,8 +198,8 @@ impl PublicTopics {
     }
 
     /// Whether these are the operator's lists already.
-    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> bool {
-        *self.subscribe == *public && *self.private_filters == *private && self.conceal == conceal
+    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], hide: bool) -> bool {
+        *self.subscribe == *public && *self.private_filters == *private && self.hide == hide
     }
 
     /// Whether there are none.

@@ -190,8 +190,8 @@ impl Shard {
         let text = topic.as_str();
         if text == AUTHZ_INFO || is_of_broker(text) || !session.grant.permits_publish(topic) {
             return Err(NotPublished {
-                reason_code: ReasonCode::NotAuthorized,
-                text: "the token does not allow publishing to this topic",
+                reason_code: session.grant.refusal(),
+                text: "this message is not accepted",
             });
         }
         if let Some(limit) = topic_beyond(text, &self.limits) {

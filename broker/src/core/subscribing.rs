@@ -68,7 +68,7 @@ impl Shard {
         let session = &self.sessions[key as usize];
         let filter = &subscription.filter;
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
-            return Err(session.grant.subscription_refusal());
+            return Err(session.grant.refusal());
         }
         if let Some(limit) = topic_beyond(filter.as_str(), &self.limits) {
             self.counters.count(Count::Limit(limit));
