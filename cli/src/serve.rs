@@ -2,6 +2,7 @@
 
 use crate::{
     config::{self, Opened, Snapshot},
+    hardening,
     logging::{self, LogArgs, LogSwitch},
     reload::{self, Reading, Reloader, Source},
     service,
@@ -53,11 +54,15 @@ pub(crate) struct ServeArgs {
     /// Set a key over file and environment, as in as.listen=127.0.0.1:8443
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Let a crash leave a core dump, and debuggers attach: they see every key
+    #[arg(long)]
+    allow_core_dumps: bool,
 }
 
 impl ServeArgs {
     /// Starts, says `ready`, and serves until SIGTERM or SIGINT.
     pub(crate) fn run(self, which: Which, logs: &LogArgs) -> anyhow::Result<()> {
+        hardening::apply(self.allow_core_dumps);
         let source = Source {
             directory: self.directory,
             set: self.set,
@@ -252,6 +257,7 @@ async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Resu
     #[cfg(unix)]
     let hangup = reload::Hangup::listen()?;
     let mut servers = Servers::start(configs).await?;
+    say_if_files_are_few(&opened);
     let which = source.which;
     let reloader = servers.reloader(source, snapshot, log);
     #[cfg(unix)]
@@ -277,6 +283,20 @@ async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Resu
     tokio::select! {
         stopped = servers.stop() => stopped,
         name = signals.next() => Err(anyhow::anyhow!("ended by a second {name}")),
+    }
+}
+
+/// Each connection is an open file.
+fn say_if_files_are_few(opened: &Opened) {
+    let wanted = (opened.settings.broker.as_ref()).map(|broker| broker.limits.connections);
+    if let (Some(connections), Some(open_files)) = (wanted, hardening::open_files_at_most())
+        && u64::try_from(connections).is_ok_and(|connections| connections > open_files)
+    {
+        tracing::warn!(
+            connections,
+            open_files,
+            "broker.limits.connections is above the limit of open files (ulimit -n, LimitNOFILE=)"
+        );
     }
 }
 
