@@ -14,6 +14,7 @@
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
+//! | [`token_hash`] | what a revoked token is called (RFC 9770) |
 //! | [`introspection`] | asking the AS what a token says |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
@@ -41,6 +42,7 @@ pub mod psk_identity;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod token_hash;
 pub mod token_request;
 pub mod token_response;
 
@@ -55,6 +57,7 @@ pub use jwt::{KeySet, SigningKey, TokenError, Validation};
 pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
+pub use token_hash::TokenHash;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 
