@@ -47,6 +47,7 @@ mod level_tree;
 pub(crate) mod message;
 mod outbox;
 mod pacing;
+pub mod publishers;
 mod publishing;
 pub(crate) mod quota;
 pub(crate) mod reauthentication;
@@ -54,6 +55,7 @@ pub(crate) mod reloading;
 mod restoring;
 pub mod retained;
 pub(crate) mod retaining;
+pub mod revoked;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod shard;
@@ -67,6 +69,7 @@ pub mod subscriptions;
 pub(crate) mod system;
 mod tickets;
 pub mod wheel;
+mod wills;
 
 #[cfg(test)]
 mod simulation;

@@ -178,6 +178,8 @@ impl Changing {
             nonces.clone_from(in_force);
         }
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
+        admission.tokens.revoked = Arc::clone(&in_force.admission.tokens.revoked);
+        admission.tokens.publishers = Arc::clone(&in_force.admission.tokens.publishers);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,

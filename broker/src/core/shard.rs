@@ -14,7 +14,7 @@ use super::{
     introspected::Reference,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
-    retaining::{Retaining, Stamp},
+    retaining::{Retaining, Stamp, Swept},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
     sharing::Shared,
@@ -408,13 +408,16 @@ impl Shard {
 
     /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
     fn sweep_retained(&mut self, now: Now) {
-        let expired = self.retaining.sweep(now);
+        let Swept { expired, extended } = self.retaining.sweep(now, self.index == 0);
         if self.index != 0 || !self.journal.is_enabled() {
             return;
         }
         for (message, stamp) in expired {
             // Under its own stamp: whatever was retained there since is later, and stays.
             let message = message.deletion();
+            self.journal.push(Entry::Retain { message, stamp });
+        }
+        for (message, stamp) in extended {
             self.journal.push(Entry::Retain { message, stamp });
         }
     }

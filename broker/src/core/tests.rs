@@ -1,6 +1,7 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
 mod authz_info;
+mod publishers;
 mod reloading;
 
 use super::{
