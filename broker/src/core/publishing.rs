@@ -325,8 +325,7 @@ impl Shard {
             return SmallVec::new();
         }
         if retained {
-            let all = (0..).take(self.outbound.len());
-            return all.filter(|shard| *shard != self.index).collect();
+            return self.other_shards().collect();
         }
         let storing = route.shards.iter().filter(|shard| shard.durable);
         storing.map(|shard| shard.index).collect()
@@ -343,21 +342,22 @@ impl Shard {
         if interested.is_empty() && stamp.is_none() {
             return;
         }
-        for index in 0..self.outbound.len() {
-            let is_interested = (interested.iter()).any(|one| usize::from(one.index) == index);
-            if index == usize::from(self.index) || !(is_interested || stamp.is_some()) {
+        for shard in self.other_shards() {
+            let is_interested = interested.iter().any(|one| one.index == shard);
+            if !(is_interested || stamp.is_some()) {
                 continue;
             }
-            let confirm = asked.iter().any(|one| usize::from(*one) == index);
+            let confirm = asked.contains(&shard);
             if confirm {
-                self.holding.ask(index);
+                self.holding.ask(shard.into());
             }
-            self.outbound[index].push(ShardMessage::Publish {
+            let publish = ShardMessage::Publish {
                 message: Arc::clone(forwarding.message()),
                 stamp,
                 confirm,
                 transaction: transaction.filter(|_| confirm),
-            });
+            };
+            self.outbound.push(shard, publish);
         }
     }
 

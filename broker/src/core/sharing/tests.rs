@@ -657,3 +657,4 @@ fn where_no_queue_has_room_the_message_is_dropped_and_counted_once() {
 }
 
 mod chance;
+mod flood;
