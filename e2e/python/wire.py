@@ -217,8 +217,9 @@ class Received:
 class Wire:
     """One connection on which packets are sent by hand."""
 
-    def __init__(self, system, version=None, timeout_secs=10.0):
-        self.channel = Channel(system.host, system.port, system.ca, timeout_secs, version)
+    def __init__(self, system, version=None, timeout_secs=10.0, channel=None):
+        """Over a channel of its own, unless there is one already."""
+        self.channel = channel or Channel(system.host, system.port, system.ca, timeout_secs, version)
         # 4 for MQTT 3.1.1, whose packets have no properties.
         self.level = 5
 

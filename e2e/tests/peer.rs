@@ -253,6 +253,32 @@ mod asynchronous_websockets {
     }
 }
 
+/// Where anyone may publish tokens, for those that come by the TLS layer afterwards.
+mod known {
+    const AUTHZ_INFO: &[(&str, &str)] = &[("SYMBOLON_BROKER_AUTHZ_INFO", "true")];
+
+    cases! { AUTHZ_INFO =>
+        openssl_brings_its_whole_token_as_identity_on_tls_1_3
+        openssl_names_its_key_on_both_versions
+        gnutls_names_its_key_or_brings_its_token_as_raw_bytes
+        gnutls_shows_a_raw_ed25519_key_on_tls_1_3
+        gnutls_shows_a_raw_p256_key_on_tls_1_3
+        gnutls_shows_a_raw_ed25519_key_on_tls_1_2
+        gnutls_shows_a_raw_p256_key_on_tls_1_2_with_the_suite_of_the_profile
+        mosquitto_comes_with_a_pre_shared_key_and_messages_flow
+        a_token_in_connect_replaces_what_a_raw_key_brought
+        a_client_with_a_pre_shared_key_is_cut_when_its_token_expires
+    }
+}
+
+mod cwts {
+    cases! { &[] =>
+        a_cwt_of_two_foreign_implementations_is_admitted_by_both_proofs
+        a_cwt_that_says_anything_wrong_is_refused
+        a_cwt_is_the_identity_of_a_pre_shared_key_or_is_named_by_it
+    }
+}
+
 #[test]
 fn every_case_has_its_test() {
     let modules = [
@@ -269,6 +295,8 @@ fn every_case_has_its_test() {
         bare_websockets::NAMES,
         asynchronous::NAMES,
         asynchronous_websockets::NAMES,
+        known::NAMES,
+        cwts::NAMES,
     ];
     let mut tested = modules.concat();
     let mut cases = peer::cases();
