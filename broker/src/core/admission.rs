@@ -269,9 +269,34 @@ impl Refusal {
         (*self == Self::Token(TokenError::UnknownKey)).then_some(Undecided::Keys)
     }
 
-    /// The Reason String.
+    /// The Reason String. It is one for all that can be wrong with a token, its key and the proof: who found a token does not learn from it
+    /// whether that is still good, nor how close a forged one came. The log says more.
     pub(crate) fn text(&self) -> Cow<'static, str> {
-        self.to_string().into()
+        match self {
+            Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
+            | Self::Stale
+            | Self::Key
+            | Self::Proof => "the token or the proof of possession does not hold here".into(),
+            Self::NoToken
+            | Self::Password
+            | Self::PasswordWithAce
+            | Self::Method
+            | Self::Malformed
+            | Self::NoExporter
+            | Self::Will
+            | Self::UnexpectedPacket
+            | Self::NoRandom
+            | Self::OtherSubject
+            | Self::OtherSession
+            | Self::StoreFull
+            | Self::StoredTokens
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize
+            | Self::WillTopic => self.to_string().into(),
+        }
     }
 
     /// Whether another token would help, so that the client should be told where to get one.
