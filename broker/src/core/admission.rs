@@ -276,6 +276,7 @@ impl Refusal {
             Self::Token(_)
             | Self::NotIntrospected(_)
             | Self::Inactive
+            | Self::Revoked
             | Self::Stale
             | Self::Key
             | Self::Proof => "the token or the proof of possession does not hold here".into(),

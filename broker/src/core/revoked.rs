@@ -4,7 +4,6 @@
 //! PUBLISH.
 
 use super::{
-    admission::Refusal,
     grant::{Grant, TokenMarks},
     reauthentication::Reauthentication,
     session::{SessionKey, State},
@@ -18,6 +17,7 @@ use std::{
     },
 };
 use symbolon_ace_proto::TokenHash;
+use symbolon_mqtt_proto::ReasonCode;
 
 /// The tokens that the authorization server has revoked and that have not expired yet, shared by the shards.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Shard {
     fn revoke(&mut self, key: SessionKey, now: Now) {
         let session = self.session_mut(key);
         if session.state == State::Live {
-            let close = Close::from(Refusal::Revoked);
+            let close = Close::new(ReasonCode::NotAuthorized, "the token has been revoked");
             self.dismiss(key, &close, WillFate::Discard, now);
         } else if session.will.take().is_some() {
             // It waited for its delay.
