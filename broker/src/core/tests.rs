@@ -3,6 +3,7 @@
 mod authz_info;
 mod publishers;
 mod reloading;
+mod resuming;
 
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step, TokenKeeping},
