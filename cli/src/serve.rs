@@ -8,7 +8,7 @@ use crate::{
     service,
 };
 use anyhow::Context as _;
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::pending, io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_auth_server::AuthServer;
 use symbolon_broker::Broker;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -189,14 +189,26 @@ impl Servers {
         }
     }
 
-    /// Ends when the authorization server ends by itself, which it never should.
-    async fn failed(&mut self) {
-        match &mut self.authorization_server {
-            Some(server) => {
-                let ended = (&mut server.task).await;
-                tracing::error!(?ended, "the authorization server ended by itself");
+    /// Ends when a server fails by itself, which none should; which.
+    async fn failed(&mut self) -> &'static str {
+        let authorization_server = async {
+            match &mut self.authorization_server {
+                Some(server) => (&mut server.task).await,
+                None => pending().await,
             }
-            None => std::future::pending().await,
+        };
+        let broker = async {
+            match &self.broker {
+                Some(broker) => broker.failed().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            ended = authorization_server => {
+                tracing::error!(?ended, "the authorization server ended by itself");
+                "the authorization server"
+            }
+            () = broker => "the broker",
         }
     }
 
@@ -267,18 +279,18 @@ async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Resu
     };
     say_ready(&servers)?;
     service::ready();
-    let by_itself = tokio::select! {
+    let failed = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping; a second signal ends at once");
-            false
+            None
         }
-        () = servers.failed() => true,
+        which = servers.failed() => Some(which),
     };
     service::stopping();
     #[cfg(unix)]
     reloading.abort();
-    if by_itself {
-        return Err(anyhow::anyhow!("the authorization server ended by itself"));
+    if let Some(which) = failed {
+        return Err(anyhow::anyhow!("{which} has failed; the log says how"));
     }
     tokio::select! {
         stopped = servers.stop() => stopped,
