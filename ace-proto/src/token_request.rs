@@ -6,7 +6,7 @@ mod form;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    Confirmation, ErrorCode, ErrorResponse, PROFILE, Scope,
+    Confirmation, ErrorCode, ErrorResponse, PROFILE, Scope, base64url,
     json_object::{BadMember, Members, to_json},
 };
 
@@ -31,6 +31,8 @@ pub struct TokenRequest {
     pub req_cnf: Option<Confirmation>,
     /// `ace_profile` was sent, empty, null or `mqtt_tls`: the answer must name the profile (RFC 9200 §5.8.1).
     pub profile_asked: bool,
+    /// `cnonce`: the nonce of the resource server's hint, bytes (RFC 9200 §5.3.1); the token must come back with it.
+    pub client_nonce: Option<Vec<u8>>,
 }
 
 impl TokenRequest {
@@ -56,6 +58,7 @@ impl TokenRequest {
                 .map(|profile| check_profile(profile.as_deref()))
                 .transpose()?
                 .is_some(),
+            client_nonce: text("cnonce")?.map(parse_nonce).transpose()?,
         })
     }
 
@@ -65,6 +68,7 @@ impl TokenRequest {
         let mut form = form::parse(body)?;
         let profile = form.remove("ace_profile");
         let mut text = |name| form.remove(name).filter(|value| !value.is_empty());
+        let nonce = text("cnonce");
         let req_cnf = text("req_cnf")
             .map(|json| serde_json::from_str(&json).map_err(|_| malformed(BadMember("req_cnf"))));
         Ok(Self {
@@ -80,6 +84,7 @@ impl TokenRequest {
                 .map(|profile| check_profile(Some(&profile)))
                 .transpose()?
                 .is_some(),
+            client_nonce: nonce.map(parse_nonce).transpose()?,
         })
     }
 
@@ -114,6 +119,9 @@ impl Serialize for TokenRequest {
         if self.profile_asked {
             map.serialize_entry("ace_profile", "")?;
         }
+        if let Some(nonce) = &self.client_nonce {
+            map.serialize_entry("cnonce", &base64url::encode(nonce))?;
+        }
         map.end()
     }
 }
@@ -134,6 +142,11 @@ impl std::fmt::Debug for TokenRequest {
 fn parse_scope(text: &str) -> Result<Scope, ErrorResponse> {
     Scope::from_base64url(text)
         .map_err(|error| ErrorResponse::new(ErrorCode::InvalidScope, &error.to_string()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map")]
+fn parse_nonce(text: String) -> Result<Vec<u8>, ErrorResponse> {
+    base64url::decode(&text).ok_or_else(|| malformed(BadMember("cnonce")))
 }
 
 /// Refuses every profile but ours.

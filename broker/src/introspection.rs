@@ -191,7 +191,7 @@ impl Introspector {
             method: Method::POST,
             url: self.config.endpoint.clone(),
             headers,
-            body,
+            body: body.into(),
         })
     }
 }

@@ -17,6 +17,7 @@ const CLIENT_ID: i64 = 24;
 const CLIENT_SECRET: i64 = 25;
 const GRANT_TYPE: i64 = 33;
 const ACE_PROFILE: i64 = 38;
+const CNONCE: i64 = 39;
 /// Have no numbers; a text may name a parameter.
 const CLIENT_ASSERTION_TYPE: &str = "client_assertion_type";
 const CLIENT_ASSERTION: &str = "client_assertion";
@@ -70,6 +71,10 @@ impl TokenRequest {
                 .map(check_profile)
                 .transpose()?
                 .is_some(),
+            client_nonce: members
+                .bytes(CNONCE, "cnonce")
+                .map_err(refused)?
+                .map(<[u8]>::to_vec),
         })
     }
 
@@ -106,6 +111,7 @@ impl TokenRequest {
         if self.profile_asked {
             members.push(ACE_PROFILE, Value::Null);
         }
+        members.push_bytes(CNONCE, self.client_nonce.as_deref());
         Ok(Value::Map(members).encode_secret())
     }
 }

@@ -51,6 +51,7 @@ fn request() -> TokenRequest {
         scope: Some(scope()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
         profile_asked: true,
+        client_nonce: Some(vec![1, 2, 3]),
     }
 }
 

@@ -14,6 +14,7 @@ fn request() -> TokenRequest {
         scope: Some(Scope::from_base64url(SCOPE).unwrap()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
         profile_asked: true,
+        client_nonce: Some(vec![1, 2, 3]),
     }
 }
 
@@ -28,6 +29,7 @@ fn request_json() -> Value {
         "scope": SCOPE,
         "req_cnf": { "jwk": jwk(ED25519_PUBLIC) },
         "ace_profile": "",
+        "cnonce": "AQID",
     })
 }
 
@@ -61,7 +63,7 @@ fn an_empty_object_is_a_request() {
 fn unknown_parameters_are_ignored() {
     let mut json = request_json();
     json["resource"] = json!("x");
-    json["cnonce"] = json!({ "a": [null] });
+    json["jwks"] = json!({ "a": [null] });
     assert_eq!(from_json(&json), Ok(request_json()));
 }
 

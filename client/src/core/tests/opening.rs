@@ -7,7 +7,7 @@ use symbolon_mqtt_proto::{Auth, UserProperties, Will};
 
 fn with_exporter() -> Authentication {
     Authentication::Exporter {
-        token: "abc.def.ghi".to_owned(),
+        token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
         exporter: std::array::from_fn(|index| 0xa0 + u8::try_from(index).unwrap()),
     }
@@ -15,7 +15,7 @@ fn with_exporter() -> Authentication {
 
 fn with_challenge() -> Authentication {
     Authentication::Challenge {
-        token: "abc.def.ghi".to_owned(),
+        token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
         client_nonce: ClientNonce(*b"\x11\x12\x13\x14\x15\x16\x17\x18"),
     }
