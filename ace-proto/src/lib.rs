@@ -15,6 +15,7 @@
 //! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
+//! | [`form`] | parameters of a request as a form |
 //! | [`token_hash`] | what a revoked token is called (RFC 9770) |
 //! | [`introspection`] | asking the AS what a token says |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
@@ -32,6 +33,7 @@ pub mod cwt;
 mod derived_key;
 pub mod dpop;
 mod encrypted_cose_key;
+pub mod form;
 pub mod hint;
 pub mod identifier;
 pub mod introspection;

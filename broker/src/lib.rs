@@ -14,6 +14,7 @@
 mod config;
 #[doc(hidden)]
 pub mod core;
+mod credential;
 mod driver;
 mod introspection;
 mod keys;
