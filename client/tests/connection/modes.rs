@@ -289,7 +289,7 @@ async fn a_raw_public_key_gets_new_rights_on_the_live_connection() {
     let ((_connection, event), _broker, _asked) = tokio::join!(
         application,
         script,
-        authorization_server(&as_listener, &pki, &second_token())
+        authorization_server(&as_listener, &pki, second_token())
     );
     assert!(matches!(event, Ok(Event::Renewed)), "{event:?}");
 }
@@ -336,7 +336,7 @@ async fn a_shared_key_gets_new_rights_on_the_live_connection() {
     let ((_connection, event), _broker, asked) = tokio::join!(
         application,
         script,
-        authorization_server(&as_listener, &pki, &answer)
+        authorization_server(&as_listener, &pki, answer)
     );
     assert!(matches!(event, Ok(Event::Renewed)), "{event:?}");
     assert!(asked.contains(r#""req_cnf":{"kid":"AQI"}"#), "{asked}");
@@ -433,7 +433,7 @@ async fn a_new_shared_key_comes_with_a_new_connection_that_goes_on_with_the_sess
     tokio::join!(
         application,
         script,
-        authorization_server(&as_listener, &pki, &answer)
+        authorization_server(&as_listener, &pki, answer)
     );
 }
 
@@ -475,7 +475,7 @@ async fn a_token_without_the_brokers_nonce_is_exchanged_for_one_with_it() {
     let (connection, _broker, asked) = tokio::join!(
         Connection::connect(options, Some(credentials)),
         script,
-        authorization_server(&as_listener, &pki, &second_token())
+        authorization_server(&as_listener, &pki, second_token())
     );
     connection.unwrap();
     assert!(asked.contains(r#""cnonce":"AQIDBA""#), "{asked}");

@@ -231,7 +231,7 @@ async fn discovery_finds_the_authorization_server() {
 pub(crate) async fn authorization_server(
     listener: &TcpListener,
     pki: &Pki,
-    body: &serde_json::Value,
+    body: serde_json::Value,
 ) -> String {
     let (stream, _) = listener.accept().await.unwrap();
     // A client of HTTPS offers its own ALPN, so our acceptor would refuse it.
@@ -307,7 +307,7 @@ async fn a_token_is_renewed_in_session() {
     let ((_connection, event), _broker, _asked) = tokio::join!(
         application,
         script,
-        authorization_server(&as_listener, &pki, &second_token())
+        authorization_server(&as_listener, &pki, second_token())
     );
     assert!(matches!(event, Ok(Event::Renewed)), "{event:?}");
 }

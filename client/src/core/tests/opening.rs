@@ -194,7 +194,7 @@ fn a_token_beside_a_user_name_is_refused() {
 fn a_token_too_long_for_authentication_data_is_refused() {
     for version in [V5, V311] {
         let authentication = Authentication::Exporter {
-            token: "t".repeat(65_535),
+            token: vec![b't'; 65_535],
             signer: hs256(),
             exporter: [0; 32],
         };

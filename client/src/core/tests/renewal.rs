@@ -214,7 +214,7 @@ fn a_token_without_end_needs_no_renewing() {
 
 // RFC 9431 §6
 #[test]
-fn a_3_1_1_connection_is_never_renewed() {
+fn a_3_1_1_connection_asks_for_a_token_in_time_too() {
     let authentication = Authentication::Exporter {
         token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
@@ -229,8 +229,10 @@ fn a_3_1_1_connection_is_never_renewed() {
     let session = Session::new(V311);
     let mut opening = Opening::new(&options, authentication, Some(life), session).unwrap();
     take_connect(&mut opening);
-    let machine = connected(opening.handle_bytes(&[0x20, 2, 0, 0], clocks()).unwrap());
-    assert_eq!(machine.poll_timeout(), None);
+    let clocks = clocks();
+    let progress = opening.handle_bytes(&[0x20, 2, 0, 0], clocks);
+    let timeout = connected(progress.unwrap()).poll_timeout().unwrap();
+    assert_eq!((timeout - clocks.now).as_secs(), 80);
 }
 
 /// The Packet Identifier of the token that was published, and nothing else.
