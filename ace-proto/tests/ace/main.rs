@@ -17,6 +17,8 @@ mod key;
 mod key_set;
 mod lifetimes;
 mod messages_in_cbor;
+mod mutations;
+mod mutator;
 mod never_panics;
 mod scope;
 mod token_request;
