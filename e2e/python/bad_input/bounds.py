@@ -4,6 +4,8 @@ import os
 import socket
 import time
 
+from OpenSSL import SSL
+
 import ace
 import wire
 from bad import Bad, lives_on
@@ -202,6 +204,6 @@ def connections_of_one_address_are_bounded(system):
         try:
             lives_on(system, good)
             break
-        except (AssertionError, OSError, ConnectionError):
+        except (AssertionError, OSError, SSL.Error):
             assert time.monotonic() < deadline, "the places must come free again"
             time.sleep(0.2)
