@@ -1,13 +1,24 @@
 //! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
 //! every other sees.
 
+mod rules;
 mod schema;
 mod sqlite;
 
-use crate::core::policy::{ClientId, filter_of};
+pub use crate::core::{
+    audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
+    policy::{
+        explanation::{Standing, Verdict},
+        plan::{Desired, Group, Loss, Plan},
+        rule::{Effect, Policy, Subject, Validity},
+    },
+};
+pub use rules::{Considered, Explanation, Owner, Tree};
+
+use crate::core::policy::ClientId;
 use sqlite::Sqlite;
 use std::path::Path;
-use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, Scope, ScopeEntry, jwe::ContentKey};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, Scope, jwe::ContentKey};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
@@ -28,12 +39,21 @@ pub enum StoreError {
     /// A value that must not be stored; what, which and why.
     #[error("{0} {1:?} is refused: {2}")]
     Invalid(&'static str, String, String),
-    /// The client has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
+    /// The client, or the group, has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
     #[error(
-        "client {0:?} would have more than {max} policies",
+        "{0:?} would have more than {max} policies",
         max = Store::MAX_POLICIES_PER_CLIENT
     )]
     TooManyPolicies(String),
+    /// The client is in [`Store::MAX_GROUPS_PER_CLIENT`] groups already.
+    #[error(
+        "client {0:?} would be in more than {max} groups",
+        max = Store::MAX_GROUPS_PER_CLIENT
+    )]
+    TooManyGroups(String),
+    /// An owner grants outside of what they own; who, and what.
+    #[error("owner {0:?} does not own all of {1:?}")]
+    NotOwned(String, String),
     /// The database was written by a newer version.
     #[error("the database was written by a newer version of symbolon")]
     Newer,
@@ -77,34 +97,6 @@ pub struct ResourceServer {
     pub rs_cnf: Option<serde_json::Value>,
 }
 
-/// A policy: a client may do this on these filters at this audience.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Policy {
-    /// Given by the store; 0 in a new one.
-    pub id: i64,
-    /// Which client.
-    pub client_id: String,
-    /// At which resource server; it must be registered.
-    pub audience: String,
-    /// A Topic Filter template: `${client_id}` stands for the client's identifier.
-    pub filter: String,
-    /// May publish.
-    pub publish: bool,
-    /// May subscribe.
-    pub subscribe: bool,
-    /// The longest life of a token that uses it, seconds; the server's own where absent.
-    pub token_lifetime_secs: Option<u64>,
-}
-
-/// A policy with its client's identifier filled in.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Allowed {
-    /// The Topic Filter and what may be done on it.
-    pub(crate) entry: ScopeEntry,
-    /// The longest life of a token that uses it, seconds.
-    pub(crate) token_lifetime_secs: Option<u64>,
-}
-
 impl std::fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -132,8 +124,10 @@ pub(crate) fn sha256_of(secret: &[u8]) -> [u8; 32] {
 }
 
 impl Store {
-    /// The most policies of one client, so that all it may do fits a scope.
+    /// The most policies of one client or group, so that all it may do fits a scope.
     pub const MAX_POLICIES_PER_CLIENT: usize = Scope::MAX_ENTRIES;
+    /// The most records of the audit log; past it the oldest tenth goes.
+    pub const MAX_AUDIT_RECORDS: u64 = 1_000_000;
     /// The longest audience, bytes.
     pub const MAX_AUDIENCE_BYTES: usize = 1024;
 
@@ -141,6 +135,20 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Sqlite::open(path).await?;
         Ok(Self { database })
+    }
+
+    /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
+    #[must_use]
+    pub fn acting_as(mut self, actor: &str) -> Self {
+        self.database.set_actor(actor);
+        self
+    }
+
+    /// The same with another bound on the records of the audit log: past it the oldest tenth goes.
+    #[must_use]
+    pub fn with_audit_records(mut self, most: u64) -> Self {
+        self.database.set_audit_records(most);
+        self
     }
 
     /// Closes it, which also folds SQLite's `-wal` file into the database file where nobody else has it open.
@@ -156,14 +164,14 @@ impl Store {
             ..client.clone()
         };
         for policy in policies {
-            if policy.client_id != client.client_id {
+            if policy.subject != Subject::Client(client.client_id.clone()) {
                 return Err(StoreError::Invalid(
                     "policy",
                     policy.filter.clone(),
                     "it is for another client".to_owned(),
                 ));
             }
-            check_policy(policy, client_id)?;
+            rules::check_policy(policy)?;
         }
         self.database.add_client(&client, policies).await
     }
@@ -183,22 +191,6 @@ impl Store {
         self.database.remove_client(client_id).await
     }
 
-    /// Adds a policy; its identifier. Client and resource server must be registered.
-    pub async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        check_policy(policy, client_id_of(&policy.client_id)?)?;
-        self.database.add_policy(policy).await
-    }
-
-    /// Policies, of one client or of all, in the order they were added.
-    pub async fn policies(&self, client_id: Option<&str>) -> Result<Vec<Policy>, StoreError> {
-        self.database.policies(client_id).await
-    }
-
-    /// Removes a policy.
-    pub async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        self.database.remove_policy(id).await
-    }
-
     /// Registers a resource server, or replaces the one with this audience.
     pub async fn put_resource_server(&self, server: &ResourceServer) -> Result<(), StoreError> {
         check_resource_server(server)?;
@@ -208,21 +200,6 @@ impl Store {
     /// All resource servers, by audience.
     pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, StoreError> {
         self.database.resource_servers(i64::MAX).await
-    }
-
-    /// What a client may do at an audience, `${client_id}` filled in. Each filter stands once.
-    pub async fn scope_of(&self, client_id: &str, audience: &str) -> Result<Scope, StoreError> {
-        let allowed = self.allowed(client_id, audience).await?;
-        Ok(crate::core::policy::whole_scope(&allowed))
-    }
-
-    /// The policies of a client at an audience, as the token endpoint uses them.
-    pub(crate) async fn allowed(
-        &self,
-        client_id: &str,
-        audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        self.database.allowed(client_id, audience).await
     }
 
     /// The resource server with this audience; without one, the only registered one, or two of more.
@@ -260,23 +237,6 @@ fn storable(
         PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {
             Ok(ClientAuthentication::Key(Box::new(key.to_jwk())))
         }
-    }
-}
-
-fn check_policy(policy: &Policy, client_id: ClientId<'_>) -> Result<(), StoreError> {
-    let refused = |why: String| Err(StoreError::Invalid("policy", policy.filter.clone(), why));
-    if let Err(error) = filter_of(&policy.filter, client_id) {
-        return refused(error.to_string());
-    }
-    if !policy.publish && !policy.subscribe {
-        return refused("it allows neither publishing nor subscribing".to_owned());
-    }
-    match policy.token_lifetime_secs {
-        Some(0) => refused("a token lifetime of 0 seconds".to_owned()),
-        Some(secs) if i64::try_from(secs).is_err() => {
-            refused("a token lifetime longer than time".to_owned())
-        }
-        Some(_) | None => Ok(()),
     }
 }
 

@@ -214,14 +214,14 @@ impl TokenEndpoint {
         let servers = self.store.resource_servers_for(asked).await?;
         let server = policy::choose_server(asked, servers)?;
         log.audience = Some(server.audience.clone());
-        let allowed = self
+        let rules = self
             .store
-            .allowed(&client.client_id, &server.audience)
+            .rules(&client.client_id, &server.audience)
             .await?;
         // One reading for the whole token, whatever is changed meanwhile.
         let issuing = self.issuing.load_full();
         let lifetime_secs = issuing.token_lifetime_secs();
-        let permitted = policy::permit(request.scope.as_ref(), &allowed, lifetime_secs)?;
+        let permitted = policy::permit(request.scope.as_ref(), &rules, lifetime_secs, now)?;
         let decided = Decided {
             client_id: &client.client_id,
             server,

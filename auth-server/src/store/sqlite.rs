@@ -1,15 +1,18 @@
 //! Every statement that SQLite sees.
 
-use super::{
-    Allowed, Client, ClientAuthentication, Policy, ResourceServer, Store, StoreError, schema,
-};
-use crate::core::policy::{ClientId, filter_of};
+mod applying;
+mod audit;
+mod groups;
+mod policies;
+
+use super::{Client, ClientAuthentication, Policy, ResourceServer, Store, StoreError, schema};
+use audit::Deed;
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{fs, io, path::Path, time::Duration};
-use symbolon_ace_proto::{Jwk, PopAlgorithm, ScopeEntry, SymmetricKey, jwe::ContentKey};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, SymmetricKey, jwe::ContentKey};
 use tokio::time::sleep;
 
 /// Readers beside the one writer that SQLite allows.
@@ -26,7 +29,13 @@ const WAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A pool of connections to one file.
 #[derive(Clone)]
-pub(super) struct Sqlite(SqlitePool);
+pub(super) struct Sqlite {
+    pool: SqlitePool,
+    /// Who changes something, for the audit log.
+    actor: Arc<str>,
+    /// The most records of the audit log.
+    audit_records: u64,
+}
 
 impl std::fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,8 +51,6 @@ impl From<sqlx::Error> for StoreError {
 
 type ClientRow = (String, Option<Vec<u8>>, Option<String>, String);
 type ResourceServerRow = (String, String, Vec<u8>, Option<String>);
-type PolicyRow = (i64, String, String, String, bool, bool, Option<i64>);
-type AllowedRow = (String, bool, bool, Option<i64>);
 
 impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
@@ -64,16 +71,28 @@ impl Sqlite {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self(pool))
+        Ok(Self {
+            pool,
+            actor: "server".into(),
+            audit_records: Store::MAX_AUDIT_RECORDS,
+        })
+    }
+
+    pub(super) fn set_actor(&mut self, actor: &str) {
+        self.actor = actor.into();
+    }
+
+    pub(super) fn set_audit_records(&mut self, most: u64) {
+        self.audit_records = most;
     }
 
     pub(super) async fn close(self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 
     /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
     async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
-        Ok(self.0.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     pub(super) async fn add_client(
@@ -98,9 +117,15 @@ impl Sqlite {
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
         for policy in policies {
-            insert_policy(&mut transaction, policy).await?;
+            let id = policies::insert(&mut transaction, policy)
+                .await?
+                .to_string();
+            let detail = policy.to_string();
+            let deed = Deed::done("policy.add", &id, &detail);
+            self.record_within(&mut transaction, deed).await?;
         }
-        Ok(transaction.commit().await?)
+        let deed = Deed::done("client.add", &client.client_id, "");
+        self.commit(transaction, deed).await
     }
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
@@ -109,7 +134,7 @@ impl Sqlite {
              WHERE client_id = ?1",
         )
         .bind(client_id)
-        .fetch_optional(&self.0)
+        .fetch_optional(&self.pool)
         .await?;
         row.map(client_from).transpose()
     }
@@ -119,53 +144,28 @@ impl Sqlite {
             "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
              ORDER BY client_id",
         )
-        .fetch_all(&self.0)
+        .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(client_from).collect()
     }
 
     pub(super) async fn remove_client(&self, client_id: &str) -> Result<(), StoreError> {
         // Its policies go with it: ON DELETE CASCADE.
+        let mut transaction = self.write().await?;
         let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
             .bind(client_id)
-            .execute(&self.0)
+            .execute(&mut *transaction)
             .await?;
-        found(done.rows_affected(), "client", client_id)
-    }
-
-    pub(super) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        let mut transaction = self.write().await?;
-        let id = insert_policy(&mut transaction, policy).await?;
-        transaction.commit().await?;
-        Ok(id)
-    }
-
-    pub(super) async fn policies(
-        &self,
-        client_id: Option<&str>,
-    ) -> Result<Vec<Policy>, StoreError> {
-        let rows: Vec<PolicyRow> = sqlx::query_as(
-            "SELECT id, client_id, audience, filter, publish, subscribe, token_lifetime_secs
-             FROM policy WHERE ?1 IS NULL OR client_id = ?1 ORDER BY id",
-        )
-        .bind(client_id)
-        .fetch_all(&self.0)
-        .await?;
-        rows.into_iter().map(policy_from).collect()
-    }
-
-    pub(super) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM policy WHERE id = ?1")
-            .bind(id)
-            .execute(&self.0)
-            .await?;
-        found(done.rows_affected(), "policy", &id.to_string())
+        found(done.rows_affected(), "client", client_id)?;
+        self.commit(transaction, Deed::done("client.remove", client_id, ""))
+            .await
     }
 
     pub(super) async fn put_resource_server(
         &self,
         server: &ResourceServer,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
         // An update in place, not REPLACE, which would delete the row that policies refer to.
         sqlx::query(
             "INSERT INTO resource_server (audience, content_key_kid, content_key, rs_cnf)
@@ -177,9 +177,10 @@ impl Sqlite {
         .bind(&server.content_key.kid)
         .bind(server.content_key.key.as_bytes())
         .bind(server.rs_cnf.as_ref().map(ToString::to_string))
-        .execute(&self.0)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        self.commit(transaction, Deed::done("rs.put", &server.audience, ""))
+            .await
     }
 
     pub(super) async fn resource_servers(
@@ -191,7 +192,7 @@ impl Sqlite {
              ORDER BY audience LIMIT ?1",
         )
         .bind(limit)
-        .fetch_all(&self.0)
+        .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(resource_server_from).collect()
     }
@@ -205,28 +206,9 @@ impl Sqlite {
              WHERE audience = ?1",
         )
         .bind(audience)
-        .fetch_all(&self.0)
+        .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(resource_server_from).collect()
-    }
-
-    pub(super) async fn allowed(
-        &self,
-        client_id: &str,
-        audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        let rows: Vec<AllowedRow> = sqlx::query_as(
-            "SELECT filter, publish, subscribe, token_lifetime_secs FROM policy
-             WHERE client_id = ?1 AND audience = ?2 ORDER BY id",
-        )
-        .bind(client_id)
-        .bind(audience)
-        .fetch_all(&self.0)
-        .await?;
-        let client_id = ClientId::parse(client_id).map_err(|_| corrupt("client"))?;
-        rows.into_iter()
-            .map(|row| allowed_from(&row, client_id))
-            .collect()
     }
 }
 
@@ -269,50 +251,6 @@ fn is_busy(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(|error| error.code()?.parse::<u32>().ok());
     code.is_some_and(|code| code & 0xff == 5)
-}
-
-async fn insert_policy(
-    transaction: &mut Transaction<'static, Engine>,
-    policy: &Policy,
-) -> Result<i64, StoreError> {
-    let client: Option<i64> = sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_optional(&mut **transaction)
-        .await?;
-    if client.is_none() {
-        return Err(StoreError::NotFound("client", policy.client_id.clone()));
-    }
-    let server: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
-            .bind(&policy.audience)
-            .fetch_optional(&mut **transaction)
-            .await?;
-    if server.is_none() {
-        let audience = policy.audience.clone();
-        return Err(StoreError::NotFound("resource server", audience));
-    }
-    let policies: i64 = sqlx::query_scalar("SELECT count(*) FROM policy WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_one(&mut **transaction)
-        .await?;
-    if usize::try_from(policies).is_ok_and(|count| count >= Store::MAX_POLICIES_PER_CLIENT) {
-        return Err(StoreError::TooManyPolicies(policy.client_id.clone()));
-    }
-    let lifetime = policy.token_lifetime_secs.map(i64::try_from).transpose();
-    let done = sqlx::query(
-        "INSERT INTO policy (client_id, audience, filter, publish, subscribe, token_lifetime_secs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(&policy.client_id)
-    .bind(&policy.audience)
-    .bind(&policy.filter)
-    .bind(policy.publish)
-    .bind(policy.subscribe)
-    .bind(lifetime.map_err(|error| StoreError::Database(error.to_string()))?)
-    .execute(&mut **transaction)
-    .await
-    .map_err(|error| exists_or(error, "policy", &policy.filter))?;
-    Ok(done.last_insert_rowid())
 }
 
 fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
@@ -378,34 +316,4 @@ fn resource_server_from(row: ResourceServerRow) -> Result<ResourceServer, StoreE
         },
         rs_cnf: rs_cnf.map_err(|_| corrupt("resource server"))?,
     })
-}
-
-fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
-    let (id, client_id, audience, filter, publish, subscribe, lifetime) = row;
-    Ok(Policy {
-        id,
-        client_id,
-        audience,
-        filter,
-        publish,
-        subscribe,
-        token_lifetime_secs: lifetime_from(lifetime)?,
-    })
-}
-
-fn allowed_from(row: &AllowedRow, client_id: ClientId<'_>) -> Result<Allowed, StoreError> {
-    let (filter, publish, subscribe, lifetime) = row;
-    Ok(Allowed {
-        entry: ScopeEntry {
-            filter: filter_of(filter, client_id).map_err(|_| corrupt("policy"))?,
-            publish: *publish,
-            subscribe: *subscribe,
-        },
-        token_lifetime_secs: lifetime_from(*lifetime)?,
-    })
-}
-
-fn lifetime_from(secs: Option<i64>) -> Result<Option<u64>, StoreError> {
-    let secs = secs.map(u64::try_from).transpose();
-    secs.map_err(|_| corrupt("policy"))
 }

@@ -120,13 +120,9 @@ impl Server {
 
     pub(crate) async fn add(&self, client_id: &str, how: Registration<'_>) {
         let policy = |filter: &str, publish, subscribe| Policy {
-            id: 0,
-            client_id: client_id.to_owned(),
-            audience: AUDIENCE.to_owned(),
-            filter: filter.to_owned(),
             publish,
             subscribe,
-            token_lifetime_secs: None,
+            ..Policy::allow(client_id, AUDIENCE, filter)
         };
         let client = Client {
             client_id: client_id.to_owned(),
