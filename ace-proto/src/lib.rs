@@ -12,6 +12,7 @@
 //! | [`cwt`] | tokens as CWTs, signed or with a MAC |
 //! | [`token`] | the one door: verifies a token, whichever of the two it is |
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
+//! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
 //! | [`introspection`] | asking the AS what a token says |
@@ -27,6 +28,7 @@ pub mod client_secret;
 pub mod confirmation;
 mod cose;
 pub mod cwt;
+mod derived_key;
 pub mod dpop;
 mod encrypted_cose_key;
 pub mod hint;
@@ -49,6 +51,7 @@ pub use cbor::MalformedMessage;
 pub use claims::{Claims, Lifetimes};
 pub use confirmation::Confirmation;
 pub use cwt::MacKey;
+pub use derived_key::{DERIVED_KEY_LENGTH, derived_key};
 pub use hint::AsHint;
 pub use introspection::{IntrospectionRequest, IntrospectionResponse};
 pub use jwt::{KeySet, SigningKey, TokenError, Validation};

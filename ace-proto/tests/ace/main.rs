@@ -7,6 +7,7 @@ mod client_assertion;
 mod confirmation;
 mod cose_key;
 mod cwt;
+mod derived_key;
 mod dpop;
 mod encrypted_cose_key;
 mod hint;
