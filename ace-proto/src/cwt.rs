@@ -55,6 +55,11 @@ impl MacKey {
         &self.kid
     }
 
+    /// The key itself, for whoever keeps it.
+    pub fn key(&self) -> &SymmetricKey {
+        &self.key
+    }
+
     /// The claims as a CWT with a MAC: `COSE_Mac0` with HMAC 256/256. What a secret key in `cnf` meets is as in
     /// [`SigningKey::sign_cwt`].
     pub fn mac_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
