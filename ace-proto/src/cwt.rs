@@ -12,6 +12,8 @@ use crate::{
     base64url,
     cbor::Malformed,
     cose::{self, Algorithm, Kind, Message},
+    json_object::to_json,
+    jws,
     jwt::MAX_TOKEN_LENGTH,
     key::MIN_SYMMETRIC_LENGTH,
 };
@@ -66,6 +68,17 @@ impl MacKey {
         let payload = payload(claims)?;
         let kid = self.kid.as_bytes();
         cose::make(Kind::Mac0, cose::HMAC_256, kid, &payload, |message| {
+            Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
+        })
+    }
+
+    /// The claims as a JWT with `HS256`, `typ` `at+jwt`. A secret key in `cnf` is refused as [`PopError::UnsupportedKey`].
+    pub fn mac_jwt(&self, claims: &Claims) -> Result<String, PopError> {
+        if has_secret_key(claims) {
+            return Err(PopError::UnsupportedKey);
+        }
+        let header = serde_json::json!({ "alg": "HS256", "kid": self.kid, "typ": "at+jwt" });
+        jws::authenticate(&header.to_string(), &to_json(claims), |message| {
             Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
         })
     }

@@ -15,7 +15,8 @@
 //! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
-//! | [`introspection`] | asking the AS what a token says |
+//! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
+//! | [`revocation_list`] | tokens that were revoked before their time |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
@@ -40,9 +41,11 @@ mod jws;
 pub mod jwt;
 pub mod key;
 pub mod psk_identity;
+pub mod revocation_list;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod token_question;
 pub mod token_request;
 pub mod token_response;
 
@@ -58,6 +61,7 @@ pub use jwt::{KeySet, SigningKey, TokenError, Validation};
 pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
+pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 
