@@ -83,7 +83,8 @@ impl MacKey {
         })
     }
 
-    fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
+    /// Compares in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
         hmac::verify(&self.hmac(), message, mac).is_ok()
     }
 
@@ -141,7 +142,7 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     let (kid, signed) = (message.header.kid, message.authenticated());
     let matches = match algorithm {
         PopAlgorithm::Hs256 => {
-            let key = validation.keys.find_mac(kid)?;
+            let key = validation.keys.find_mac_by_identifier(kid)?;
             key.verifies(&signed, message.authenticator)
         }
         PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {

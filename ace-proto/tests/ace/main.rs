@@ -17,6 +17,7 @@ mod jwt;
 mod key;
 mod key_set;
 mod lifetimes;
+mod mac;
 mod messages_in_cbor;
 mod never_panics;
 mod revocation_list;
