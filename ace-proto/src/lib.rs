@@ -12,9 +12,11 @@
 //! | [`cwt`] | tokens as CWTs, signed or with a MAC |
 //! | [`token`] | the one door: verifies a token, whichever of the two it is |
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
+//! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
-//! | [`introspection`] | asking the AS what a token says |
+//! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
+//! | [`revocation_list`] | tokens that were revoked before their time |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
@@ -27,6 +29,7 @@ pub mod client_secret;
 pub mod confirmation;
 mod cose;
 pub mod cwt;
+mod derived_key;
 pub mod dpop;
 mod encrypted_cose_key;
 pub mod hint;
@@ -38,9 +41,11 @@ mod jws;
 pub mod jwt;
 pub mod key;
 pub mod psk_identity;
+pub mod revocation_list;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod token_question;
 pub mod token_request;
 pub mod token_response;
 
@@ -49,12 +54,14 @@ pub use cbor::MalformedMessage;
 pub use claims::{Claims, Lifetimes};
 pub use confirmation::Confirmation;
 pub use cwt::MacKey;
+pub use derived_key::{DERIVED_KEY_LENGTH, derived_key};
 pub use hint::AsHint;
 pub use introspection::{IntrospectionRequest, IntrospectionResponse};
 pub use jwt::{KeySet, SigningKey, TokenError, Validation};
 pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
+pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 

@@ -2,7 +2,7 @@
 
 use crate::{
     allow::{self, Allowed},
-    broker_address, certificates,
+    broker_address, certificates, clock,
     config::{self, DirectoryArg, Settings},
     exit::usage,
     output::{self, OutputArgs},
@@ -45,7 +45,7 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Remove a device and its policies; it gets no more tokens, and those it has run out in their time
+    /// Remove a device and its policies; it gets no more tokens, and those it has are revoked
     Remove {
         /// The device's name
         name: String,
@@ -163,7 +163,7 @@ impl ClientCommand {
                 }
                 Self::Remove { name, directory } => {
                     let store = registry::open(&directory.settings()?).await?;
-                    store.remove_client(&name).await?;
+                    store.remove_client(&name, clock::now()).await?;
                     println!("removed {name}");
                     Ok(())
                 }
@@ -216,7 +216,9 @@ impl AddArgs {
 async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
     let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
-        store.remove_client(&profile.client_id).await?;
+        store
+            .remove_client(&profile.client_id, clock::now())
+            .await?;
     }
     written
 }
@@ -243,6 +245,7 @@ pub(crate) async fn register(
         client_id: client.name.to_owned(),
         authentication,
         pop_algorithm,
+        refresh_tokens: false,
     };
     store.add_client(&registered, &policies).await?;
     let scope = store.scope_of(client.name, &destination.audience).await?;
@@ -383,10 +386,7 @@ impl ShownClient {
     fn new(client: &Client, policies: Vec<ShownPolicy>) -> Self {
         Self {
             client_id: client.client_id.clone(),
-            client_auth: match client.authentication {
-                ClientAuthentication::Secret { .. } => "client_secret_basic",
-                ClientAuthentication::Key(_) => "private_key_jwt",
-            },
+            client_auth: client.authentication.method_name(),
             pop: jwa_name(client.pop_algorithm),
             policies,
         }

@@ -101,4 +101,4 @@ BEGIN
     SELECT RAISE (ABORT, 'the audit log is append-only');
 END;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

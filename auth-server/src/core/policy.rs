@@ -367,14 +367,11 @@ mod tests {
     }
 
     fn server(audience: &str) -> ResourceServer {
-        ResourceServer {
-            audience: audience.to_owned(),
-            content_key: ContentKey {
-                kid: "k".to_owned(),
-                key: SymmetricKey::from_bytes(&[0; 32]),
-            },
-            rs_cnf: None,
-        }
+        let content_key = ContentKey {
+            kid: "k".to_owned(),
+            key: SymmetricKey::from_bytes(&[0; 32]),
+        };
+        ResourceServer::new(audience, content_key)
     }
 
     #[test]

@@ -321,7 +321,8 @@ impl TokenEndpoint {
                 let jwk = PopSigner::generate(PopAlgorithm::Hs256)?
                     .verifying_key()
                     .to_jwk();
-                let encrypted = server.content_key.encrypt(&jwk)?;
+                let content_key = server.content_key.ok_or(PossessionError::Unsupported)?;
+                let encrypted = content_key.encrypt(&jwk)?;
                 let cnf = Confirmation::Key(Box::new(jwk));
                 // RFC 9201 §3.2: rs_cnf must not be present with a symmetric key.
                 (Confirmation::Encrypted(encrypted), Some(cnf), None)
@@ -338,6 +339,7 @@ impl TokenEndpoint {
             expires_in_secs: Some(permitted.token_lifetime_secs),
             scope: Some(permitted.scope),
             cnf,
+            refresh_token: None,
             rs_cnf,
             ace_profile: Some(PROFILE.to_owned()),
         })

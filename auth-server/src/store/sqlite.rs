@@ -4,15 +4,19 @@ mod applying;
 mod audit;
 mod groups;
 mod policies;
+mod resource_servers;
+mod revocations;
+mod tokens;
 
-use super::{Client, ClientAuthentication, Policy, ResourceServer, Store, StoreError, schema};
-use audit::Deed;
+pub(crate) use audit::Deed;
+
+use super::{Client, ClientAuthentication, Policy, Revocation, Store, StoreError, schema};
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
-use symbolon_ace_proto::{Jwk, PopAlgorithm, SymmetricKey, jwe::ContentKey};
+use symbolon_ace_proto::{PopAlgorithm, UnixTime};
 use tokio::time::sleep;
 
 /// Readers beside the one writer that SQLite allows.
@@ -27,10 +31,13 @@ const MAX_WAL_ATTEMPTS: u32 = 100;
 /// Rest between two attempts.
 const WAL_PAUSE: Duration = Duration::from_millis(50);
 
-/// A pool of connections to one file.
+/// Connections to one file.
 #[derive(Clone)]
 pub(super) struct Sqlite {
     pool: SqlitePool,
+    /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
+    /// asked for, which errs on the right side.
+    relaxed: SqlitePool,
     /// Who changes something, for the audit log.
     actor: Arc<str>,
     /// The most records of the audit log.
@@ -49,8 +56,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-type ClientRow = (String, Option<Vec<u8>>, Option<String>, String);
-type ResourceServerRow = (String, String, Vec<u8>, Option<String>);
+type ClientRow = (String, String, Vec<u8>, String, bool);
 
 impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
@@ -66,13 +72,17 @@ impl Sqlite {
         let mut connection = connect_with_wal(&options).await?;
         schema::migrate(&mut connection).await?;
         connection.close().await?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
+        let pool = |connections, options| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .connect_lazy_with(options)
+        };
+        let relaxed = options.clone().synchronous(SqliteSynchronous::Normal);
         Ok(Self {
-            pool,
+            pool: pool(MAX_CONNECTIONS, options),
+            relaxed: pool(1, relaxed),
             actor: "server".into(),
             audit_records: Store::MAX_AUDIT_RECORDS,
         })
@@ -87,6 +97,7 @@ impl Sqlite {
     }
 
     pub(super) async fn close(self) {
+        self.relaxed.close().await;
         self.pool.close().await;
     }
 
@@ -100,19 +111,28 @@ impl Sqlite {
         client: &Client,
         policies: &[Policy],
     ) -> Result<(), StoreError> {
-        let (sha256, public_key) = match &client.authentication {
-            ClientAuthentication::Secret { sha256 } => (Some(sha256.to_vec()), None),
-            ClientAuthentication::Key(jwk) => (None, Some(to_json(jwk)?)),
-        };
+        let (method, data) = client.authentication.to_columns();
         let mut transaction = self.write().await?;
+        let server: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = ?1")
+                .bind(&client.client_id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if server.is_some() {
+            return Err(StoreError::Exists(
+                "resource server with the identifier",
+                client.client_id.clone(),
+            ));
+        }
         sqlx::query(
-            "INSERT INTO client (client_id, secret_sha256, public_key, pop_algorithm)
-             VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO client (client_id, auth_method, auth_data, pop_algorithm, refresh_tokens)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .bind(&client.client_id)
-        .bind(sha256)
-        .bind(public_key)
+        .bind(method)
+        .bind(data)
         .bind(client.pop_algorithm.as_str())
+        .bind(client.refresh_tokens)
         .execute(&mut *transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
@@ -130,7 +150,7 @@ impl Sqlite {
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         let row: Option<ClientRow> = sqlx::query_as(
-            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+            "SELECT client_id, auth_method, auth_data, pop_algorithm, refresh_tokens FROM client
              WHERE client_id = ?1",
         )
         .bind(client_id)
@@ -141,7 +161,7 @@ impl Sqlite {
 
     pub(super) async fn clients(&self) -> Result<Vec<Client>, StoreError> {
         let rows: Vec<ClientRow> = sqlx::query_as(
-            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+            "SELECT client_id, auth_method, auth_data, pop_algorithm, refresh_tokens FROM client
              ORDER BY client_id",
         )
         .fetch_all(&self.pool)
@@ -149,9 +169,15 @@ impl Sqlite {
         rows.into_iter().map(client_from).collect()
     }
 
-    pub(super) async fn remove_client(&self, client_id: &str) -> Result<(), StoreError> {
-        // Its policies go with it: ON DELETE CASCADE.
+    /// Its policies and refresh tokens go with it, by ON DELETE CASCADE; its tokens are revoked.
+    pub(super) async fn remove_client(
+        &self,
+        client_id: &str,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
+        let all = Revocation::Client(client_id.to_owned());
+        revocations::revoke_within(&mut transaction, &all, now).await?;
         let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
             .bind(client_id)
             .execute(&mut *transaction)
@@ -159,56 +185,6 @@ impl Sqlite {
         found(done.rows_affected(), "client", client_id)?;
         self.commit(transaction, Deed::done("client.remove", client_id, ""))
             .await
-    }
-
-    pub(super) async fn put_resource_server(
-        &self,
-        server: &ResourceServer,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.write().await?;
-        // An update in place, not REPLACE, which would delete the row that policies refer to.
-        sqlx::query(
-            "INSERT INTO resource_server (audience, content_key_kid, content_key, rs_cnf)
-             VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (audience) DO UPDATE SET content_key_kid = excluded.content_key_kid,
-                 content_key = excluded.content_key, rs_cnf = excluded.rs_cnf",
-        )
-        .bind(&server.audience)
-        .bind(&server.content_key.kid)
-        .bind(server.content_key.key.as_bytes())
-        .bind(server.rs_cnf.as_ref().map(ToString::to_string))
-        .execute(&mut *transaction)
-        .await?;
-        self.commit(transaction, Deed::done("rs.put", &server.audience, ""))
-            .await
-    }
-
-    pub(super) async fn resource_servers(
-        &self,
-        limit: i64,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
-        let rows: Vec<ResourceServerRow> = sqlx::query_as(
-            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
-             ORDER BY audience LIMIT ?1",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(resource_server_from).collect()
-    }
-
-    pub(super) async fn resource_server(
-        &self,
-        audience: &str,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
-        let rows: Vec<ResourceServerRow> = sqlx::query_as(
-            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
-             WHERE audience = ?1",
-        )
-        .bind(audience)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(resource_server_from).collect()
     }
 }
 
@@ -275,10 +251,6 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::Database(format!("a stored {what} is corrupt"))
 }
 
-fn to_json(value: &Jwk) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|_| corrupt("key"))
-}
-
 fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {
     match name {
         "HS256" => Ok(PopAlgorithm::Hs256),
@@ -288,32 +260,13 @@ fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {
     }
 }
 
-fn client_from((client_id, secret, key, algorithm): ClientRow) -> Result<Client, StoreError> {
-    let authentication = match (secret, key) {
-        (Some(secret), None) => ClientAuthentication::Secret {
-            sha256: secret.try_into().map_err(|_| corrupt("client"))?,
-        },
-        (None, Some(key)) => {
-            ClientAuthentication::Key(serde_json::from_str(&key).map_err(|_| corrupt("client"))?)
-        }
-        (Some(_), Some(_)) | (None, None) => return Err(corrupt("client")),
-    };
+fn client_from(row: ClientRow) -> Result<Client, StoreError> {
+    let (client_id, method, data, algorithm, refresh_tokens) = row;
     Ok(Client {
         client_id,
-        authentication,
+        authentication: ClientAuthentication::from_columns(&method, data)
+            .ok_or_else(|| corrupt("client"))?,
         pop_algorithm: algorithm_from(&algorithm)?,
-    })
-}
-
-fn resource_server_from(row: ResourceServerRow) -> Result<ResourceServer, StoreError> {
-    let (audience, kid, key, rs_cnf) = row;
-    let rs_cnf = rs_cnf.map(|text| serde_json::from_str(&text)).transpose();
-    Ok(ResourceServer {
-        audience,
-        content_key: ContentKey {
-            kid,
-            key: SymmetricKey::from_bytes(&key),
-        },
-        rs_cnf: rs_cnf.map_err(|_| corrupt("resource server"))?,
+        refresh_tokens,
     })
 }

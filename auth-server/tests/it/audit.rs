@@ -3,11 +3,13 @@
 use crate::harness::{AUDIENCE, SECRET, resource_server};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::PathBuf;
-use symbolon_ace_proto::PopAlgorithm;
+use symbolon_ace_proto::{PopAlgorithm, UnixTime};
 use symbolon_auth_server::store::{
     AuditDamage, AuditMark, Client, ClientAuthentication, Policy, Store,
 };
 use tempfile::TempDir;
+
+const NOW: UnixTime = UnixTime(1_000_000);
 
 async fn open() -> (TempDir, PathBuf, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -25,6 +27,7 @@ fn client(client_id: &str) -> Client {
         client_id: client_id.to_owned(),
         authentication: ClientAuthentication::from_secret(SECRET),
         pop_algorithm: PopAlgorithm::Hs256,
+        refresh_tokens: false,
     }
 }
 
@@ -32,7 +35,7 @@ fn client(client_id: &str) -> Client {
 async fn come_and_go(store: &Store, name: &str) {
     let rule = Policy::allow(name, AUDIENCE, "x");
     store.add_client(&client(name), &[rule]).await.unwrap();
-    store.remove_client(name).await.unwrap();
+    store.remove_client(name, NOW).await.unwrap();
 }
 
 /// What somebody with the file and without us can do.
@@ -74,7 +77,7 @@ async fn every_change_is_recorded_with_who_and_what() {
 #[tokio::test]
 async fn what_failed_is_not_recorded_as_done() {
     let (_directory, _path, store) = open().await;
-    assert!(store.remove_client("ghost").await.is_err());
+    assert!(store.remove_client("ghost", NOW).await.is_err());
     assert!(store.add_group("a/b").await.is_err());
     assert_eq!(store.audit_records(None, 100).await.unwrap().len(), 1);
 }

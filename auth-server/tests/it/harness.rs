@@ -131,6 +131,7 @@ impl Server {
                 Some(key) => ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
             },
             pop_algorithm: how.pop_algorithm,
+            refresh_tokens: false,
         };
         let policies = [
             policy("devices/${client_id}/#", true, true),
@@ -293,13 +294,13 @@ pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Answer> {
 }
 
 pub(crate) fn resource_server(audience: &str) -> ResourceServer {
+    let content_key = ContentKey {
+        kid: "content-1".to_owned(),
+        key: SymmetricKey::from_bytes(&CONTENT_KEY),
+    };
     ResourceServer {
-        audience: audience.to_owned(),
-        content_key: ContentKey {
-            kid: "content-1".to_owned(),
-            key: SymmetricKey::from_bytes(&CONTENT_KEY),
-        },
-        rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),
+        rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dgw" })),
+        ..ResourceServer::new(audience, content_key)
     }
 }
 

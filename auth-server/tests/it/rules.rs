@@ -33,6 +33,7 @@ fn client(client_id: &str) -> Client {
         client_id: client_id.to_owned(),
         authentication: ClientAuthentication::from_secret(SECRET),
         pop_algorithm: PopAlgorithm::Hs256,
+        refresh_tokens: false,
     }
 }
 
@@ -106,7 +107,7 @@ async fn members_change_all_or_nothing_and_a_removed_client_leaves_its_groups() 
         .change_members("g", &names(&["a", "b"]), &[])
         .await
         .unwrap();
-    store.remove_client("a").await.unwrap();
+    store.remove_client("a", NOW).await.unwrap();
     assert_eq!(store.groups().await.unwrap()[0].members, ["b"]);
     for wrong in ["", "a/b", "$x", "a b"] {
         let refused = store.add_group(wrong).await;

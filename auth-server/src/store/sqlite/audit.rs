@@ -44,10 +44,11 @@ impl Sqlite {
         Ok(transaction.commit().await?)
     }
 
-    /// Records something that changed nothing.
-    pub(crate) async fn record(&self, deed: Deed<'_>) -> Result<(), StoreError> {
-        let transaction = self.write().await?;
-        self.commit(transaction, deed).await
+    /// Records something that changed nothing, without waiting for the disk.
+    pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
+        let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        self.record_of(&mut transaction, actor, deed).await?;
+        Ok(transaction.commit().await?)
     }
 
     pub(super) async fn record_within(
@@ -55,7 +56,16 @@ impl Sqlite {
         transaction: &mut Transaction<'static, Engine>,
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
-        append(transaction, &self.actor, deed).await?;
+        self.record_of(transaction, &self.actor, deed).await
+    }
+
+    pub(super) async fn record_of(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        actor: &str,
+        deed: Deed<'_>,
+    ) -> Result<(), StoreError> {
+        append(transaction, actor, deed).await?;
         let begin = end_of_chain(transaction, "begin").await?;
         let end = end_of_chain(transaction, "end").await?;
         if end.number - begin.number <= self.audit_records {
