@@ -35,7 +35,6 @@ pub use crate::core::{
     },
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
-pub(crate) use sqlite::Deed;
 
 use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

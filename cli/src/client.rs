@@ -13,7 +13,9 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
-use symbolon_auth_server::store::{Client, ClientAuthentication, Store, StoreError};
+use symbolon_auth_server::store::{
+    Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+};
 use symbolon_client::{
     Profile,
     profile::{ClientAuth, Pop},
@@ -235,12 +237,11 @@ pub(crate) async fn register(
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
     let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
-    let policies = allow::policies(
-        client.allow,
-        client.name,
-        &destination.audience,
-        client.token_lifetime_secs,
-    );
+    let like = Policy {
+        token_lifetime_secs: client.token_lifetime_secs,
+        ..Policy::allow(client.name, &destination.audience, "")
+    };
+    let policies = allow::policies(client.allow, &like);
     let registered = Client {
         client_id: client.name.to_owned(),
         authentication,
@@ -248,7 +249,10 @@ pub(crate) async fn register(
         refresh_tokens: false,
     };
     store.add_client(&registered, &policies).await?;
-    let scope = store.scope_of(client.name, &destination.audience).await?;
+    let now = clock::now();
+    let scope = store
+        .scope_of(client.name, &destination.audience, now)
+        .await?;
     Ok(Profile {
         client_id: client.name.to_owned(),
         issuer: destination.issuer.clone(),
@@ -337,7 +341,7 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
     for client in store.clients().await? {
         let own = policies
             .iter()
-            .filter(|policy| policy.client_id == client.client_id);
+            .filter(|policy| policy.subject == Subject::Client(client.client_id.clone()));
         shown.push(ShownClient::new(
             &client,
             own.map(ShownPolicy::from).collect(),

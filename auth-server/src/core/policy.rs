@@ -114,17 +114,15 @@ pub(crate) fn permit(
     })
 }
 
-/// The filters of `scope` that can be granted only in part, or not at all, since the rule denies something of them: what an administrator
-/// is warned of.
-pub(crate) fn cut_by<'r>(
-    filter: &TopicFilter,
-    rules: &'r [Rule],
-    now: UnixTime,
-) -> Option<&'r Rule> {
-    rules
-        .iter()
-        .filter(|rule| rule.holds(Effect::Deny, now))
-        .find(|rule| without(filter, &rule.filter) == Rest::NoFilter)
+/// The deny that leaves no Topic Filter of what a rule allows: what an administrator is warned of.
+pub(crate) fn cut_by<'r>(allowing: &Rule, rules: &'r [Rule], now: UnixTime) -> Option<&'r Rule> {
+    rules.iter().find(|rule| {
+        let shared = PERMISSIONS
+            .iter()
+            .any(|permission| rule.is_about(*permission) && allowing.is_about(*permission));
+        let denies = rule.holds(Effect::Deny, now) && shared;
+        denies && without(&allowing.filter, &rule.filter) == Rest::NoFilter
+    })
 }
 
 fn granted(requested: Option<&Scope>, rules: &[Rule], now: UnixTime) -> Result<Scope, PolicyError> {
@@ -497,8 +495,9 @@ mod tests {
             PolicyError::Withheld.response().code,
             ErrorCode::InvalidScope
         );
-        assert_eq!(cut_by(&wide[0].filter, &wide, NOW), Some(&wide[1]));
-        assert_eq!(cut_by(&filter("a/x/#"), &wide, NOW), None);
+        assert_eq!(cut_by(&wide[0], &wide, NOW), Some(&wide[1]));
+        let narrower = rule(3, Effect::Allow, "a/x/#");
+        assert_eq!(cut_by(&narrower, &wide, NOW), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Rules, groups and resource owners, as the store keeps them.
 
-use super::{Store, StoreError, client_id_of};
+use super::{Store, StoreError, client_id_of, sqlite::Deed};
 use crate::core::{
-    audit::{AuditDamage, AuditMark, AuditRecord},
+    audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
     policy::{
         ClientId,
         explanation::{Standing, Verdict, judge},
@@ -189,7 +189,7 @@ impl Store {
             let policy = policies.iter().find(|policy| policy.id == id)?.clone();
             let rule = rules.iter().find(|rule| rule.id == id)?;
             let cut_by = match rule.effect {
-                Effect::Allow => crate::core::policy::cut_by(&rule.filter, &rules, now),
+                Effect::Allow => crate::core::policy::cut_by(rule, &rules, now),
                 Effect::Deny => None,
             };
             Some(Considered {
@@ -204,6 +204,52 @@ impl Store {
             verdict,
             considered,
         })
+    }
+
+    /// The rules that allow a client a filter of which a deny leaves no Topic Filter, so that it is granted in part only when less is asked for.
+    pub async fn cuts(
+        &self,
+        client_id: &str,
+        audience: &str,
+        now: UnixTime,
+    ) -> Result<Vec<Considered>, StoreError> {
+        let rules = self.rules(client_id, audience).await?;
+        let policies = self.policies(Some(client_id)).await?;
+        let allowing = rules.iter().filter(|rule| rule.holds(Effect::Allow, now));
+        let cuts = allowing.filter_map(|rule| {
+            let cut_by = crate::core::policy::cut_by(rule, &rules, now)?;
+            let policy = policies.iter().find(|policy| policy.id == rule.id)?;
+            Some(Considered {
+                policy: policy.clone(),
+                filter: rule.filter.clone(),
+                standing: Standing::InPart,
+                cut_by: Some(cut_by.id),
+            })
+        });
+        Ok(cuts.collect())
+    }
+
+    /// Records in the audit log what was done elsewhere than in the database.
+    pub async fn record(&self, action: &str, object: &str, detail: &str) -> Result<(), StoreError> {
+        self.database
+            .record_own(Deed::done(action, object, detail))
+            .await
+    }
+
+    /// Records in the audit log what was asked for and refused; who asked, for what, and why it was refused.
+    pub(crate) async fn record_refusal(
+        &self,
+        actor: &str,
+        (action, object): (&str, &str),
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let deed = Deed {
+            action,
+            object,
+            outcome: AuditOutcome::Refused,
+            detail: why,
+        };
+        self.database.record(actor, deed).await
     }
 
     /// The records of the audit log from this number on, or the last ones, at most `limit`.

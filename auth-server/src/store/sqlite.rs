@@ -8,7 +8,7 @@ mod resource_servers;
 mod revocations;
 mod tokens;
 
-pub(crate) use audit::Deed;
+pub(super) use audit::Deed;
 
 use super::{Client, ClientAuthentication, Policy, Revocation, Store, StoreError, schema};
 use sqlx::{

@@ -83,7 +83,9 @@ impl Server {
             certificate_chain_pem: certified.cert.pem(),
             private_key_pem: certified.signing_key.serialize_pem(),
             database: database.clone(),
-            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(),
+            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
+                .unwrap()
+                .into(),
             token_lifetime_secs: LIFETIME,
         })
         .await

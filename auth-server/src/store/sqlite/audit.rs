@@ -44,6 +44,12 @@ impl Sqlite {
         Ok(transaction.commit().await?)
     }
 
+    /// Records what was done elsewhere.
+    pub(crate) async fn record_own(&self, deed: Deed<'_>) -> Result<(), StoreError> {
+        let transaction = self.write().await?;
+        self.commit(transaction, deed).await
+    }
+
     /// Records something that changed nothing, without waiting for the disk.
     pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
         let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
