@@ -13,8 +13,9 @@ fn request() -> TokenRequest {
         audience: Some(AUDIENCE.to_owned()),
         scope: Some(Scope::from_base64url(SCOPE).unwrap()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
-        profile_asked: true,
         client_nonce: Some(vec![1, 2, 3]),
+        refresh_token: Some("AAEC".to_owned()),
+        profile_asked: true,
     }
 }
 
@@ -28,8 +29,9 @@ fn request_json() -> Value {
         "audience": AUDIENCE,
         "scope": SCOPE,
         "req_cnf": { "jwk": jwk(ED25519_PUBLIC) },
-        "ace_profile": "",
         "cnonce": "AQID",
+        "refresh_token": "AAEC",
+        "ace_profile": "",
     })
 }
 
@@ -63,7 +65,7 @@ fn an_empty_object_is_a_request() {
 fn unknown_parameters_are_ignored() {
     let mut json = request_json();
     json["resource"] = json!("x");
-    json["jwks"] = json!({ "a": [null] });
+    json["cnonce"] = json!({ "a": [null] });
     assert_eq!(from_json(&json), Ok(request_json()));
 }
 
