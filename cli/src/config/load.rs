@@ -205,6 +205,7 @@ impl<'a> Loader<'a> {
             hint_scope: None,
             tokens: TokensConfig::default(),
             introspection,
+            revocation_list: None,
         })
     }
 
