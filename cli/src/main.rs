@@ -7,6 +7,7 @@
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
 //! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`signing_keys`] | `symbolon key` |
 //! | [`token`] | `symbolon token` |
@@ -26,6 +27,7 @@ mod config;
 mod demo;
 mod exit;
 mod group;
+mod import;
 mod init;
 mod logging;
 mod moment;
@@ -86,6 +88,8 @@ enum Command {
     Owner(owner::OwnerCommand),
     /// Say which policies decide what a device may do with a topic
     Why(policy::explain::WhyArgs),
+    /// Take clients and policies over from another broker's file
+    Import(import::ImportArgs),
     /// Who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -137,6 +141,7 @@ impl CommandLine {
             | Command::Group(_)
             | Command::Owner(_)
             | Command::Why(_)
+            | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
             | Command::Token(_)
@@ -167,6 +172,7 @@ impl CommandLine {
             | Command::Group(_)
             | Command::Owner(_)
             | Command::Why(_)
+            | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
             | Command::Token(_)
@@ -188,6 +194,7 @@ impl Command {
             Self::Group(command) => command.run(),
             Self::Owner(command) => command.run(),
             Self::Why(arguments) => arguments.run(),
+            Self::Import(arguments) => arguments.run(),
             Self::Audit(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Token(command) => command.run(),
@@ -214,6 +221,7 @@ impl Command {
             | Self::Group(_)
             | Self::Owner(_)
             | Self::Why(_)
+            | Self::Import(_)
             | Self::Audit(_)
             | Self::Key(_)
             | Self::Token(_)

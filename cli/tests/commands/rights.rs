@@ -143,6 +143,61 @@ fn a_file_is_tried_and_then_applied() {
 }
 
 #[test]
+fn another_brokers_file_is_shown_and_then_taken_over() {
+    let site = site();
+    let file = site.beside("acl");
+    std::fs::write(
+        &file,
+        "topic public\nuser meter\ntopic read set\nuser new.one\ntopic write n\npattern read x/%u\nuser a b\n",
+    )
+    .unwrap();
+    let words = format!("import mosquitto-acl {}", file.display());
+    let tried = site.run(&format!("{words} --dry-run")).success();
+    for line in [
+        "+ client new.one\n",
+        "+ group imported: meter new.one\n",
+        "+ client meter: allow sub:set at ",
+        "+ group imported: allow sub:x/${client_id} at ",
+        "! line 1: not carried over",
+        "! line 7: not carried over",
+    ] {
+        assert!(tried.contains(line), "{line}: {tried}");
+    }
+    assert_eq!(
+        site.run("client list -o json")
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let shown = site.run(&format!("{words} -o json")).json();
+    assert_eq!(shown["new_clients"], json!(["new.one"]));
+    // What was there before stays.
+    site.run("policy test meter a/x").success();
+    site.run("policy test meter set --sub").success();
+    site.run("policy test new.one x/new.one --sub").success();
+    let profile = std::fs::read(site.path().join("clients/new.one.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_slice(&profile).unwrap();
+    assert_eq!(
+        profile["scope"],
+        json!([["n", ["pub"]], ["x/new.one", ["sub"]]])
+    );
+    let again = site.run(&format!("{words} -o json")).json();
+    assert_eq!(again["new_clients"], json!([]));
+    let policies = site.run("policy list -o json").json();
+    assert_eq!(policies.as_array().unwrap().len(), 5);
+
+    std::fs::write(&file, "{allow").unwrap();
+    let words = format!("import emqx-acl {}", file.display());
+    assert!(site.run(&words).failure(2).contains("line 1"));
+    let words = format!("import mosquitto-dynsec {}", file.display());
+    assert!(site.run(&words).failure(2).contains("line 1"));
+    site.run(&format!("import hivemq {}", file.display()))
+        .failure(2);
+}
+
+#[test]
 fn every_change_is_in_the_audit_log_and_the_log_is_checked() {
     let site = site();
     site.run("policy add meter --allow pub:b").success();
