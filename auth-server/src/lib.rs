@@ -7,6 +7,7 @@
 //! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
 //! | `listener`, `tls` | connections |
+//! | [`import`] | what other brokers' files say of clients and rights |
 //! | `issuer` | the URLs of the endpoints |
 //! | `issuing` | what tokens are signed with |
 //! | [`KeyRing`] | signing keys by time |
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 
 mod core;
 mod http;
+pub mod import;
 mod issuer;
 mod issuing;
 mod key_ring;

@@ -215,7 +215,11 @@ impl AddArgs {
 }
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
-async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
+pub(crate) async fn write_profile(
+    store: &Store,
+    profile: &Profile,
+    file: &Path,
+) -> anyhow::Result<()> {
     let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
         store
@@ -419,7 +423,7 @@ pub(crate) fn jwa_name(algorithm: PopAlgorithm) -> &'static str {
 }
 
 /// A name becomes a file name and stands for `${client_id}` in Topic Filters, so it has neither separators nor wildcards.
-fn check_name(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte);
     let good = (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(plain)

@@ -7,6 +7,7 @@
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
 //! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`signing_keys`] | `symbolon key` |
 //! | [`token`] | `symbolon token` |
@@ -27,6 +28,7 @@ mod demo;
 mod exit;
 mod group;
 mod hardening;
+mod import;
 mod init;
 mod logging;
 mod moment;
@@ -87,6 +89,8 @@ enum Command {
     Owner(owner::OwnerCommand),
     /// Say which policies decide what a device may do with a topic
     Why(policy::explain::WhyArgs),
+    /// Take clients and policies over from another broker's file
+    Import(import::ImportArgs),
     /// Who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -138,6 +142,7 @@ impl CommandLine {
             | Command::Group(_)
             | Command::Owner(_)
             | Command::Why(_)
+            | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
             | Command::Token(_)
@@ -168,6 +173,7 @@ impl CommandLine {
             | Command::Group(_)
             | Command::Owner(_)
             | Command::Why(_)
+            | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
             | Command::Token(_)
@@ -189,6 +195,7 @@ impl Command {
             Self::Group(command) => command.run(),
             Self::Owner(command) => command.run(),
             Self::Why(arguments) => arguments.run(),
+            Self::Import(arguments) => arguments.run(),
             Self::Audit(command) => command.run(),
             Self::Key(command) => command.run(),
             Self::Token(command) => command.run(),
@@ -215,6 +222,7 @@ impl Command {
             | Self::Group(_)
             | Self::Owner(_)
             | Self::Why(_)
+            | Self::Import(_)
             | Self::Audit(_)
             | Self::Key(_)
             | Self::Token(_)
