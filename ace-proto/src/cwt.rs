@@ -65,7 +65,8 @@ impl MacKey {
         })
     }
 
-    fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
+    /// Compares in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
         hmac::verify(&self.hmac(), message, mac).is_ok()
     }
 
@@ -123,7 +124,7 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     let (kid, signed) = (message.header.kid, message.authenticated());
     let matches = match algorithm {
         PopAlgorithm::Hs256 => {
-            let key = validation.keys.find_mac(kid)?;
+            let key = validation.keys.find_mac_by_identifier(kid)?;
             key.verifies(&signed, message.authenticator)
         }
         PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {
@@ -139,6 +140,11 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
         return Err(TokenError::BadClaim("cnf"));
     }
     Ok(claims)
+}
+
+/// `iss` of a CWT, nothing verified.
+pub(crate) fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    Claims::issuer_in_cbor(Message::parse(token)?.payload)
 }
 
 /// The token with tag 61 before it, which [`verify`] does not ask for. A hash that is to name a token (RFC 9770) is taken of this form, or

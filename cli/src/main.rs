@@ -22,6 +22,7 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod hardening;
 mod init;
 mod logging;
 mod mqtt;
