@@ -10,6 +10,9 @@ use crate::{
     json_object::{BadMember, Members, to_json},
 };
 
+/// The longest `cnonce` accepted, bytes: it goes into the token.
+const MAX_NONCE_LENGTH: usize = 64;
+
 /// A token request, whatever encoding it came in. `Debug` shows no credential.
 #[derive(Clone, Default)]
 pub struct TokenRequest {
@@ -27,12 +30,14 @@ pub struct TokenRequest {
     pub audience: Option<String>,
     /// `scope`.
     pub scope: Option<Scope>,
-    /// `req_cnf`: the client's own public key.
+    /// `req_cnf`: the client's own public key, or the name of a key that it has a token for (RFC 9202 §4).
     pub req_cnf: Option<Confirmation>,
+    /// `cnonce`: the nonce of the resource server's hint, bytes (RFC 9200 §5.8.4.4).
+    pub client_nonce: Option<Vec<u8>>,
+    /// `refresh_token`, base64url where it is bytes in CBOR.
+    pub refresh_token: Option<String>,
     /// `ace_profile` was sent, empty, null or `mqtt_tls`: the answer must name the profile (RFC 9200 §5.8.1).
     pub profile_asked: bool,
-    /// `cnonce`: the nonce of the resource server's hint, bytes (RFC 9200 §5.3.1); the token must come back with it.
-    pub client_nonce: Option<Vec<u8>>,
 }
 
 impl TokenRequest {
@@ -51,6 +56,8 @@ impl TokenRequest {
             audience: text("audience")?,
             scope: scope.as_deref().map(parse_scope).transpose()?,
             req_cnf: members.take("req_cnf").map_err(malformed)?,
+            client_nonce: text("cnonce")?.as_deref().map(parse_nonce).transpose()?,
+            refresh_token: text("refresh_token")?,
             // Twice an Option: absent, or null, or a text.
             profile_asked: members
                 .take::<Option<String>>("ace_profile")
@@ -58,7 +65,6 @@ impl TokenRequest {
                 .map(|profile| check_profile(profile.as_deref()))
                 .transpose()?
                 .is_some(),
-            client_nonce: text("cnonce")?.map(parse_nonce).transpose()?,
         })
     }
 
@@ -68,7 +74,6 @@ impl TokenRequest {
         let mut form = form::parse(body)?;
         let profile = form.remove("ace_profile");
         let mut text = |name| form.remove(name).filter(|value| !value.is_empty());
-        let nonce = text("cnonce");
         let req_cnf = text("req_cnf")
             .map(|json| serde_json::from_str(&json).map_err(|_| malformed(BadMember("req_cnf"))));
         Ok(Self {
@@ -80,11 +85,12 @@ impl TokenRequest {
             audience: text("audience"),
             scope: text("scope").as_deref().map(parse_scope).transpose()?,
             req_cnf: req_cnf.transpose()?,
+            client_nonce: text("cnonce").as_deref().map(parse_nonce).transpose()?,
+            refresh_token: text("refresh_token"),
             profile_asked: profile
                 .map(|profile| check_profile(Some(&profile)))
                 .transpose()?
                 .is_some(),
-            client_nonce: nonce.map(parse_nonce).transpose()?,
         })
     }
 
@@ -103,6 +109,7 @@ impl Serialize for TokenRequest {
             ("client_assertion_type", &self.client_assertion_type),
             ("client_assertion", &self.client_assertion),
             ("audience", &self.audience),
+            ("refresh_token", &self.refresh_token),
         ];
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in texts {
@@ -116,11 +123,11 @@ impl Serialize for TokenRequest {
         if let Some(req_cnf) = &self.req_cnf {
             map.serialize_entry("req_cnf", req_cnf)?;
         }
-        if self.profile_asked {
-            map.serialize_entry("ace_profile", "")?;
-        }
         if let Some(nonce) = &self.client_nonce {
             map.serialize_entry("cnonce", &base64url::encode(nonce))?;
+        }
+        if self.profile_asked {
+            map.serialize_entry("ace_profile", "")?;
         }
         map.end()
     }
@@ -144,9 +151,11 @@ fn parse_scope(text: &str) -> Result<Scope, ErrorResponse> {
         .map_err(|error| ErrorResponse::new(ErrorCode::InvalidScope, &error.to_string()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands in map")]
-fn parse_nonce(text: String) -> Result<Vec<u8>, ErrorResponse> {
-    base64url::decode(&text).ok_or_else(|| malformed(BadMember("cnonce")))
+/// base64url, of as many bytes as a token has room for.
+fn parse_nonce(text: &str) -> Result<Vec<u8>, ErrorResponse> {
+    base64url::decode(text)
+        .filter(|nonce| nonce.len() <= MAX_NONCE_LENGTH)
+        .ok_or_else(|| malformed(BadMember("cnonce")))
 }
 
 /// Refuses every profile but ours.

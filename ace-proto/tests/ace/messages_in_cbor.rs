@@ -50,8 +50,9 @@ fn request() -> TokenRequest {
         audience: Some("mqtts://broker.example.com".to_owned()),
         scope: Some(scope()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
-        profile_asked: true,
         client_nonce: Some(vec![1, 2, 3]),
+        refresh_token: Some("AAEC".to_owned()),
+        profile_asked: true,
     }
 }
 
