@@ -76,7 +76,7 @@ impl Connection {
         credentials: Option<Credentials>,
         session: Session,
     ) -> Result<Self, ConnectError> {
-        let driver = open::open(&options, credentials, session).await?;
+        let driver = Box::pin(open::open(&options, credentials, session)).await?;
         Ok(Self { driver })
     }
 

@@ -226,6 +226,7 @@ fn find_key(
 }
 
 /// Our own identity and key for TLS 1.2. The binding calls it from C: it must not panic.
+#[expect(clippy::unnecessary_wraps, reason = "the binding takes it so")]
 fn offer_key(
     ssl: &mut SslRef,
     _hint: Option<&[u8]>,

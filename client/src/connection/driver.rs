@@ -130,7 +130,7 @@ impl Driver {
         if let Some(source) = source
             && let Some(clearing) = source.place.clearing()
         {
-            moving::clear(&clearing, source).await?;
+            Box::pin(moving::clear(&clearing, source)).await?;
         }
         Ok(())
     }
@@ -352,7 +352,7 @@ impl Driver {
                 self.machine.handle_token_to_publish(&token, now)?;
                 source.token = token;
             }
-            Way::Reconnect => self.moving = Moving::Due(token),
+            Way::Reconnect => self.moving = Moving::Due(Box::new(token)),
         }
         Ok(())
     }

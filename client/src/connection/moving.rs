@@ -23,7 +23,7 @@ pub(super) enum Moving {
     /// There is no reason to.
     No,
     /// With this token, as soon as nothing would be lost by it.
-    Due(Token),
+    Due(Box<Token>),
     /// The broker is told, and closes the connection, or it has had its time.
     Leaving(Box<Bound>),
     /// The next connection is being opened.
@@ -32,7 +32,7 @@ pub(super) enum Moving {
 
 /// Where from, and with what.
 pub(super) struct Bound {
-    token: Token,
+    token: Box<Token>,
     session: Session,
     limit: Pin<Box<Sleep>>,
 }
@@ -76,7 +76,7 @@ impl Moving {
         let (profile, place) = (Arc::clone(&source.profile), Arc::clone(&source.place));
         *self = match std::mem::replace(self, Self::No) {
             Self::Leaving(bound) => Self::Entering(Box::pin(async move {
-                enter(&place, &profile, bound.token, bound.session).await
+                enter(&place, &profile, *bound.token, bound.session).await
             })),
             other @ (Self::No | Self::Due(_) | Self::Entering(_)) => other,
         };

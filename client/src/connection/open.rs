@@ -144,18 +144,25 @@ pub(super) async fn enter(
 
 /// The nonce that a refused token may have lacked. A refusal may bring it; where it cannot, the broker is asked.
 async fn nonce_after(refusal: &ConnectError, place: &Place) -> Option<Vec<u8>> {
-    match refusal {
-        ConnectError::Refused {
-            hint: Some(hint), ..
-        } => hint.cnonce.clone(),
+    if let ConnectError::Refused {
+        hint: Some(hint), ..
+    } = refusal
+    {
+        return hint.cnonce.clone();
+    }
+    let not_authorized = matches!(
+        refusal,
         ConnectError::NotTaken {
             reason_code: ReasonCode::NotAuthorized,
             ..
-        } => nonce(place).await.ok()?,
-        // In the handshake nobody says why.
-        ConnectError::Tls(_) if place.mode() == Mode::PskToken => nonce(place).await.ok()?,
-        _ => None,
+        }
+    );
+    // In the handshake nobody says why.
+    let failed = matches!(refusal, ConnectError::Tls(_)) && place.mode() == Mode::PskToken;
+    if !(not_authorized || failed) {
+        return None;
     }
+    nonce(place).await.ok()?
 }
 
 /// A nonce of the broker's hint, if it gives any.

@@ -33,9 +33,9 @@ pub(super) async fn publish(
             properties: PublishProperties::default(),
         };
         let sent = driver.publish(&message).await?;
-        let taken = answer(&mut driver, sent).await;
+        let answer = answer(&mut driver, sent).await;
         driver.leave(ReasonCode::Success, None).await?;
-        taken
+        answer
     })
     .await
 }

@@ -42,8 +42,7 @@ impl KeptWill {
             sender: Sender::Client,
             maximum_packet_size: u32::MAX,
         };
-        let decoded = decoder.decode(&self.packet);
-        let Ok(Some((Packet::Publish(publish), _))) = decoded else {
+        let Ok(Some((Packet::Publish(publish), _))) = decoder.decode(&self.packet) else {
             return Err(UNREADABLE);
         };
         Ok(Will {

@@ -338,7 +338,7 @@ impl Credentials {
                 ProtocolVersion::V5,
             ) => {
                 let data = ConnectData::TokenAndProof {
-                    token: token,
+                    token,
                     proof: &sign(signer, exporter)?,
                 };
                 Ok(Self::with_data(Some(data.encode().map_err(too_long)?)))

@@ -15,6 +15,9 @@ use symbolon_mqtt_proto::{Auth, PacketIdentifier, ReasonCode};
 
 /// No token is renewed sooner after the one before, however short its life.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before its end a token is renewed that lives for less than ten seconds (but not before half of its life), seconds: the clock that
+/// tokens count by has whole seconds, so that one of them is no time.
+const MIN_MARGIN_SECS: u64 = 2;
 /// After a failure: this, then twice as long each time, up to [`MAX_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
@@ -96,7 +99,8 @@ impl Renewal {
     pub(super) fn schedule(life: TokenLife, clocks: Clocks) -> Self {
         let lifetime = life.obtained_at.secs_until(life.expires_at);
         // Not lifetime * 4 / 5, which overflows for a token without end.
-        let due = life.obtained_at.plus_secs(lifetime - lifetime / 5);
+        let margin = (lifetime / 5).max(MIN_MARGIN_SECS.min(lifetime / 2));
+        let due = life.obtained_at.plus_secs(lifetime - margin);
         let wait = Duration::from_secs(clocks.unix.secs_until(due)).max(MIN_INTERVAL);
         let rest = Duration::from_secs(clocks.unix.secs_until(life.expires_at));
         // A token that outlives the clock needs no renewing.

@@ -17,9 +17,10 @@ pub(super) fn token(
     response: &HttpsResponse,
 ) -> Result<Token, TokenRequestError> {
     if response.status != 200 {
-        let refusal = match is_json(&response.body) {
-            true => ErrorResponse::from_json(&response.body).ok(),
-            false => ErrorResponse::from_cbor(&response.body).ok(),
+        let refusal = if is_json(&response.body) {
+            ErrorResponse::from_json(&response.body).ok()
+        } else {
+            ErrorResponse::from_cbor(&response.body).ok()
         };
         return Err(match refusal {
             Some(refusal) => TokenRequestError::Refused(refusal),
@@ -27,10 +28,11 @@ pub(super) fn token(
         });
     }
     let is_json = is_json(&response.body);
-    let answer = match is_json {
+    let answer = if is_json {
         // serde might quote the answer, and the answer holds a key.
-        true => TokenResponse::from_json(&response.body).ok(),
-        false => TokenResponse::from_cbor(&response.body).ok(),
+        TokenResponse::from_json(&response.body).ok()
+    } else {
+        TokenResponse::from_cbor(&response.body).ok()
     };
     let answer = answer.ok_or_else(|| not_understood("it is not a token response"))?;
     check_kind(&answer)?;

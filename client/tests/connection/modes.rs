@@ -342,6 +342,33 @@ async fn a_shared_key_gets_new_rights_on_the_live_connection() {
     assert!(asked.contains(r#""req_cnf":{"kid":"AQI"}"#), "{asked}");
 }
 
+/// DISCONNECT; how long the session shall last.
+async fn goodbye(broker: &mut Broker) -> Option<u32> {
+    let packet = broker.receive().await;
+    let Packet::Disconnect(goodbye) = taken_apart(&packet) else {
+        panic!("DISCONNECT")
+    };
+    assert_eq!(goodbye.reason_code, ReasonCode::Success);
+    goodbye.session_expiry_interval_secs
+}
+
+/// A client that goes on with its session.
+async fn admit_again(broker: &mut Broker) {
+    let packet = broker.receive().await;
+    let Packet::Connect(connect) = taken_apart(&packet) else {
+        panic!("CONNECT")
+    };
+    assert!(!connect.clean_start);
+    assert_eq!(connect.client_identifier, "c1");
+    assert_eq!(connect.properties.session_expiry_interval_secs, Some(300));
+    let connack = ConnAck {
+        session_present: true,
+        reason_code: ReasonCode::Success,
+        properties: ConnAckProperties::default(),
+    };
+    broker.send(&Packet::ConnAck(Box::new(connack))).await;
+}
+
 // Where the AS gives another key: the session goes on under it, and nothing is lost.
 #[tokio::test]
 async fn a_new_shared_key_comes_with_a_new_connection_that_goes_on_with_the_session() {
@@ -362,29 +389,11 @@ async fn a_new_shared_key_comes_with_a_new_connection_that_goes_on_with_the_sess
         // A message that is not acknowledged, and then goodbye.
         let packet = broker.receive().await;
         assert!(matches!(taken_apart(&packet), Packet::Publish(_)));
-        let packet = broker.receive().await;
-        let Packet::Disconnect(goodbye) = taken_apart(&packet) else {
-            panic!("DISCONNECT")
-        };
-        assert_eq!(goodbye.reason_code, ReasonCode::Success);
-        assert_eq!(goodbye.session_expiry_interval_secs, None);
+        assert_eq!(goodbye(&mut broker).await, None);
         broker.until_closed().await;
         let mut broker = accept_with(&listener, &acceptor).await;
         assert_eq!(identity(&broker), b"second token");
-        let packet = broker.receive().await;
-        let Packet::Connect(connect) = taken_apart(&packet) else {
-            panic!("CONNECT")
-        };
-        assert!(!connect.clean_start);
-        assert_eq!(connect.client_identifier, "c1");
-        assert_eq!(connect.properties.session_expiry_interval_secs, Some(300));
-        let mut connack = ConnAck {
-            session_present: true,
-            reason_code: ReasonCode::Success,
-            properties: ConnAckProperties::default(),
-        };
-        connack.session_present = true;
-        broker.send(&Packet::ConnAck(Box::new(connack))).await;
+        admit_again(&mut broker).await;
         let packet = broker.receive().await;
         let Packet::Publish(again) = taken_apart(&packet) else {
             panic!("PUBLISH")
@@ -393,11 +402,7 @@ async fn a_new_shared_key_comes_with_a_new_connection_that_goes_on_with_the_sess
         let identifier = again.delivery.packet_identifier().unwrap();
         broker.send(&puback(identifier)).await;
         // The application wanted no session beyond its connection.
-        let packet = broker.receive().await;
-        let Packet::Disconnect(goodbye) = taken_apart(&packet) else {
-            panic!("DISCONNECT")
-        };
-        assert_eq!(goodbye.session_expiry_interval_secs, Some(0));
+        assert_eq!(goodbye(&mut broker).await, Some(0));
     };
     let application = async {
         let connection = Connection::connect(options, Some(credentials)).await;

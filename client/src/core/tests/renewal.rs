@@ -80,6 +80,16 @@ fn a_token_is_asked_for_once_at_80_percent_of_its_life() {
     assert_eq!(rig.machine.poll_timeout(), None);
 }
 
+#[test]
+fn a_token_that_hardly_lives_is_renewed_a_second_sooner_than_it_seems_to_need() {
+    for (lifetime_secs, due_secs) in [(5, 3), (4, 2), (3, 2), (2, 1), (10, 8)] {
+        assert_eq!(
+            Rig::with_token(lifetime_secs).seconds_to_timeout(),
+            due_secs
+        );
+    }
+}
+
 // RFC 9431 §4
 #[test]
 fn renewing_is_by_auth_with_challenge_and_response() {
