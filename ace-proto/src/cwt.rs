@@ -12,6 +12,8 @@ use crate::{
     base64url,
     cbor::Malformed,
     cose::{self, Algorithm, Kind, Message},
+    json_object::to_json,
+    jws,
     jwt::MAX_TOKEN_LENGTH,
     key::MIN_SYMMETRIC_LENGTH,
 };
@@ -55,6 +57,11 @@ impl MacKey {
         &self.kid
     }
 
+    /// The key itself, for whoever keeps it.
+    pub fn key(&self) -> &SymmetricKey {
+        &self.key
+    }
+
     /// The claims as a CWT with a MAC: `COSE_Mac0` with HMAC 256/256. What a secret key in `cnf` meets is as in
     /// [`SigningKey::sign_cwt`].
     pub fn mac_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
@@ -65,7 +72,19 @@ impl MacKey {
         })
     }
 
-    fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
+    /// The claims as a JWT with `HS256`, `typ` `at+jwt`. A secret key in `cnf` is refused as [`PopError::UnsupportedKey`].
+    pub fn mac_jwt(&self, claims: &Claims) -> Result<String, PopError> {
+        if has_secret_key(claims) {
+            return Err(PopError::UnsupportedKey);
+        }
+        let header = serde_json::json!({ "alg": "HS256", "kid": self.kid, "typ": "at+jwt" });
+        jws::authenticate(&header.to_string(), &to_json(claims), |message| {
+            Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
+        })
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
         hmac::verify(&self.hmac(), message, mac).is_ok()
     }
 
@@ -123,7 +142,7 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     let (kid, signed) = (message.header.kid, message.authenticated());
     let matches = match algorithm {
         PopAlgorithm::Hs256 => {
-            let key = validation.keys.find_mac(kid)?;
+            let key = validation.keys.find_mac_by_identifier(kid)?;
             key.verifies(&signed, message.authenticator)
         }
         PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {
@@ -139,6 +158,11 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
         return Err(TokenError::BadClaim("cnf"));
     }
     Ok(claims)
+}
+
+/// `iss` of a CWT, nothing verified.
+pub(crate) fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    Claims::issuer_in_cbor(Message::parse(token)?.payload)
 }
 
 /// The token with tag 61 before it, which [`verify`] does not ask for. A hash that is to name a token (RFC 9770) is taken of this form, or

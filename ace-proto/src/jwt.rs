@@ -1,4 +1,4 @@
-//! Tokens as JWTs (RFC 7519, RFC 8725), signed with EdDSA or ES256, and the key sets that verify them (RFC 7517).
+//! Tokens as JWTs (RFC 7519, RFC 8725), signed with EdDSA or ES256 or protected by HS256, and the key sets that verify them (RFC 7517).
 
 mod key_set;
 mod signing_key;
@@ -7,7 +7,7 @@ pub use key_set::KeySet;
 pub use signing_key::{SigningAlgorithm, SigningKey};
 
 use crate::{
-    Claims, Confirmation, ScopeError, UnixTime,
+    Claims, Confirmation, PopAlgorithm, ScopeError, UnixTime,
     claims::{Expected, Lifetimes},
     json_object::{Members, Text},
     jws::{Compact, Malformed},
@@ -44,7 +44,7 @@ pub enum TokenError {
     /// bytes.
     #[error("not a token")]
     NotAToken,
-    /// `alg` is `none`, symmetric in a JWT, a truncated MAC in a CWT, unknown, or not the key's own.
+    /// `alg` is `none`, a truncated MAC, unknown, or not the key's own; or a MAC where no key for one is shared with the AS.
     #[error("token algorithm is not allowed")]
     AlgorithmNotAllowed,
     /// A critical header parameter that we do not know (RFC 7515 §4.1.11).
@@ -84,7 +84,7 @@ pub enum TokenError {
 
 /// Verifies a JWT and takes its claims. [`TokenError::UnknownKey`] is the caller's cue to fetch the key set anew.
 ///
-/// A key that stands in `cnf` is public here: the token is signed, not encrypted, so a symmetric one has to be in a JWE (RFC 7800 §3.3,
+/// A key that stands in `cnf` is public here: the token is signed or has a MAC, but is not encrypted, so a symmetric one has to be in a JWE (RFC 7800 §3.3,
 /// RFC 9431 §2.1).
 pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenError> {
     let jws = Compact::parse(token, MAX_TOKEN_LENGTH)?;
@@ -92,15 +92,25 @@ pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenE
     if header.critical {
         return Err(TokenError::UnknownCriticalHeader);
     }
-    let algorithm = header
-        .signature_algorithm()
-        .ok_or(TokenError::AlgorithmNotAllowed)?;
+    let algorithm =
+        PopAlgorithm::from_name(header.alg.as_str()).ok_or(TokenError::AlgorithmNotAllowed)?;
     if header.typ.is_some() && !header.typ_is_one_of(&ACCEPTED_TYPES) {
         return Err(TokenError::WrongType);
     }
     let kid = header.kid.as_ref().map(Text::as_str);
-    let key = validation.keys.find(algorithm, kid)?;
-    if !key.verifies(jws.signing_input.as_bytes(), &jws.signature) {
+    let signed = jws.signing_input.as_bytes();
+    // The kind of key is chosen by the algorithm before any key is: a public key never verifies a MAC (RFC 8725 §2.1).
+    let matches = match algorithm {
+        PopAlgorithm::Hs256 => {
+            let key = validation.keys.find_mac(kid)?;
+            key.verifies(signed, &jws.signature)
+        }
+        PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {
+            let key = validation.keys.find(algorithm, kid)?;
+            key.verifies(signed, &jws.signature)
+        }
+    };
+    if !matches {
         return Err(TokenError::BadSignature);
     }
     let claims = Claims::verify_json(&jws.payload, &validation.expected())?;
@@ -110,6 +120,13 @@ pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenE
             Ok(claims)
         }
     }
+}
+
+/// `iss` of a JWT, nothing verified.
+pub(crate) fn issuer(token: &str) -> Result<String, TokenError> {
+    let jws = Compact::parse(token, MAX_TOKEN_LENGTH)?;
+    let members = Members::parse(&jws.payload).map_err(|_| TokenError::NotAToken)?;
+    members.take("iss")?.ok_or(TokenError::BadClaim("iss"))
 }
 
 impl<'a> Validation<'a> {

@@ -12,9 +12,13 @@
 //! | [`cwt`] | tokens as CWTs, signed or with a MAC |
 //! | [`token`] | the one door: verifies a token, whichever of the two it is |
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
+//! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
-//! | [`introspection`] | asking the AS what a token says |
+//! | [`form`] | parameters of a request as a form |
+//! | [`token_hash`] | what a revoked token is called (RFC 9770) |
+//! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
+//! | [`revocation_list`] | tokens that were revoked before their time |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
@@ -27,8 +31,10 @@ pub mod client_secret;
 pub mod confirmation;
 mod cose;
 pub mod cwt;
+mod derived_key;
 pub mod dpop;
 mod encrypted_cose_key;
+pub mod form;
 pub mod hint;
 pub mod identifier;
 pub mod introspection;
@@ -38,9 +44,12 @@ mod jws;
 pub mod jwt;
 pub mod key;
 pub mod psk_identity;
+pub mod revocation_list;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod token_hash;
+pub mod token_question;
 pub mod token_request;
 pub mod token_response;
 
@@ -49,12 +58,15 @@ pub use cbor::MalformedMessage;
 pub use claims::{Claims, Lifetimes};
 pub use confirmation::Confirmation;
 pub use cwt::MacKey;
+pub use derived_key::{DERIVED_KEY_LENGTH, derived_key};
 pub use hint::AsHint;
 pub use introspection::{IntrospectionRequest, IntrospectionResponse};
 pub use jwt::{KeySet, SigningKey, TokenError, Validation};
 pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
+pub use token_hash::TokenHash;
+pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 

@@ -1,5 +1,7 @@
 //! The one door for tokens, whichever form they have.
 
+use std::borrow::Cow;
+
 use crate::{Claims, TokenError, Validation, base64url, cwt, jwt, jwt::MAX_TOKEN_LENGTH};
 
 /// What a token is, by its first byte.
@@ -43,6 +45,27 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     }
 }
 
+/// Who the token says that it is from, nothing verified: only to choose the keys that it is to be verified with, which then must be that
+/// issuer's.
+pub fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    if token.len() > MAX_TOKEN_LENGTH {
+        return Err(TokenError::NotAToken);
+    }
+    match Form::of(token).ok_or(TokenError::NotAToken)? {
+        Form::Jwt => jwt::issuer(as_text(token)?),
+        Form::Cwt | Form::CwtAsText => cwt::issuer(&own_bytes(token)),
+    }
+}
+
+/// The token's own bytes, byte for byte as its maker wrote them: of a CWT in a text what the text stands for, of others what is there. A key
+/// is derived from these ([`derived_key`](crate::derived_key)).
+pub fn own_bytes(token: &[u8]) -> Cow<'_, [u8]> {
+    let is_text = Form::of(token) == Some(Form::CwtAsText);
+    let text = is_text.then(|| str::from_utf8(token).ok()).flatten();
+    let cwt = text.and_then(base64url::decode);
+    cwt.map_or(Cow::Borrowed(token), Cow::Owned)
+}
+
 fn as_text(token: &[u8]) -> Result<&str, TokenError> {
     str::from_utf8(token).map_err(|_| TokenError::NotAToken)
 }
@@ -55,8 +78,9 @@ pub(crate) fn to_text(token: &[u8]) -> Option<String> {
     }
 }
 
-/// The bytes of such a text in a CBOR message.
-pub(crate) fn to_bytes(token: &str) -> Vec<u8> {
+/// The bytes of such a text in a CBOR message, and as they reach the resource server in one: of base64url of a CWT the CWT, of any other
+/// text its letters.
+pub fn to_bytes(token: &str) -> Vec<u8> {
     let cwt = base64url::decode(token).filter(|bytes| Form::of(bytes) == Some(Form::Cwt));
     cwt.unwrap_or_else(|| token.as_bytes().to_vec())
 }

@@ -3,12 +3,17 @@
 mod cbor;
 mod form;
 
+pub(crate) use form::parse as parse_form;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    Confirmation, ErrorCode, ErrorResponse, PROFILE, Scope,
+    Confirmation, ErrorCode, ErrorResponse, PROFILE, Scope, base64url,
     json_object::{BadMember, Members, to_json},
 };
+
+/// The longest `cnonce` accepted, bytes: it goes into the token.
+const MAX_NONCE_LENGTH: usize = 64;
 
 /// A token request, whatever encoding it came in. `Debug` shows no credential.
 #[derive(Clone, Default)]
@@ -27,8 +32,12 @@ pub struct TokenRequest {
     pub audience: Option<String>,
     /// `scope`.
     pub scope: Option<Scope>,
-    /// `req_cnf`: the client's own public key.
+    /// `req_cnf`: the client's own public key, or the name of a key that it has a token for (RFC 9202 §4).
     pub req_cnf: Option<Confirmation>,
+    /// `cnonce`: the nonce of the resource server's hint, bytes (RFC 9200 §5.8.4.4).
+    pub client_nonce: Option<Vec<u8>>,
+    /// `refresh_token`, base64url where it is bytes in CBOR.
+    pub refresh_token: Option<String>,
     /// `ace_profile` was sent, empty, null or `mqtt_tls`: the answer must name the profile (RFC 9200 §5.8.1).
     pub profile_asked: bool,
 }
@@ -49,6 +58,8 @@ impl TokenRequest {
             audience: text("audience")?,
             scope: scope.as_deref().map(parse_scope).transpose()?,
             req_cnf: members.take("req_cnf").map_err(malformed)?,
+            client_nonce: text("cnonce")?.as_deref().map(parse_nonce).transpose()?,
+            refresh_token: text("refresh_token")?,
             // Twice an Option: absent, or null, or a text.
             profile_asked: members
                 .take::<Option<String>>("ace_profile")
@@ -76,6 +87,8 @@ impl TokenRequest {
             audience: text("audience"),
             scope: text("scope").as_deref().map(parse_scope).transpose()?,
             req_cnf: req_cnf.transpose()?,
+            client_nonce: text("cnonce").as_deref().map(parse_nonce).transpose()?,
+            refresh_token: text("refresh_token"),
             profile_asked: profile
                 .map(|profile| check_profile(Some(&profile)))
                 .transpose()?
@@ -98,6 +111,7 @@ impl Serialize for TokenRequest {
             ("client_assertion_type", &self.client_assertion_type),
             ("client_assertion", &self.client_assertion),
             ("audience", &self.audience),
+            ("refresh_token", &self.refresh_token),
         ];
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in texts {
@@ -110,6 +124,9 @@ impl Serialize for TokenRequest {
         }
         if let Some(req_cnf) = &self.req_cnf {
             map.serialize_entry("req_cnf", req_cnf)?;
+        }
+        if let Some(nonce) = &self.client_nonce {
+            map.serialize_entry("cnonce", &base64url::encode(nonce))?;
         }
         if self.profile_asked {
             map.serialize_entry("ace_profile", "")?;
@@ -134,6 +151,13 @@ impl std::fmt::Debug for TokenRequest {
 fn parse_scope(text: &str) -> Result<Scope, ErrorResponse> {
     Scope::from_base64url(text)
         .map_err(|error| ErrorResponse::new(ErrorCode::InvalidScope, &error.to_string()))
+}
+
+/// base64url, of as many bytes as a token has room for.
+fn parse_nonce(text: &str) -> Result<Vec<u8>, ErrorResponse> {
+    base64url::decode(text)
+        .filter(|nonce| nonce.len() <= MAX_NONCE_LENGTH)
+        .ok_or_else(|| malformed(BadMember("cnonce")))
 }
 
 /// Refuses every profile but ours.

@@ -243,7 +243,7 @@ async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
         method: Method::GET,
         url: uri.to_owned(),
         headers: Vec::new(),
-        body: String::new(),
+        body: Vec::new(),
     };
     let response = client.send(request).await?;
     if response.status != 200 {

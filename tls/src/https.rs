@@ -34,7 +34,7 @@ pub struct HttpsRequest {
     /// Header fields, names in lower case. `host` is set from the URL.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 /// An answer, whatever its status.

@@ -48,6 +48,10 @@ impl VerifyingKey {
         })
     }
 
+    fn is_named(&self, is_named: impl Fn(&str) -> bool) -> bool {
+        self.public.kid.as_deref().is_some_and(is_named)
+    }
+
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }
@@ -111,7 +115,7 @@ impl KeySet {
         Value::Array(items.collect()).encode()
     }
 
-    /// With these keys for CWTs that are protected by a MAC, in place of those there were.
+    /// With these keys for tokens that are protected by a MAC, in place of those there were.
     #[must_use]
     pub fn with_mac_keys(self, mac_keys: Vec<MacKey>) -> Self {
         Self {
@@ -162,10 +166,33 @@ impl KeySet {
         self.find_named(algorithm, |own| identifier::is_same(own, kid))
     }
 
-    /// The key for a MAC, by the same rules.
-    pub(crate) fn find_mac(&self, kid: Option<&[u8]>) -> Result<&MacKey, TokenError> {
-        let fits = |key: &&MacKey| kid.is_none_or(|kid| identifier::is_same(key.kid(), kid));
-        only(self.mac_keys.iter().filter(fits))
+    /// The key for the MAC of a JWT. The token has to name it: a secret key is tried for nobody who does not say which he means.
+    pub(super) fn find_mac(&self, kid: Option<&str>) -> Result<&MacKey, TokenError> {
+        self.find_mac_named(kid.map(|kid| move |own: &str| own == kid))
+    }
+
+    /// The key for the MAC of a CWT, by the same rules.
+    pub(crate) fn find_mac_by_identifier(&self, kid: Option<&[u8]>) -> Result<&MacKey, TokenError> {
+        self.find_mac_named(kid.map(|kid| move |own: &str| identifier::is_same(own, kid)))
+    }
+
+    fn find_mac_named(
+        &self,
+        is_named: Option<impl Fn(&str) -> bool>,
+    ) -> Result<&MacKey, TokenError> {
+        if self.mac_keys.is_empty() {
+            return Err(TokenError::AlgorithmNotAllowed);
+        }
+        let is_named = is_named.ok_or(TokenError::UnknownKey)?;
+        let mut named = self.mac_keys.iter().filter(|key| is_named(key.kid()));
+        match (named.next(), named.next()) {
+            (Some(key), None) => Ok(key),
+            // One key, one algorithm: no public key verifies a MAC.
+            (None, _) if self.keys.iter().any(|key| key.is_named(&is_named)) => {
+                Err(TokenError::AlgorithmNotAllowed)
+            }
+            (None | Some(_), _) => Err(TokenError::UnknownKey),
+        }
     }
 
     fn find_named(
@@ -173,13 +200,16 @@ impl KeySet {
         algorithm: PopAlgorithm,
         is_named: impl Fn(&str) -> bool,
     ) -> Result<&VerifyingKey, TokenError> {
-        let mut named = self
-            .keys
-            .iter()
-            .filter(|key| key.public.kid.as_deref().is_some_and(&is_named))
+        let mut named = (self.keys.iter())
+            .filter(|key| key.is_named(&is_named))
             .peekable();
         if named.peek().is_none() {
-            return Err(TokenError::UnknownKey);
+            let is_secret = self.mac_keys.iter().any(|key| is_named(key.kid()));
+            return Err(if is_secret {
+                TokenError::AlgorithmNotAllowed
+            } else {
+                TokenError::UnknownKey
+            });
         }
         named
             .find(|key| key.algorithm == algorithm)

@@ -2,11 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use super::{TokenRequest, invalid_request, malformed};
+use super::{MAX_NONCE_LENGTH, TokenRequest, invalid_request, malformed};
 use crate::{
-    Confirmation, ErrorCode, ErrorResponse, PROFILE_NUMBER, Scope,
+    Confirmation, ErrorCode, ErrorResponse, PROFILE_NUMBER, Scope, base64url,
     cbor::{self, MalformedMessage, Members, Value},
     confirmation::MalformedConfirmation,
+    identifier,
     json_object::BadMember,
 };
 
@@ -16,7 +17,9 @@ const SCOPE: i64 = 9;
 const CLIENT_ID: i64 = 24;
 const CLIENT_SECRET: i64 = 25;
 const GRANT_TYPE: i64 = 33;
+const REFRESH_TOKEN: i64 = 37;
 const ACE_PROFILE: i64 = 38;
+const CNONCE: i64 = 39;
 /// Have no numbers; a text may name a parameter.
 const CLIENT_ASSERTION_TYPE: &str = "client_assertion_type";
 const CLIENT_ASSERTION: &str = "client_assertion";
@@ -65,6 +68,11 @@ impl TokenRequest {
             req_cnf: members
                 .parsed(REQ_CNF, "req_cnf", confirmation)
                 .map_err(refused)?,
+            client_nonce: members.parsed(CNONCE, "cnonce", nonce).map_err(refused)?,
+            refresh_token: members
+                .bytes(REFRESH_TOKEN, "refresh_token")
+                .map_err(refused)?
+                .map(base64url::encode),
             profile_asked: members
                 .get(ACE_PROFILE)
                 .map(check_profile)
@@ -103,11 +111,19 @@ impl TokenRequest {
         if let Some(req_cnf) = &req_cnf {
             members.push(REQ_CNF, Value::Encoded(req_cnf));
         }
+        let refresh_token = self.refresh_token.as_deref().map(identifier::to_bytes);
+        members.push_bytes(REFRESH_TOKEN, refresh_token.as_deref());
+        members.push_bytes(CNONCE, self.client_nonce.as_deref());
         if self.profile_asked {
             members.push(ACE_PROFILE, Value::Null);
         }
         Ok(Value::Map(members).encode_secret())
     }
+}
+
+fn nonce(value: &Value<'_>) -> Option<Vec<u8>> {
+    let nonce = value.as_bytes()?;
+    (nonce.len() <= MAX_NONCE_LENGTH).then(|| nonce.to_vec())
 }
 
 /// The number of a grant, or the name of one that has none.

@@ -50,6 +50,8 @@ fn request() -> TokenRequest {
         audience: Some("mqtts://broker.example.com".to_owned()),
         scope: Some(scope()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
+        client_nonce: Some(vec![1, 2, 3]),
+        refresh_token: Some("AAEC".to_owned()),
         profile_asked: true,
     }
 }
@@ -129,6 +131,7 @@ fn response(access_token: &str) -> TokenResponse {
         scope: Some(scope()),
         cnf: Some(Confirmation::Key(Box::new(jwk(SYMMETRIC)))),
         rs_cnf: None,
+        refresh_token: Some("AAEC".to_owned()),
         ace_profile: Some("mqtt_tls".to_owned()),
     }
 }

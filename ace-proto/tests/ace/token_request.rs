@@ -13,6 +13,8 @@ fn request() -> TokenRequest {
         audience: Some(AUDIENCE.to_owned()),
         scope: Some(Scope::from_base64url(SCOPE).unwrap()),
         req_cnf: Some(Confirmation::Key(Box::new(jwk(ED25519_PUBLIC)))),
+        client_nonce: Some(vec![1, 2, 3]),
+        refresh_token: Some("AAEC".to_owned()),
         profile_asked: true,
     }
 }
@@ -27,6 +29,8 @@ fn request_json() -> Value {
         "audience": AUDIENCE,
         "scope": SCOPE,
         "req_cnf": { "jwk": jwk(ED25519_PUBLIC) },
+        "cnonce": "AQID",
+        "refresh_token": "AAEC",
         "ace_profile": "",
     })
 }

@@ -32,6 +32,10 @@ impl Backlog {
         Some(event)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.weight >= self.limit
     }
