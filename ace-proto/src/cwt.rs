@@ -12,6 +12,8 @@ use crate::{
     base64url,
     cbor::Malformed,
     cose::{self, Algorithm, Kind, Message},
+    json_object::to_json,
+    jws,
     jwt::MAX_TOKEN_LENGTH,
     key::MIN_SYMMETRIC_LENGTH,
 };
@@ -55,12 +57,28 @@ impl MacKey {
         &self.kid
     }
 
+    /// The key itself, for whoever keeps it.
+    pub fn key(&self) -> &SymmetricKey {
+        &self.key
+    }
+
     /// The claims as a CWT with a MAC: `COSE_Mac0` with HMAC 256/256. What a secret key in `cnf` meets is as in
     /// [`SigningKey::sign_cwt`].
     pub fn mac_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
         let payload = payload(claims)?;
         let kid = self.kid.as_bytes();
         cose::make(Kind::Mac0, cose::HMAC_256, kid, &payload, |message| {
+            Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
+        })
+    }
+
+    /// The claims as a JWT with `HS256`, `typ` `at+jwt`. A secret key in `cnf` is refused as [`PopError::UnsupportedKey`].
+    pub fn mac_jwt(&self, claims: &Claims) -> Result<String, PopError> {
+        if has_secret_key(claims) {
+            return Err(PopError::UnsupportedKey);
+        }
+        let header = serde_json::json!({ "alg": "HS256", "kid": self.kid, "typ": "at+jwt" });
+        jws::authenticate(&header.to_string(), &to_json(claims), |message| {
             Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
         })
     }

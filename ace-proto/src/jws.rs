@@ -111,12 +111,21 @@ pub(crate) fn random_identifier() -> Result<String, PopError> {
 
 /// The compact serialization of `payload` under `header`, both JSON texts.
 pub(crate) fn sign(header: &str, payload: &str, signer: &PopSigner) -> Result<String, PopError> {
+    authenticate(header, payload, |message| signer.sign(message))
+}
+
+/// The same with a signature or MAC made by `authenticate`.
+pub(crate) fn authenticate(
+    header: &str,
+    payload: &str,
+    authenticate: impl FnOnce(&[u8]) -> Result<Vec<u8>, PopError>,
+) -> Result<String, PopError> {
     let length = (header.len() + payload.len() + SIGNATURE_LENGTH).div_ceil(3) * 4 + 4;
     let mut text = String::with_capacity(length);
     base64url::encode_onto(&mut text, header.as_bytes());
     text.push('.');
     base64url::encode_onto(&mut text, payload.as_bytes());
-    let signature = signer.sign(text.as_bytes())?;
+    let signature = authenticate(text.as_bytes())?;
     text.push('.');
     base64url::encode_onto(&mut text, &signature);
     Ok(text)

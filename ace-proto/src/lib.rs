@@ -17,7 +17,8 @@
 //! | [`token_request`], [`token_response`] | the token endpoint |
 //! | [`form`] | parameters of a request as a form |
 //! | [`token_hash`] | what a revoked token is called (RFC 9770) |
-//! | [`introspection`] | asking the AS what a token says |
+//! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
+//! | [`revocation_list`] | tokens that were revoked before their time |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
@@ -43,10 +44,12 @@ mod jws;
 pub mod jwt;
 pub mod key;
 pub mod psk_identity;
+pub mod revocation_list;
 pub mod scope;
 pub mod time;
 pub mod token;
 pub mod token_hash;
+pub mod token_question;
 pub mod token_request;
 pub mod token_response;
 
@@ -63,6 +66,7 @@ pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, 
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
 pub use token_hash::TokenHash;
+pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
 

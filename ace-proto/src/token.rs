@@ -78,8 +78,9 @@ pub(crate) fn to_text(token: &[u8]) -> Option<String> {
     }
 }
 
-/// The bytes of such a text in a CBOR message.
-pub(crate) fn to_bytes(token: &str) -> Vec<u8> {
+/// The bytes of such a text in a CBOR message, and as they reach the resource server in one: of base64url of a CWT the CWT, of any other
+/// text its letters.
+pub fn to_bytes(token: &str) -> Vec<u8> {
     let cwt = base64url::decode(token).filter(|bytes| Form::of(bytes) == Some(Form::Cwt));
     cwt.unwrap_or_else(|| token.as_bytes().to_vec())
 }

@@ -3,6 +3,8 @@
 mod cbor;
 mod form;
 
+pub(crate) use form::parse as parse_form;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{

@@ -9,7 +9,7 @@ use crate::{
     json_object::{Object, present, to_json},
 };
 
-/// A granted token. `Debug` does not show the token.
+/// A granted token. `Debug` shows neither it nor the refresh token.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct TokenResponse {
     /// `access_token`, as the text that goes to the RS; a CWT as base64url.
@@ -50,6 +50,13 @@ pub struct TokenResponse {
         skip_serializing_if = "Option::is_none"
     )]
     pub rs_cnf: Option<serde_json::Value>,
+    /// `refresh_token`, base64url where it is bytes in CBOR.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub refresh_token: Option<String>,
     /// `ace_profile`.
     #[serde(
         default,

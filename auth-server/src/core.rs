@@ -2,12 +2,14 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`audit`] | whether the audit log is whole |
 //! | [`authenticate`] | who the client is |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`policy`] | which resource server, and what the client may do there |
 //! | [`possession`] | which proof-of-possession key the token gets |
 //! | [`grant`] | what the token says |
 
+pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod grant;
 pub(crate) mod policy;

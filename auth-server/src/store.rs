@@ -1,13 +1,46 @@
 //! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
 //! every other sees.
 
+//!
+//! | module | holds |
+//! |---|---|
+//! | `authentication` | how clients and resource servers prove who they are |
+//! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `rules` | rules, groups, resource owners, the audit log |
+//! | `schema`, `sqlite` | the database |
+
+mod authentication;
+mod resource_server;
+mod rules;
 mod schema;
 mod sqlite;
+mod token;
 
-use crate::core::policy::{ClientId, filter_of};
+pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub use resource_server::{
+    Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
+};
+pub use token::{IssuedToken, Revocation};
+pub(crate) use token::{
+    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken,
+};
+
+pub use crate::core::{
+    audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
+    policy::{
+        explanation::{Standing, Verdict},
+        plan::{Desired, Group, Loss, Plan},
+        rule::{Effect, Policy, Subject, Validity},
+    },
+};
+pub use rules::{Considered, Explanation, Owner, Tree};
+
+use crate::core::policy::ClientId;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlite::Sqlite;
 use std::path::Path;
-use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, Scope, ScopeEntry, jwe::ContentKey};
+use symbolon_ace_proto::{PopAlgorithm, Scope, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
@@ -28,12 +61,21 @@ pub enum StoreError {
     /// A value that must not be stored; what, which and why.
     #[error("{0} {1:?} is refused: {2}")]
     Invalid(&'static str, String, String),
-    /// The client has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
+    /// The client, or the group, has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
     #[error(
-        "client {0:?} would have more than {max} policies",
+        "{0:?} would have more than {max} policies",
         max = Store::MAX_POLICIES_PER_CLIENT
     )]
     TooManyPolicies(String),
+    /// The client is in [`Store::MAX_GROUPS_PER_CLIENT`] groups already.
+    #[error(
+        "client {0:?} would be in more than {max} groups",
+        max = Store::MAX_GROUPS_PER_CLIENT
+    )]
+    TooManyGroups(String),
+    /// An owner grants outside of what they own; who, and what.
+    #[error("owner {0:?} does not own all of {1:?}")]
+    NotOwned(String, String),
     /// The database was written by a newer version.
     #[error("the database was written by a newer version of symbolon")]
     Newer,
@@ -52,75 +94,8 @@ pub struct Client {
     pub authentication: ClientAuthentication,
     /// The algorithm of its proof-of-possession key.
     pub pop_algorithm: PopAlgorithm,
-}
-
-/// How a client authenticates to the token endpoint. `Debug` does not show the digest.
-#[derive(Clone)]
-pub enum ClientAuthentication {
-    /// `client_secret_basic`: SHA-256 of the secret, which has 256 random bits.
-    Secret {
-        /// The digest of the secret's text, as the client sends it.
-        sha256: [u8; 32],
-    },
-    /// `private_key_jwt`: the public key.
-    Key(Box<Jwk>),
-}
-
-/// A registered resource server: a broker.
-#[derive(Clone, Debug)]
-pub struct ResourceServer {
-    /// The audience in its tokens.
-    pub audience: String,
-    /// The content key shared with it, for symmetric proof-of-possession keys.
-    pub content_key: ContentKey,
-    /// `rs_cnf` for clients: `{"x5t#S256": "..."}` of its certificate, or absent. Clients with a symmetric key never see it (RFC 9201 §3.2).
-    pub rs_cnf: Option<serde_json::Value>,
-}
-
-/// A policy: a client may do this on these filters at this audience.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Policy {
-    /// Given by the store; 0 in a new one.
-    pub id: i64,
-    /// Which client.
-    pub client_id: String,
-    /// At which resource server; it must be registered.
-    pub audience: String,
-    /// A Topic Filter template: `${client_id}` stands for the client's identifier.
-    pub filter: String,
-    /// May publish.
-    pub publish: bool,
-    /// May subscribe.
-    pub subscribe: bool,
-    /// The longest life of a token that uses it, seconds; the server's own where absent.
-    pub token_lifetime_secs: Option<u64>,
-}
-
-/// A policy with its client's identifier filled in.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Allowed {
-    /// The Topic Filter and what may be done on it.
-    pub(crate) entry: ScopeEntry,
-    /// The longest life of a token that uses it, seconds.
-    pub(crate) token_lifetime_secs: Option<u64>,
-}
-
-impl std::fmt::Debug for ClientAuthentication {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Secret { .. } => f.write_str("Secret(..)"),
-            Self::Key(jwk) => f.debug_tuple("Key").field(jwk).finish(),
-        }
-    }
-}
-
-impl ClientAuthentication {
-    /// For a client with this secret; only its SHA-256 is kept. The secret must have 256 random bits: the digest is not stretched.
-    pub fn from_secret(secret: &str) -> Self {
-        Self::Secret {
-            sha256: sha256_of(secret.as_bytes()),
-        }
-    }
+    /// It gets refresh tokens (RFC 9200 §5.8.2).
+    pub refresh_tokens: bool,
 }
 
 /// The digest under which a secret is stored and compared.
@@ -131,16 +106,44 @@ pub(crate) fn sha256_of(secret: &[u8]) -> [u8; 32] {
     bytes
 }
 
+fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 impl Store {
-    /// The most policies of one client, so that all it may do fits a scope.
+    /// The most policies of one client or group, so that all it may do fits a scope.
     pub const MAX_POLICIES_PER_CLIENT: usize = Scope::MAX_ENTRIES;
+    /// The most records of the audit log; past it the oldest tenth goes.
+    pub const MAX_AUDIT_RECORDS: u64 = 1_000_000;
     /// The longest audience, bytes.
     pub const MAX_AUDIENCE_BYTES: usize = 1024;
+    /// The most tokens of one client that are good at a time; further ones are refused.
+    pub const MAX_TOKENS_PER_CLIENT: usize = 4096;
+    /// The most refresh tokens of one client, exchanged ones included; those that expire first go.
+    pub const MAX_REFRESH_TOKENS_PER_CLIENT: usize = 1024;
+    /// How many updates to the token revocation list are kept for each who may ask: `MAX_N` of RFC 9770.
+    pub const MAX_LIST_UPDATES: usize = 128;
+    /// The most resource servers in one audience.
+    pub const MAX_GROUP_MEMBERS: usize = 64;
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Sqlite::open(path).await?;
         Ok(Self { database })
+    }
+
+    /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
+    #[must_use]
+    pub fn acting_as(mut self, actor: &str) -> Self {
+        self.database.set_actor(actor);
+        self
+    }
+
+    /// The same with another bound on the records of the audit log: past it the oldest tenth goes.
+    #[must_use]
+    pub fn with_audit_records(mut self, most: u64) -> Self {
+        self.database.set_audit_records(most);
+        self
     }
 
     /// Closes it, which also folds SQLite's `-wal` file into the database file where nobody else has it open.
@@ -152,18 +155,18 @@ impl Store {
     pub async fn add_client(&self, client: &Client, policies: &[Policy]) -> Result<(), StoreError> {
         let client_id = client_id_of(&client.client_id)?;
         let client = Client {
-            authentication: storable(&client.authentication, client_id)?,
+            authentication: client.authentication.storable(client_id.as_str())?,
             ..client.clone()
         };
         for policy in policies {
-            if policy.client_id != client.client_id {
+            if policy.subject != Subject::Client(client.client_id.clone()) {
                 return Err(StoreError::Invalid(
                     "policy",
                     policy.filter.clone(),
                     "it is for another client".to_owned(),
                 ));
             }
-            check_policy(policy, client_id)?;
+            rules::check_policy(policy)?;
         }
         self.database.add_client(&client, policies).await
     }
@@ -178,31 +181,24 @@ impl Store {
         self.database.clients().await
     }
 
-    /// Removes a client and its policies.
-    pub async fn remove_client(&self, client_id: &str) -> Result<(), StoreError> {
-        self.database.remove_client(client_id).await
+    /// Removes a client and its policies, and revokes its tokens.
+    pub async fn remove_client(&self, client_id: &str, now: UnixTime) -> Result<(), StoreError> {
+        self.database.remove_client(client_id, now).await
     }
 
-    /// Adds a policy; its identifier. Client and resource server must be registered.
-    pub async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        check_policy(policy, client_id_of(&policy.client_id)?)?;
-        self.database.add_policy(policy).await
-    }
-
-    /// Policies, of one client or of all, in the order they were added.
-    pub async fn policies(&self, client_id: Option<&str>) -> Result<Vec<Policy>, StoreError> {
-        self.database.policies(client_id).await
-    }
-
-    /// Removes a policy.
-    pub async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        self.database.remove_policy(id).await
-    }
-
-    /// Registers a resource server, or replaces the one with this audience.
+    /// Registers a resource server, or replaces the one with this audience; its sequence numbers go on.
     pub async fn put_resource_server(&self, server: &ResourceServer) -> Result<(), StoreError> {
-        check_resource_server(server)?;
-        self.database.put_resource_server(server).await
+        let server = server.storable()?;
+        let groups = self.database.audience_groups().await?;
+        if groups.iter().any(|(name, _)| *name == server.audience) {
+            return Err(StoreError::Exists("audience group", server.audience));
+        }
+        if groups.iter().any(|(_, member)| *member == server.audience) {
+            server.may_share_an_audience().map_err(|why| {
+                StoreError::Invalid("resource server", server.audience.clone(), why.to_owned())
+            })?;
+        }
+        self.database.put_resource_server(&server).await
     }
 
     /// All resource servers, by audience.
@@ -210,30 +206,195 @@ impl Store {
         self.database.resource_servers(i64::MAX).await
     }
 
-    /// What a client may do at an audience, `${client_id}` filled in. Each filter stands once.
-    pub async fn scope_of(&self, client_id: &str, audience: &str) -> Result<Scope, StoreError> {
-        let allowed = self.allowed(client_id, audience).await?;
-        Ok(crate::core::policy::whole_scope(&allowed))
-    }
-
-    /// The policies of a client at an audience, as the token endpoint uses them.
-    pub(crate) async fn allowed(
+    /// One resource server.
+    pub async fn resource_server(
         &self,
-        client_id: &str,
         audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        self.database.allowed(client_id, audience).await
+    ) -> Result<Option<ResourceServer>, StoreError> {
+        let named = self.database.resource_servers_named(audience).await?;
+        Ok(named.into_iter().find(|one| one.audience == audience))
     }
 
-    /// The resource server with this audience; without one, the only registered one, or two of more.
+    /// Removes a resource server with its policies. Tokens for it run out in their time.
+    pub async fn remove_resource_server(&self, audience: &str) -> Result<(), StoreError> {
+        self.database.remove_resource_server(audience).await
+    }
+
+    /// Makes an audience that stands for several resource servers, or adds to it (RFC 9200 §6.9).
+    pub async fn add_to_audience_group(
+        &self,
+        name: &str,
+        members: &[String],
+    ) -> Result<(), StoreError> {
+        let refused =
+            |why: &str| StoreError::Invalid("audience group", name.to_owned(), why.to_owned());
+        resource_server::check_audience(name).map_err(refused)?;
+        let known = self.database.audience_groups().await?;
+        let before = known.iter().filter(|(group, _)| group == name).count();
+        if before.saturating_add(members.len()) > Self::MAX_GROUP_MEMBERS {
+            return Err(refused("a group has at most 64 members"));
+        }
+        for member in members {
+            let server = self.resource_server(member).await?;
+            let server =
+                server.ok_or_else(|| StoreError::NotFound("resource server", member.clone()))?;
+            server.may_share_an_audience().map_err(refused)?;
+        }
+        self.database.add_to_audience_group(name, members).await
+    }
+
+    /// Removes such an audience; its resource servers stay.
+    pub async fn remove_audience_group(&self, name: &str) -> Result<(), StoreError> {
+        self.database.remove_audience_group(name).await
+    }
+
+    /// The names of all such audiences with a member each, in their order.
+    pub async fn audience_groups(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.database.audience_groups().await
+    }
+
+    /// The tokens that have not expired, of one client or of all.
+    pub async fn tokens(
+        &self,
+        client_id: Option<&str>,
+        now: UnixTime,
+    ) -> Result<Vec<IssuedToken>, StoreError> {
+        self.database.tokens(client_id, now).await
+    }
+
+    /// Revokes tokens; how many that were good until now.
+    pub async fn revoke(&self, which: &Revocation, now: UnixTime) -> Result<u64, StoreError> {
+        self.database.revoke(which, now).await
+    }
+
+    /// The digest under which a token is remembered: of the token as it reaches the resource server, a CWT with tag 61.
+    pub fn token_sha256(token: &[u8]) -> [u8; 32] {
+        if Form::of(token) == Some(Form::Cwt) {
+            sha256_of(&cwt::with_tag(token))
+        } else {
+            sha256_of(token)
+        }
+    }
+
+    /// The resource server with this audience, or those of the group of this name; without one, the only registered one, or two of more.
     pub(crate) async fn resource_servers_for(
         &self,
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
         match audience {
-            Some(audience) => self.database.resource_server(audience).await,
+            Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
         }
+    }
+
+    /// The resource server that authenticates by this identifier.
+    pub(crate) async fn resource_server_of(
+        &self,
+        client_id: &str,
+    ) -> Result<Option<ResourceServer>, StoreError> {
+        self.database.resource_server_of(client_id).await
+    }
+
+    /// The next sequence number of a token with `exi` for this resource server; never the same twice.
+    pub(crate) async fn next_sequence_number(&self, audience: &str) -> Result<u64, StoreError> {
+        self.database.next_sequence_number(audience).await
+    }
+
+    /// Remembers a token that is about to be given out; `false` where the client has too many already.
+    pub(crate) async fn remember_token(
+        &self,
+        token: &NewToken<'_>,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.database.remember_token(token, now).await
+    }
+
+    /// The token with this digest, expired or not.
+    pub(crate) async fn token(&self, sha256: &[u8; 32]) -> Result<Option<StoredToken>, StoreError> {
+        self.database.token(sha256).await
+    }
+
+    /// What the newest good token of a client with a key of this name says, in JSON.
+    pub(crate) async fn answer_for_key(
+        &self,
+        (client_id, audience): (&str, &str),
+        kid: &[u8],
+        now: UnixTime,
+    ) -> Result<Option<String>, StoreError> {
+        self.database
+            .answer_for_key(client_id, audience, kid, now)
+            .await
+    }
+
+    pub(crate) async fn add_refresh_token(
+        &self,
+        token: &NewRefreshToken<'_>,
+    ) -> Result<(), StoreError> {
+        self.database.add_refresh_token(token).await
+    }
+
+    /// What a client's refresh token stands for; a replayed one takes its family with it.
+    pub(crate) async fn refresh_token(
+        &self,
+        sha256: &[u8; 32],
+        client_id: &str,
+        now: UnixTime,
+    ) -> Result<Refresh, StoreError> {
+        self.database.refresh_token(sha256, client_id, now).await
+    }
+
+    /// Puts `next` in the place of the one with the digest `before`; `false` where that was exchanged meanwhile.
+    pub(crate) async fn rotate_refresh_token(
+        &self,
+        before: &[u8; 32],
+        next: &NewRefreshToken<'_>,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.database.rotate_refresh_token(before, next, now).await
+    }
+
+    /// Revokes a client's refresh token with all of its family; whether there was one.
+    pub(crate) async fn revoke_refresh_token(
+        &self,
+        sha256: &[u8; 32],
+        client_id: &str,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        let Some(family) = self.database.family_of(sha256, client_id).await? else {
+            return Ok(false);
+        };
+        self.database.revoke_family(&family, now).await?;
+        Ok(true)
+    }
+
+    /// The digests on the token revocation list that this requester may see.
+    pub(crate) async fn revoked(
+        &self,
+        requester: Requester<'_>,
+        now: UnixTime,
+    ) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.database.revoked(requester, now).await
+    }
+
+    /// The last updates of that part, the newest first.
+    pub(crate) async fn list_updates(
+        &self,
+        requester: Requester<'_>,
+    ) -> Result<Vec<ListUpdate>, StoreError> {
+        self.database.list_updates(requester).await
+    }
+
+    /// The number of the last of them.
+    pub(crate) async fn last_list_update(
+        &self,
+        requester: Requester<'_>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.database.last_list_update(requester).await
+    }
+
+    /// Forgets tokens that have expired, a part at a time; whether the token revocation list has changed.
+    pub(crate) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+        self.database.sweep(now).await
     }
 }
 
@@ -241,64 +402,4 @@ fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {
     ClientId::parse(text).map_err(|error| {
         StoreError::Invalid("client identifier", text.to_owned(), error.to_string())
     })
-}
-
-/// The authentication as it is kept: of a key, the public members and nothing else, so that a private key given by mistake is not stored.
-fn storable(
-    authentication: &ClientAuthentication,
-    client_id: ClientId<'_>,
-) -> Result<ClientAuthentication, StoreError> {
-    let jwk = match authentication {
-        ClientAuthentication::Secret { .. } => return Ok(authentication.clone()),
-        ClientAuthentication::Key(jwk) => jwk,
-    };
-    let refused =
-        |why: String| StoreError::Invalid("key of client", client_id.as_str().to_owned(), why);
-    let key = PopKey::from_jwk(jwk).map_err(|error| refused(error.to_string()))?;
-    match key.algorithm() {
-        PopAlgorithm::Hs256 => Err(refused("a client assertion needs a key pair".to_owned())),
-        PopAlgorithm::EdDsa | PopAlgorithm::Es256 => {
-            Ok(ClientAuthentication::Key(Box::new(key.to_jwk())))
-        }
-    }
-}
-
-fn check_policy(policy: &Policy, client_id: ClientId<'_>) -> Result<(), StoreError> {
-    let refused = |why: String| Err(StoreError::Invalid("policy", policy.filter.clone(), why));
-    if let Err(error) = filter_of(&policy.filter, client_id) {
-        return refused(error.to_string());
-    }
-    if !policy.publish && !policy.subscribe {
-        return refused("it allows neither publishing nor subscribing".to_owned());
-    }
-    match policy.token_lifetime_secs {
-        Some(0) => refused("a token lifetime of 0 seconds".to_owned()),
-        Some(secs) if i64::try_from(secs).is_err() => {
-            refused("a token lifetime longer than time".to_owned())
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn check_resource_server(server: &ResourceServer) -> Result<(), StoreError> {
-    let refused = |why: &str| {
-        Err(StoreError::Invalid(
-            "resource server",
-            server.audience.clone(),
-            why.to_owned(),
-        ))
-    };
-    if server.audience.is_empty() || server.audience.len() > Store::MAX_AUDIENCE_BYTES {
-        return refused("an audience has 1 to 1024 bytes");
-    }
-    if server.audience.chars().any(char::is_control) {
-        return refused("an audience has no control characters");
-    }
-    if server.content_key.key.as_bytes().len() != 32 {
-        return refused("a content key has 32 bytes");
-    }
-    match &server.rs_cnf {
-        Some(rs_cnf) if !rs_cnf.is_object() => refused("rs_cnf is a JSON object"),
-        Some(_) | None => Ok(()),
-    }
 }

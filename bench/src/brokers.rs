@@ -31,6 +31,11 @@ pub(crate) trait Broker {
     /// The command that serves at `addresses`; what it writes goes to `directory`, which is empty and its own.
     fn command(&self, addresses: Addresses, directory: &Path) -> anyhow::Result<Command>;
 
+    /// Whether messages wait for a client that is away.
+    fn keeps_sessions(&self) -> bool {
+        true
+    }
+
     /// What its clients come in with.
     fn credentials(&self) -> Option<Arc<Credentials>> {
         None

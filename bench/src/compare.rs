@@ -5,9 +5,9 @@ use crate::{
     load::{self, Span},
     process,
     report::{Measured, chart, table},
-    scenario::{SCENARIOS, Scenario},
+    scenario::{Load, SCENARIOS, Scenario},
 };
-use anyhow::Context as _;
+use anyhow::ensure;
 use std::{fs, path::PathBuf, time::Duration};
 
 /// Files that each process may have open: the idle clients, and more.
@@ -52,23 +52,27 @@ impl CompareArgs {
             .filter(|scenario| is_wanted(&self.only, scenario.name));
         let scenarios: Vec<&Scenario> = scenarios.collect();
         let mut measured = Measured::default();
+        let mut failed = 0;
         for round in 1..=self.rounds {
             for scenario in &scenarios {
-                for broker in &compared {
-                    eprintln!("round {round}: {}, {}", scenario.name, broker.name());
-                    let figures = self.measure(&brokers, *broker, scenario);
-                    let context = || format!("{} with {}", broker.name(), scenario.name);
-                    for (figure, value) in figures.with_context(context)? {
-                        measured.add(scenario.name, figure, broker.name(), value);
+                for broker in compared.iter().filter(|broker| can(**broker, scenario)) {
+                    match self.measure(&brokers, *broker, scenario) {
+                        Ok(figures) => measured.add(scenario.name, broker.name(), &figures),
+                        Err(error) => {
+                            eprintln!("{}, {}: {error:#}", scenario.name, broker.name());
+                            failed += 1;
+                        }
                     }
                 }
             }
+            eprintln!("round {round} of {} is over", self.rounds);
         }
         let names: Vec<&str> = compared.iter().map(|broker| broker.name()).collect();
         print!("{}", table::markdown(&measured, &names));
         if let Some(file) = &self.chart {
             fs::write(file, chart::svg(&measured, &names))?;
         }
+        ensure!(failed == 0, "{failed} measurements have failed");
         Ok(())
     }
 
@@ -84,6 +88,14 @@ impl CompareArgs {
             measured: Duration::from_millis(self.millis),
         };
         load::run(scenario, &running.target(scenario.over_tls), span)
+    }
+}
+
+/// Whether the broker does at all what the scenario measures.
+fn can(broker: &dyn Broker, scenario: &Scenario) -> bool {
+    match scenario.load {
+        Load::Durable { .. } => broker.keeps_sessions(),
+        Load::Traffic(_) | Load::Paced { .. } | Load::Connecting { .. } | Load::Idle { .. } => true,
     }
 }
 

@@ -18,12 +18,15 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    pub(crate) fn add(&mut self, scenario: &'static str, figure: Figure, broker: &str, value: f64) {
-        if !self.rows.contains(&(scenario, figure)) {
-            self.rows.push((scenario, figure));
+    /// What one run has given.
+    pub(crate) fn add(&mut self, scenario: &'static str, broker: &str, figures: &[(Figure, f64)]) {
+        for (figure, value) in figures {
+            if !self.rows.contains(&(scenario, *figure)) {
+                self.rows.push((scenario, *figure));
+            }
+            let key = (scenario, *figure, broker.to_owned());
+            self.values.entry(key).or_default().push(*value);
         }
-        let key = (scenario, figure, broker.to_owned());
-        self.values.entry(key).or_default().push(value);
     }
 
     /// The median of the rounds.
@@ -52,9 +55,10 @@ mod tests {
         let mut measured = Measured::default();
         for (broker, deliveries, memory) in [("a", 10.0, 8.0), ("b", 30.0, 2.0)] {
             for off in [-1.0, 0.0, 1.0] {
-                measured.add("s", Figure::DeliveriesPerCpuSec, broker, deliveries + off);
+                let figure = Figure::DeliveriesPerCpuSec;
+                measured.add("s", broker, &[(figure, deliveries + off)]);
             }
-            measured.add("s", Figure::KibPerConnection, broker, memory);
+            measured.add("s", broker, &[(Figure::KibPerConnection, memory)]);
         }
         let ratio = |figure| measured.ratio(("s", figure), "b", "a");
         assert_eq!(ratio(Figure::DeliveriesPerCpuSec), Some(3.0));

@@ -147,6 +147,19 @@ pub struct AuthorizationConfig {
     pub tokens: TokensConfig,
     /// Where to ask what a token by reference says; without it such tokens are refused.
     pub introspection: Option<IntrospectionConfig>,
+    /// Where the list of revoked tokens is; without it a token counts until it expires.
+    pub revocation_list: Option<RevocationListConfig>,
+}
+
+/// Where the authorization server lists revoked tokens (RFC 9770).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RevocationListConfig {
+    /// Where, an `https` URL.
+    pub endpoint: String,
+    /// Who the broker is there.
+    pub client_id: String,
+    /// How it proves that.
+    pub credential: IntrospectionCredential,
 }
 
 /// How the authorization server is asked what a token says (RFC 7662, RFC 9200 §5.9).

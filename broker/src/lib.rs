@@ -8,6 +8,7 @@
 //! | `keys`, `introspection` | what the authorization server is asked for: its keys, what a token says |
 //! | `management` | health and metrics |
 //! | `threads` | the threads, and the word that one has failed |
+//! | `revocations` | follows the list of revoked tokens |
 //! | [`store`] | what outlives the process |
 //! | [`Reloader`] | another configuration while it runs |
 
@@ -20,12 +21,13 @@ mod introspection;
 mod keys;
 mod management;
 mod reload;
+mod revocations;
 pub mod store;
 mod threads;
 
 pub use config::{
     AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
-    ListenerConfig, ManagementConfig, StoreConfig, TokensConfig, Transport,
+    ListenerConfig, ManagementConfig, RevocationListConfig, StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
@@ -48,7 +50,8 @@ use arc_swap::ArcSwap;
 use driver::restored::Restored;
 use keys::{Fetcher, Keys, Source};
 use management::published::Published;
-use reload::{Announcement, Changing};
+use reload::{Announced, Announcement, Changing};
+use revocations::Revocations;
 use std::{
     io,
     net::SocketAddr,
@@ -125,7 +128,7 @@ impl Broker {
         let rules = config.rules();
         let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
-        let (keys, fetcher) = Keys::new(announced_source);
+        let (keys, fetcher) = Keys::new(announced_source.clone());
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
@@ -134,6 +137,7 @@ impl Broker {
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
+            revocations: Revocations::new(),
             home,
             connections: Arc::new(AtomicUsize::new(0)),
             addresses: Arc::new(Addresses::default()),
@@ -150,7 +154,7 @@ impl Broker {
         let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
         spawn(
             "background".into(),
-            background(fetcher, &common, shutdown.subscribe()),
+            background(fetcher, announced_source, &common, shutdown.subscribe()),
         )?;
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
@@ -406,14 +410,20 @@ fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::R
 /// What a thread does.
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-fn background(fetcher: Fetcher, common: &Arc<Common>, shutdown: watch::Receiver<bool>) -> Work {
+fn background(
+    fetcher: Fetcher,
+    source: Announced<Source>,
+    common: &Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Work {
     let common = Arc::clone(common);
-    Box::new(move || run_background(fetcher, common, shutdown))
+    Box::new(move || run_background(fetcher, source, common, shutdown))
 }
 
 /// What goes on beside the shards, and seldom.
 fn run_background(
     fetcher: Fetcher,
+    source: Announced<Source>,
     common: Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -421,7 +431,8 @@ fn run_background(
     runtime.block_on(async {
         tokio::join!(
             fetcher.run(shutdown.clone()),
-            reclaiming::run(common, shutdown)
+            (common.revocations).run(source, &common, shutdown.clone()),
+            reclaiming::run(Arc::clone(&common), shutdown)
         )
     });
     Ok(())

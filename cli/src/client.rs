@@ -2,7 +2,7 @@
 
 use crate::{
     allow::{self, Allowed},
-    broker_address, certificates,
+    broker_address, certificates, clock,
     config::{self, DirectoryArg, Settings},
     exit::usage,
     output::{self, OutputArgs},
@@ -13,7 +13,9 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
-use symbolon_auth_server::store::{Client, ClientAuthentication, Store, StoreError};
+use symbolon_auth_server::store::{
+    Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+};
 use symbolon_client::{
     Profile,
     profile::{ClientAuth, Pop},
@@ -45,7 +47,7 @@ pub(crate) enum ClientCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Remove a device and its policies; it gets no more tokens, and those it has run out in their time
+    /// Remove a device and its policies; it gets no more tokens, and those it has are revoked
     Remove {
         /// The device's name
         name: String,
@@ -163,7 +165,7 @@ impl ClientCommand {
                 }
                 Self::Remove { name, directory } => {
                     let store = registry::open(&directory.settings()?).await?;
-                    store.remove_client(&name).await?;
+                    store.remove_client(&name, clock::now()).await?;
                     println!("removed {name}");
                     Ok(())
                 }
@@ -213,10 +215,16 @@ impl AddArgs {
 }
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
-async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
+pub(crate) async fn write_profile(
+    store: &Store,
+    profile: &Profile,
+    file: &Path,
+) -> anyhow::Result<()> {
     let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
-        store.remove_client(&profile.client_id).await?;
+        store
+            .remove_client(&profile.client_id, clock::now())
+            .await?;
     }
     written
 }
@@ -233,19 +241,22 @@ pub(crate) async fn register(
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
     let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
-    let policies = allow::policies(
-        client.allow,
-        client.name,
-        &destination.audience,
-        client.token_lifetime_secs,
-    );
+    let like = Policy {
+        token_lifetime_secs: client.token_lifetime_secs,
+        ..Policy::allow(client.name, &destination.audience, "")
+    };
+    let policies = allow::policies(client.allow, &like);
     let registered = Client {
         client_id: client.name.to_owned(),
         authentication,
         pop_algorithm,
+        refresh_tokens: false,
     };
     store.add_client(&registered, &policies).await?;
-    let scope = store.scope_of(client.name, &destination.audience).await?;
+    let now = clock::now();
+    let scope = store
+        .scope_of(client.name, &destination.audience, now)
+        .await?;
     Ok(Profile {
         client_id: client.name.to_owned(),
         issuer: destination.issuer.clone(),
@@ -336,7 +347,7 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
     for client in store.clients().await? {
         let own = policies
             .iter()
-            .filter(|policy| policy.client_id == client.client_id);
+            .filter(|policy| policy.subject == Subject::Client(client.client_id.clone()));
         shown.push(ShownClient::new(
             &client,
             own.map(ShownPolicy::from).collect(),
@@ -385,10 +396,7 @@ impl ShownClient {
     fn new(client: &Client, policies: Vec<ShownPolicy>) -> Self {
         Self {
             client_id: client.client_id.clone(),
-            client_auth: match client.authentication {
-                ClientAuthentication::Secret { .. } => "client_secret_basic",
-                ClientAuthentication::Key(_) => "private_key_jwt",
-            },
+            client_auth: client.authentication.method_name(),
             pop: jwa_name(client.pop_algorithm),
             policies,
         }
@@ -415,7 +423,7 @@ pub(crate) fn jwa_name(algorithm: PopAlgorithm) -> &'static str {
 }
 
 /// A name becomes a file name and stands for `${client_id}` in Topic Filters, so it has neither separators nor wildcards.
-fn check_name(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte);
     let good = (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(plain)

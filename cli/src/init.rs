@@ -239,9 +239,8 @@ impl InitArgs {
         let thumbprint = URL_SAFE_NO_PAD.encode(certificate_sha256);
         store
             .put_resource_server(&ResourceServer {
-                audience: audience.to_owned(),
-                content_key,
                 rs_cnf: Some(serde_json::json!({ "x5t#S256": thumbprint })),
+                ..ResourceServer::new(audience, content_key)
             })
             .await?;
         Ok(())

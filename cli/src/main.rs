@@ -6,7 +6,10 @@
 //! | [`serve`] | `symbolon up`, `as`, `broker` |
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
-//! | [`client`], [`policy`] | who may do what |
+//! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`import`] | clients and policies from other brokers' files |
+//! | [`audit`] | who did what |
+//! | [`signing_keys`] | `symbolon key` |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
 //! | [`store`] | `symbolon store` |
@@ -15,6 +18,7 @@
 //! | [`exit`] | exit codes |
 
 mod allow;
+mod audit;
 mod broker_address;
 mod certificates;
 mod client;
@@ -22,11 +26,15 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod group;
 mod hardening;
+mod import;
 mod init;
 mod logging;
+mod moment;
 mod mqtt;
 mod output;
+mod owner;
 mod policy;
 mod private_file;
 mod profile_file;
@@ -36,6 +44,7 @@ mod reload;
 mod runtime;
 mod serve;
 mod service;
+mod signing_keys;
 mod store;
 mod subscribe;
 mod token;
@@ -72,6 +81,22 @@ enum Command {
     /// What devices may do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Devices that share policies
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Who owns which topics, and may grant within them
+    #[command(subcommand)]
+    Owner(owner::OwnerCommand),
+    /// Say which policies decide what a device may do with a topic
+    Why(policy::explain::WhyArgs),
+    /// Take clients and policies over from another broker's file
+    Import(import::ImportArgs),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// The keys that sign tokens
+    #[command(subcommand)]
+    Key(signing_keys::KeyCommand),
     /// Ask for a token, or take one apart
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -114,6 +139,12 @@ impl CommandLine {
             | Command::Reload(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Group(_)
+            | Command::Owner(_)
+            | Command::Why(_)
+            | Command::Import(_)
+            | Command::Audit(_)
+            | Command::Key(_)
             | Command::Token(_)
             | Command::Pub(_)
             | Command::Sub(_)
@@ -139,6 +170,12 @@ impl CommandLine {
             | Command::Broker(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Group(_)
+            | Command::Owner(_)
+            | Command::Why(_)
+            | Command::Import(_)
+            | Command::Audit(_)
+            | Command::Key(_)
             | Command::Token(_)
             | Command::Demo(_)
             | Command::Store(_)
@@ -155,6 +192,12 @@ impl Command {
             Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
             Self::Policy(command) => command.run(),
+            Self::Group(command) => command.run(),
+            Self::Owner(command) => command.run(),
+            Self::Why(arguments) => arguments.run(),
+            Self::Import(arguments) => arguments.run(),
+            Self::Audit(command) => command.run(),
+            Self::Key(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
             Self::Sub(arguments) => arguments.run(),
@@ -176,6 +219,12 @@ impl Command {
             | Self::Broker(_)
             | Self::Client(_)
             | Self::Policy(_)
+            | Self::Group(_)
+            | Self::Owner(_)
+            | Self::Why(_)
+            | Self::Import(_)
+            | Self::Audit(_)
+            | Self::Key(_)
             | Self::Token(_)
             | Self::Demo(_)
             | Self::Store(_)

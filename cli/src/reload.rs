@@ -28,6 +28,15 @@ pub(crate) struct ReloadArgs {
     directory: PathBuf,
 }
 
+impl ReloadArgs {
+    /// For the servers of a directory, or of a configuration file.
+    pub(crate) fn of(directory: &std::path::Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+        }
+    }
+}
+
 #[cfg(not(unix))]
 impl ReloadArgs {
     pub(crate) fn run(self) -> anyhow::Result<()> {

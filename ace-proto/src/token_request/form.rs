@@ -9,7 +9,7 @@ use crate::ErrorResponse;
 const MAX_PARAMETERS: usize = 64;
 
 /// The parameters by name.
-pub(super) fn parse(body: &[u8]) -> Result<BTreeMap<String, String>, ErrorResponse> {
+pub(crate) fn parse(body: &[u8]) -> Result<BTreeMap<String, String>, ErrorResponse> {
     let mut form = BTreeMap::new();
     for pair in body.split(|byte| *byte == b'&') {
         if pair.is_empty() {

@@ -7,7 +7,7 @@ use super::{ErrorCode, ErrorResponse, TokenResponse};
 use crate::{
     Confirmation, Jwk, PROFILE, PROFILE_NUMBER, Scope, base64url,
     cbor::{self, MalformedMessage, Members, Value},
-    token,
+    identifier, token,
 };
 
 const ACCESS_TOKEN: i64 = 1;
@@ -17,6 +17,7 @@ const SCOPE: i64 = 9;
 const ERROR: i64 = 30;
 const ERROR_DESCRIPTION: i64 = 31;
 const TOKEN_TYPE: i64 = 34;
+const REFRESH_TOKEN: i64 = 37;
 const ACE_PROFILE: i64 = 38;
 const RS_CNF: i64 = 41;
 
@@ -43,6 +44,9 @@ impl TokenResponse {
             scope: members.parsed(SCOPE, "scope", scope)?,
             cnf: members.parsed(CNF, "cnf", confirmation)?,
             rs_cnf: members.parsed(RS_CNF, "rs_cnf", rs_cnf_to_json)?,
+            refresh_token: members
+                .bytes(REFRESH_TOKEN, "refresh_token")?
+                .map(base64url::encode),
             ace_profile: members.parsed(ACE_PROFILE, "ace_profile", profile)?,
         })
     }
@@ -76,6 +80,8 @@ impl TokenResponse {
         if let Some(rs_cnf) = &rs_cnf {
             members.push(RS_CNF, Value::Encoded(rs_cnf));
         }
+        let refresh_token = self.refresh_token.as_deref().map(identifier::to_bytes);
+        members.push_bytes(REFRESH_TOKEN, refresh_token.as_deref());
         match self.ace_profile.as_deref() {
             None => {}
             Some(PROFILE) => members.push(ACE_PROFILE, Value::integer(PROFILE_NUMBER)),

@@ -131,6 +131,7 @@ fn response(access_token: &str) -> TokenResponse {
         scope: Some(scope()),
         cnf: Some(Confirmation::Key(Box::new(jwk(SYMMETRIC)))),
         rs_cnf: None,
+        refresh_token: Some("AAEC".to_owned()),
         ace_profile: Some("mqtt_tls".to_owned()),
     }
 }

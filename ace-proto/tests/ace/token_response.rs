@@ -12,6 +12,7 @@ fn response() -> TokenResponse {
         scope: Some(Scope::from_base64url(SCOPE).unwrap()),
         cnf: Some(Confirmation::Key(Box::new(jwk(SYMMETRIC)))),
         rs_cnf: Some(json!({ "x5t#S256": "abc" })),
+        refresh_token: Some("AAEC".to_owned()),
         ace_profile: Some("mqtt_tls".to_owned()),
     }
 }
@@ -24,6 +25,7 @@ fn response_json() -> Value {
         "scope": SCOPE,
         "cnf": { "jwk": jwk(SYMMETRIC) },
         "rs_cnf": { "x5t#S256": "abc" },
+        "refresh_token": "AAEC",
         "ace_profile": "mqtt_tls",
     })
 }

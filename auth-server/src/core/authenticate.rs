@@ -219,7 +219,11 @@ fn authenticate_secret(
 ) -> Result<Authenticated, AuthenticationError> {
     let (expected, refusal) = match client.as_ref().map(|client| &client.authentication) {
         Some(ClientAuthentication::Secret { sha256 }) => (*sha256, None),
-        Some(ClientAuthentication::Key(_)) => ([0; 32], Some(AuthenticationError::OtherMethod)),
+        Some(
+            ClientAuthentication::Key(_)
+            | ClientAuthentication::Certificate { .. }
+            | ClientAuthentication::CertificateName(_),
+        ) => ([0; 32], Some(AuthenticationError::OtherMethod)),
         None => ([0; 32], Some(AuthenticationError::UnknownClient)),
     };
     let equal = bool::from(expected.ct_eq(sha256));
@@ -235,7 +239,9 @@ fn authenticate_secret(
 fn assertion_key(client: &Client) -> Option<PopKey> {
     match &client.authentication {
         ClientAuthentication::Key(jwk) => PopKey::from_jwk(jwk).ok(),
-        ClientAuthentication::Secret { .. } => None,
+        ClientAuthentication::Secret { .. }
+        | ClientAuthentication::Certificate { .. }
+        | ClientAuthentication::CertificateName(_) => None,
     }
 }
 
@@ -282,6 +288,7 @@ mod tests {
             client_id: "c".to_owned(),
             authentication,
             pop_algorithm: PopAlgorithm::EdDsa,
+            refresh_tokens: false,
         }
     }
 

@@ -214,14 +214,14 @@ impl TokenEndpoint {
         let servers = self.store.resource_servers_for(asked).await?;
         let server = policy::choose_server(asked, servers)?;
         log.audience = Some(server.audience.clone());
-        let allowed = self
+        let rules = self
             .store
-            .allowed(&client.client_id, &server.audience)
+            .rules(&client.client_id, &server.audience)
             .await?;
         // One reading for the whole token, whatever is changed meanwhile.
         let issuing = self.issuing.load_full();
         let lifetime_secs = issuing.token_lifetime_secs();
-        let permitted = policy::permit(request.scope.as_ref(), &allowed, lifetime_secs)?;
+        let permitted = policy::permit(request.scope.as_ref(), &rules, lifetime_secs, now)?;
         let decided = Decided {
             client_id: &client.client_id,
             server,
@@ -321,7 +321,8 @@ impl TokenEndpoint {
                 let jwk = PopSigner::generate(PopAlgorithm::Hs256)?
                     .verifying_key()
                     .to_jwk();
-                let encrypted = server.content_key.encrypt(&jwk)?;
+                let content_key = server.content_key.ok_or(PossessionError::Unsupported)?;
+                let encrypted = content_key.encrypt(&jwk)?;
                 let cnf = Confirmation::Key(Box::new(jwk));
                 // RFC 9201 §3.2: rs_cnf must not be present with a symmetric key.
                 (Confirmation::Encrypted(encrypted), Some(cnf), None)
@@ -338,6 +339,7 @@ impl TokenEndpoint {
             expires_in_secs: Some(permitted.token_lifetime_secs),
             scope: Some(permitted.scope),
             cnf,
+            refresh_token: None,
             rs_cnf,
             ace_profile: Some(PROFILE.to_owned()),
         })

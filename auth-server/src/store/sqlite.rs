@@ -1,15 +1,22 @@
 //! Every statement that SQLite sees.
 
-use super::{
-    Allowed, Client, ClientAuthentication, Policy, ResourceServer, Store, StoreError, schema,
-};
-use crate::core::policy::{ClientId, filter_of};
+mod applying;
+mod audit;
+mod groups;
+mod policies;
+mod resource_servers;
+mod revocations;
+mod tokens;
+
+pub(super) use audit::Deed;
+
+use super::{Client, ClientAuthentication, Policy, Revocation, Store, StoreError, schema};
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{fs, io, path::Path, time::Duration};
-use symbolon_ace_proto::{Jwk, PopAlgorithm, ScopeEntry, SymmetricKey, jwe::ContentKey};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use symbolon_ace_proto::{PopAlgorithm, UnixTime};
 use tokio::time::sleep;
 
 /// Readers beside the one writer that SQLite allows.
@@ -24,9 +31,18 @@ const MAX_WAL_ATTEMPTS: u32 = 100;
 /// Rest between two attempts.
 const WAL_PAUSE: Duration = Duration::from_millis(50);
 
-/// A pool of connections to one file.
+/// Connections to one file.
 #[derive(Clone)]
-pub(super) struct Sqlite(SqlitePool);
+pub(super) struct Sqlite {
+    pool: SqlitePool,
+    /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
+    /// asked for, which errs on the right side.
+    relaxed: SqlitePool,
+    /// Who changes something, for the audit log.
+    actor: Arc<str>,
+    /// The most records of the audit log.
+    audit_records: u64,
+}
 
 impl std::fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,10 +56,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-type ClientRow = (String, Option<Vec<u8>>, Option<String>, String);
-type ResourceServerRow = (String, String, Vec<u8>, Option<String>);
-type PolicyRow = (i64, String, String, String, bool, bool, Option<i64>);
-type AllowedRow = (String, bool, bool, Option<i64>);
+type ClientRow = (String, String, Vec<u8>, String, bool);
 
 impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
@@ -59,21 +72,38 @@ impl Sqlite {
         let mut connection = connect_with_wal(&options).await?;
         schema::migrate(&mut connection).await?;
         connection.close().await?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(Self(pool))
+        let pool = |connections, options| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .connect_lazy_with(options)
+        };
+        let relaxed = options.clone().synchronous(SqliteSynchronous::Normal);
+        Ok(Self {
+            pool: pool(MAX_CONNECTIONS, options),
+            relaxed: pool(1, relaxed),
+            actor: "server".into(),
+            audit_records: Store::MAX_AUDIT_RECORDS,
+        })
+    }
+
+    pub(super) fn set_actor(&mut self, actor: &str) {
+        self.actor = actor.into();
+    }
+
+    pub(super) fn set_audit_records(&mut self, most: u64) {
+        self.audit_records = most;
     }
 
     pub(super) async fn close(self) {
-        self.0.close().await;
+        self.relaxed.close().await;
+        self.pool.close().await;
     }
 
     /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
     async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
-        Ok(self.0.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     pub(super) async fn add_client(
@@ -81,152 +111,80 @@ impl Sqlite {
         client: &Client,
         policies: &[Policy],
     ) -> Result<(), StoreError> {
-        let (sha256, public_key) = match &client.authentication {
-            ClientAuthentication::Secret { sha256 } => (Some(sha256.to_vec()), None),
-            ClientAuthentication::Key(jwk) => (None, Some(to_json(jwk)?)),
-        };
+        let (method, data) = client.authentication.to_columns();
         let mut transaction = self.write().await?;
+        let server: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = ?1")
+                .bind(&client.client_id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if server.is_some() {
+            return Err(StoreError::Exists(
+                "resource server with the identifier",
+                client.client_id.clone(),
+            ));
+        }
         sqlx::query(
-            "INSERT INTO client (client_id, secret_sha256, public_key, pop_algorithm)
-             VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO client (client_id, auth_method, auth_data, pop_algorithm, refresh_tokens)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .bind(&client.client_id)
-        .bind(sha256)
-        .bind(public_key)
+        .bind(method)
+        .bind(data)
         .bind(client.pop_algorithm.as_str())
+        .bind(client.refresh_tokens)
         .execute(&mut *transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
         for policy in policies {
-            insert_policy(&mut transaction, policy).await?;
+            let id = policies::insert(&mut transaction, policy)
+                .await?
+                .to_string();
+            let detail = policy.to_string();
+            let deed = Deed::done("policy.add", &id, &detail);
+            self.record_within(&mut transaction, deed).await?;
         }
-        Ok(transaction.commit().await?)
+        let deed = Deed::done("client.add", &client.client_id, "");
+        self.commit(transaction, deed).await
     }
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         let row: Option<ClientRow> = sqlx::query_as(
-            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+            "SELECT client_id, auth_method, auth_data, pop_algorithm, refresh_tokens FROM client
              WHERE client_id = ?1",
         )
         .bind(client_id)
-        .fetch_optional(&self.0)
+        .fetch_optional(&self.pool)
         .await?;
         row.map(client_from).transpose()
     }
 
     pub(super) async fn clients(&self) -> Result<Vec<Client>, StoreError> {
         let rows: Vec<ClientRow> = sqlx::query_as(
-            "SELECT client_id, secret_sha256, public_key, pop_algorithm FROM client
+            "SELECT client_id, auth_method, auth_data, pop_algorithm, refresh_tokens FROM client
              ORDER BY client_id",
         )
-        .fetch_all(&self.0)
+        .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(client_from).collect()
     }
 
-    pub(super) async fn remove_client(&self, client_id: &str) -> Result<(), StoreError> {
-        // Its policies go with it: ON DELETE CASCADE.
-        let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
-            .bind(client_id)
-            .execute(&self.0)
-            .await?;
-        found(done.rows_affected(), "client", client_id)
-    }
-
-    pub(super) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        let mut transaction = self.write().await?;
-        let id = insert_policy(&mut transaction, policy).await?;
-        transaction.commit().await?;
-        Ok(id)
-    }
-
-    pub(super) async fn policies(
-        &self,
-        client_id: Option<&str>,
-    ) -> Result<Vec<Policy>, StoreError> {
-        let rows: Vec<PolicyRow> = sqlx::query_as(
-            "SELECT id, client_id, audience, filter, publish, subscribe, token_lifetime_secs
-             FROM policy WHERE ?1 IS NULL OR client_id = ?1 ORDER BY id",
-        )
-        .bind(client_id)
-        .fetch_all(&self.0)
-        .await?;
-        rows.into_iter().map(policy_from).collect()
-    }
-
-    pub(super) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM policy WHERE id = ?1")
-            .bind(id)
-            .execute(&self.0)
-            .await?;
-        found(done.rows_affected(), "policy", &id.to_string())
-    }
-
-    pub(super) async fn put_resource_server(
-        &self,
-        server: &ResourceServer,
-    ) -> Result<(), StoreError> {
-        // An update in place, not REPLACE, which would delete the row that policies refer to.
-        sqlx::query(
-            "INSERT INTO resource_server (audience, content_key_kid, content_key, rs_cnf)
-             VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (audience) DO UPDATE SET content_key_kid = excluded.content_key_kid,
-                 content_key = excluded.content_key, rs_cnf = excluded.rs_cnf",
-        )
-        .bind(&server.audience)
-        .bind(&server.content_key.kid)
-        .bind(server.content_key.key.as_bytes())
-        .bind(server.rs_cnf.as_ref().map(ToString::to_string))
-        .execute(&self.0)
-        .await?;
-        Ok(())
-    }
-
-    pub(super) async fn resource_servers(
-        &self,
-        limit: i64,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
-        let rows: Vec<ResourceServerRow> = sqlx::query_as(
-            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
-             ORDER BY audience LIMIT ?1",
-        )
-        .bind(limit)
-        .fetch_all(&self.0)
-        .await?;
-        rows.into_iter().map(resource_server_from).collect()
-    }
-
-    pub(super) async fn resource_server(
-        &self,
-        audience: &str,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
-        let rows: Vec<ResourceServerRow> = sqlx::query_as(
-            "SELECT audience, content_key_kid, content_key, rs_cnf FROM resource_server
-             WHERE audience = ?1",
-        )
-        .bind(audience)
-        .fetch_all(&self.0)
-        .await?;
-        rows.into_iter().map(resource_server_from).collect()
-    }
-
-    pub(super) async fn allowed(
+    /// Its policies and refresh tokens go with it, by ON DELETE CASCADE; its tokens are revoked.
+    pub(super) async fn remove_client(
         &self,
         client_id: &str,
-        audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        let rows: Vec<AllowedRow> = sqlx::query_as(
-            "SELECT filter, publish, subscribe, token_lifetime_secs FROM policy
-             WHERE client_id = ?1 AND audience = ?2 ORDER BY id",
-        )
-        .bind(client_id)
-        .bind(audience)
-        .fetch_all(&self.0)
-        .await?;
-        let client_id = ClientId::parse(client_id).map_err(|_| corrupt("client"))?;
-        rows.into_iter()
-            .map(|row| allowed_from(&row, client_id))
-            .collect()
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        let all = Revocation::Client(client_id.to_owned());
+        revocations::revoke_within(&mut transaction, &all, now).await?;
+        let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
+            .bind(client_id)
+            .execute(&mut *transaction)
+            .await?;
+        found(done.rows_affected(), "client", client_id)?;
+        self.commit(transaction, Deed::done("client.remove", client_id, ""))
+            .await
     }
 }
 
@@ -271,50 +229,6 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code & 0xff == 5)
 }
 
-async fn insert_policy(
-    transaction: &mut Transaction<'static, Engine>,
-    policy: &Policy,
-) -> Result<i64, StoreError> {
-    let client: Option<i64> = sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_optional(&mut **transaction)
-        .await?;
-    if client.is_none() {
-        return Err(StoreError::NotFound("client", policy.client_id.clone()));
-    }
-    let server: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
-            .bind(&policy.audience)
-            .fetch_optional(&mut **transaction)
-            .await?;
-    if server.is_none() {
-        let audience = policy.audience.clone();
-        return Err(StoreError::NotFound("resource server", audience));
-    }
-    let policies: i64 = sqlx::query_scalar("SELECT count(*) FROM policy WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_one(&mut **transaction)
-        .await?;
-    if usize::try_from(policies).is_ok_and(|count| count >= Store::MAX_POLICIES_PER_CLIENT) {
-        return Err(StoreError::TooManyPolicies(policy.client_id.clone()));
-    }
-    let lifetime = policy.token_lifetime_secs.map(i64::try_from).transpose();
-    let done = sqlx::query(
-        "INSERT INTO policy (client_id, audience, filter, publish, subscribe, token_lifetime_secs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(&policy.client_id)
-    .bind(&policy.audience)
-    .bind(&policy.filter)
-    .bind(policy.publish)
-    .bind(policy.subscribe)
-    .bind(lifetime.map_err(|error| StoreError::Database(error.to_string()))?)
-    .execute(&mut **transaction)
-    .await
-    .map_err(|error| exists_or(error, "policy", &policy.filter))?;
-    Ok(done.last_insert_rowid())
-}
-
 fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
     let unique = error
         .as_database_error()
@@ -337,10 +251,6 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::Database(format!("a stored {what} is corrupt"))
 }
 
-fn to_json(value: &Jwk) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|_| corrupt("key"))
-}
-
 fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {
     match name {
         "HS256" => Ok(PopAlgorithm::Hs256),
@@ -350,62 +260,13 @@ fn algorithm_from(name: &str) -> Result<PopAlgorithm, StoreError> {
     }
 }
 
-fn client_from((client_id, secret, key, algorithm): ClientRow) -> Result<Client, StoreError> {
-    let authentication = match (secret, key) {
-        (Some(secret), None) => ClientAuthentication::Secret {
-            sha256: secret.try_into().map_err(|_| corrupt("client"))?,
-        },
-        (None, Some(key)) => {
-            ClientAuthentication::Key(serde_json::from_str(&key).map_err(|_| corrupt("client"))?)
-        }
-        (Some(_), Some(_)) | (None, None) => return Err(corrupt("client")),
-    };
+fn client_from(row: ClientRow) -> Result<Client, StoreError> {
+    let (client_id, method, data, algorithm, refresh_tokens) = row;
     Ok(Client {
         client_id,
-        authentication,
+        authentication: ClientAuthentication::from_columns(&method, data)
+            .ok_or_else(|| corrupt("client"))?,
         pop_algorithm: algorithm_from(&algorithm)?,
+        refresh_tokens,
     })
-}
-
-fn resource_server_from(row: ResourceServerRow) -> Result<ResourceServer, StoreError> {
-    let (audience, kid, key, rs_cnf) = row;
-    let rs_cnf = rs_cnf.map(|text| serde_json::from_str(&text)).transpose();
-    Ok(ResourceServer {
-        audience,
-        content_key: ContentKey {
-            kid,
-            key: SymmetricKey::from_bytes(&key),
-        },
-        rs_cnf: rs_cnf.map_err(|_| corrupt("resource server"))?,
-    })
-}
-
-fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
-    let (id, client_id, audience, filter, publish, subscribe, lifetime) = row;
-    Ok(Policy {
-        id,
-        client_id,
-        audience,
-        filter,
-        publish,
-        subscribe,
-        token_lifetime_secs: lifetime_from(lifetime)?,
-    })
-}
-
-fn allowed_from(row: &AllowedRow, client_id: ClientId<'_>) -> Result<Allowed, StoreError> {
-    let (filter, publish, subscribe, lifetime) = row;
-    Ok(Allowed {
-        entry: ScopeEntry {
-            filter: filter_of(filter, client_id).map_err(|_| corrupt("policy"))?,
-            publish: *publish,
-            subscribe: *subscribe,
-        },
-        token_lifetime_secs: lifetime_from(*lifetime)?,
-    })
-}
-
-fn lifetime_from(secs: Option<i64>) -> Result<Option<u64>, StoreError> {
-    let secs = secs.map(u64::try_from).transpose();
-    secs.map_err(|_| corrupt("policy"))
 }

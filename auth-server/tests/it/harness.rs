@@ -83,7 +83,9 @@ impl Server {
             certificate_chain_pem: certified.cert.pem(),
             private_key_pem: certified.signing_key.serialize_pem(),
             database: database.clone(),
-            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(),
+            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
+                .unwrap()
+                .into(),
             token_lifetime_secs: LIFETIME,
         })
         .await
@@ -120,13 +122,9 @@ impl Server {
 
     pub(crate) async fn add(&self, client_id: &str, how: Registration<'_>) {
         let policy = |filter: &str, publish, subscribe| Policy {
-            id: 0,
-            client_id: client_id.to_owned(),
-            audience: AUDIENCE.to_owned(),
-            filter: filter.to_owned(),
             publish,
             subscribe,
-            token_lifetime_secs: None,
+            ..Policy::allow(client_id, AUDIENCE, filter)
         };
         let client = Client {
             client_id: client_id.to_owned(),
@@ -135,6 +133,7 @@ impl Server {
                 Some(key) => ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
             },
             pop_algorithm: how.pop_algorithm,
+            refresh_tokens: false,
         };
         let policies = [
             policy("devices/${client_id}/#", true, true),
@@ -297,13 +296,13 @@ pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Answer> {
 }
 
 pub(crate) fn resource_server(audience: &str) -> ResourceServer {
+    let content_key = ContentKey {
+        kid: "content-1".to_owned(),
+        key: SymmetricKey::from_bytes(&CONTENT_KEY),
+    };
     ResourceServer {
-        audience: audience.to_owned(),
-        content_key: ContentKey {
-            kid: "content-1".to_owned(),
-            key: SymmetricKey::from_bytes(&CONTENT_KEY),
-        },
-        rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),
+        rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dgw" })),
+        ..ResourceServer::new(audience, content_key)
     }
 }
 

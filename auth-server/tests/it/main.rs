@@ -5,10 +5,12 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod audit;
 mod harness;
 mod log;
 mod malformed;
 mod metadata;
 mod reload;
+mod rules;
 mod store;
 mod token;

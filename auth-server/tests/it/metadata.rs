@@ -103,7 +103,9 @@ async fn a_server_that_cannot_work_does_not_start() {
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
         database: directory.path().join("as.sqlite"),
-        signing_key: SigningKey::generate(SigningAlgorithm::Es256).unwrap(),
+        signing_key: SigningKey::generate(SigningAlgorithm::Es256)
+            .unwrap()
+            .into(),
         token_lifetime_secs: 60,
     };
     let bound = AuthServer::bind(config()).await.unwrap();

@@ -1,11 +1,16 @@
 //! The store on real files.
 
-use crate::harness::{AUDIENCE, SECRET, key, resource_server, scope};
+use crate::harness::{AUDIENCE, SECRET, key, now, resource_server, scope};
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use symbolon_ace_proto::UnixTime;
 use symbolon_ace_proto::{PopAlgorithm, PopKey, PopSigner};
-use symbolon_auth_server::store::{Client, ClientAuthentication, Policy, Store, StoreError};
+use symbolon_auth_server::store::{
+    Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
+
+const NOW: UnixTime = UnixTime(1_000_000);
 
 async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -24,18 +29,14 @@ fn client(client_id: &str) -> Client {
         client_id: client_id.to_owned(),
         authentication: ClientAuthentication::from_secret(SECRET),
         pop_algorithm: PopAlgorithm::Hs256,
+        refresh_tokens: false,
     }
 }
 
 fn policy(client_id: &str, filter: &str) -> Policy {
     Policy {
-        id: 0,
-        client_id: client_id.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: filter.to_owned(),
-        publish: true,
         subscribe: false,
-        token_lifetime_secs: None,
+        ..Policy::allow(client_id, AUDIENCE, filter)
     }
 }
 
@@ -47,6 +48,7 @@ async fn what_is_stored_is_there_after_reopening() {
         client_id: "b".to_owned(),
         authentication: ClientAuthentication::Key(Box::new(own.verifying_key().to_jwk())),
         pop_algorithm: PopAlgorithm::EdDsa,
+        refresh_tokens: false,
     };
     let limited = Policy {
         token_lifetime_secs: Some(60),
@@ -94,10 +96,13 @@ async fn what_is_stored_is_there_after_reopening() {
     let expected = resource_server(AUDIENCE);
     assert_eq!(servers[0].audience, expected.audience);
     assert_eq!(servers[0].rs_cnf, expected.rs_cnf);
-    assert_eq!(servers[0].content_key.kid, expected.content_key.kid);
     assert_eq!(
-        servers[0].content_key.key.as_bytes(),
-        expected.content_key.key.as_bytes()
+        servers[0].content_key.as_ref().unwrap().kid,
+        expected.content_key.as_ref().unwrap().kid
+    );
+    assert_eq!(
+        servers[0].content_key.as_ref().unwrap().key.as_bytes(),
+        expected.content_key.as_ref().unwrap().key.as_bytes()
     );
 }
 
@@ -150,12 +155,12 @@ async fn a_removed_client_takes_its_policies_along() {
             .await
             .unwrap();
     }
-    store.remove_client("a").await.unwrap();
+    store.remove_client("a", now()).await.unwrap();
     let left = store.policies(None).await.unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].client_id, "b");
+    assert_eq!(left[0].subject, Subject::Client("b".to_owned()));
     assert_eq!(store.policies(Some("a")).await.unwrap(), []);
-    let again = store.remove_client("a").await;
+    let again = store.remove_client("a", now()).await;
     assert!(matches!(again, Err(StoreError::NotFound("client", _))));
 }
 
@@ -257,11 +262,11 @@ async fn a_resource_server_put_again_is_replaced_and_keeps_its_policies() {
         .unwrap();
     let mut server = resource_server(AUDIENCE);
     server.rs_cnf = None;
-    server.content_key.kid = "content-2".to_owned();
+    server.content_key.as_mut().unwrap().kid = "content-2".to_owned();
     store.put_resource_server(&server).await.unwrap();
     let servers = store.resource_servers().await.unwrap();
     assert_eq!(servers.len(), 1);
-    assert_eq!(servers[0].content_key.kid, "content-2");
+    assert_eq!(servers[0].content_key.as_ref().unwrap().kid, "content-2");
     assert_eq!(servers[0].rs_cnf, None);
     assert_eq!(store.policies(None).await.unwrap().len(), 1);
 }
@@ -281,11 +286,11 @@ async fn the_scope_of_a_client_has_its_identifier_filled_in() {
     ];
     store.add_client(&client("a"), &policies).await.unwrap();
     assert_eq!(
-        store.scope_of("a", AUDIENCE).await.unwrap(),
+        store.scope_of("a", AUDIENCE, NOW).await.unwrap(),
         scope(r#"[["d/a/#",["pub","sub"]],["$SYS/x",["pub"]]]"#)
     );
     for (client_id, audience) in [("b", AUDIENCE), ("a", "nowhere")] {
-        let nothing = store.scope_of(client_id, audience).await.unwrap();
+        let nothing = store.scope_of(client_id, audience, NOW).await.unwrap();
         assert_eq!(nothing.entries(), []);
     }
 }

@@ -28,13 +28,8 @@ fn thumbprint_of(confirmation: &Confirmation) -> [u8; 32] {
 
 fn policy(client_id: &str, filter: &str, token_lifetime_secs: Option<u64>) -> Policy {
     Policy {
-        id: 0,
-        client_id: client_id.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: filter.to_owned(),
-        publish: true,
-        subscribe: true,
         token_lifetime_secs,
+        ..Policy::allow(client_id, AUDIENCE, filter)
     }
 }
 
@@ -571,6 +566,7 @@ async fn a_token_that_no_connect_could_carry_is_not_issued() {
         client_id: "c".to_owned(),
         authentication: ClientAuthentication::from_secret(SECRET),
         pop_algorithm: PopAlgorithm::Hs256,
+        refresh_tokens: false,
     };
     let long = "x".repeat(100);
     let policies: Vec<Policy> = (0..Store::MAX_POLICIES_PER_CLIENT)
@@ -628,7 +624,7 @@ async fn what_another_process_changes_holds_for_the_next_request() {
     other.remove_policy(id).await.unwrap();
     let answer = server.ask(&header, &body).await;
     answer.refused(400, "invalid_scope");
-    other.remove_client("c").await.unwrap();
+    other.remove_client("c", now()).await.unwrap();
     let answer = server.ask(&header, &json!({})).await;
     answer.refused(401, "invalid_client");
 }

@@ -11,6 +11,10 @@ impl Broker for Floor {
         "floor"
     }
 
+    fn keeps_sessions(&self) -> bool {
+        false
+    }
+
     fn command(&self, addresses: Addresses, _: &Path) -> anyhow::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command

@@ -23,6 +23,7 @@ use crate::{
     keys::Keys,
     management::published::Published,
     reload::{Announced, Announcement},
+    revocations::Revocations,
     store::{commits::Commits, writer::Batch as StoreBatch},
 };
 use arc_swap::ArcSwap;
@@ -68,6 +69,7 @@ pub(crate) struct Common {
     /// What new connections are judged by; the shards are told of other rules by [`ShardStart::rules`].
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) revocations: Revocations,
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
     pub(crate) connections: Arc<AtomicUsize>,
@@ -353,6 +355,7 @@ impl ShardHandle {
         spawn_local(Rc::clone(self).run_timers());
         spawn_local(Rc::clone(self).publish_counters());
         spawn_local(Rc::clone(self).take_rules(rules));
+        spawn_local(Rc::clone(self).take_revocations());
         // One shard speaks for all.
         if self.index == 0 {
             spawn_local(system::publish(Rc::clone(self)));
@@ -512,6 +515,17 @@ impl ShardHandle {
             self.with_core(|core, now| core.handle_reload(&content, now));
             if let Some(done) = done {
                 done.tell();
+            }
+        }
+    }
+
+    async fn take_revocations(self: Rc<Self>) {
+        let mut revoked = self.common.revocations.subscribe();
+        while revoked.changed().await.is_ok() {
+            let hashes = Arc::clone(&revoked.borrow_and_update());
+            let sessions = self.with_core(|core, now| core.handle_revoked(&hashes, now));
+            if sessions > 0 {
+                tracing::info!(sessions, "sessions of revoked tokens have ended");
             }
         }
     }

@@ -9,10 +9,11 @@ use super::{
         IntrospectionSettings, ListenerSettings,
     },
 };
-use crate::private_file;
+use crate::{clock, private_file};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{path::Path, time::Duration};
-use symbolon_ace_proto::{Jwk, PopAlgorithm, PopSigner, SigningKey, SymmetricKey, jwe::ContentKey};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, PopSigner, SymmetricKey, jwe::ContentKey};
+use symbolon_auth_server::KeyRing;
 use symbolon_broker::{
     AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, ListenerConfig,
     TokensConfig, Transport,
@@ -79,9 +80,8 @@ fn content_key_from_json(text: &str) -> Result<ContentKey, String> {
     })
 }
 
-fn signing_key_from_json(text: &str) -> Result<SigningKey, String> {
-    let jwk: Jwk = serde_json::from_str(text).map_err(|_| "is not a JWK".to_owned())?;
-    SigningKey::from_jwk(&jwk).map_err(|_| "is not a private Ed25519 or P-256 key".to_owned())
+fn key_ring_from_json(text: &str) -> Result<KeyRing, String> {
+    KeyRing::from_json(text, clock::now()).map_err(|error| error.to_string())
 }
 
 /// Reads files and collects complaints.
@@ -128,7 +128,7 @@ impl<'a> Loader<'a> {
             self.accept(
                 "as.signing_key",
                 &settings.signing_key,
-                signing_key_from_json(&text),
+                key_ring_from_json(&text),
             )
         });
         if settings.database.exists() {
@@ -205,6 +205,7 @@ impl<'a> Loader<'a> {
             hint_scope: None,
             tokens: TokensConfig::default(),
             introspection,
+            revocation_list: None,
         })
     }
 

@@ -22,6 +22,8 @@ mod program;
 #[cfg(unix)]
 mod reload;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 #[cfg(unix)]
 mod signals;
 #[cfg(test)]

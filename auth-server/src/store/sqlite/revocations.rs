@@ -1,0 +1,241 @@
+//! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
+
+use super::{
+    Deed, Sqlite, corrupt,
+    tokens::{seconds, time},
+};
+use crate::store::{
+    Revocation, Store, StoreError,
+    token::{ListUpdate, Requester},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sqlx::{Sqlite as Engine, Transaction};
+use symbolon_ace_proto::UnixTime;
+
+/// The most tokens that one sweep removes; the next goes on.
+const SWEPT_AT_ONCE: i64 = 1_000;
+
+type RevokedRow = (Vec<u8>, String, String);
+
+impl Sqlite {
+    /// Revokes; how many that were good until now.
+    pub(in crate::store) async fn revoke(
+        &self,
+        which: &Revocation,
+        now: UnixTime,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.write().await?;
+        let revoked = revoke_within(&mut transaction, which, now).await?;
+        let (action, object) = match which {
+            Revocation::Identifier(identifier) => ("token.revoke", identifier.clone()),
+            Revocation::Sha256(sha256) => ("token.revoke", URL_SAFE_NO_PAD.encode(sha256)),
+            Revocation::Client(client_id) => ("client.revoke", client_id.clone()),
+        };
+        let detail = format!("tokens that were good: {revoked}");
+        self.commit(transaction, Deed::done(action, &object, &detail))
+            .await?;
+        Ok(revoked)
+    }
+
+    /// Revokes all refresh tokens of a family, and the tokens they were exchanged for.
+    pub(in crate::store) async fn revoke_family(
+        &self,
+        family: &[u8; 16],
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query("DELETE FROM refresh_token WHERE family = ?1")
+            .bind(family.as_slice())
+            .execute(&mut *transaction)
+            .await?;
+        let rows: Vec<RevokedRow> = sqlx::query_as(
+            "UPDATE token SET revoked_at = ?2 WHERE family = ?1 AND revoked_at IS NULL
+                 AND expires_at > ?2 RETURNING listed_sha256, client_id, audience",
+        )
+        .bind(family.as_slice())
+        .bind(seconds(now))
+        .fetch_all(&mut *transaction)
+        .await?;
+        let object = rows.first().map_or_else(String::new, |row| row.1.clone());
+        let detail = format!("tokens that were good: {}", rows.len());
+        for row in rows {
+            tell(&mut transaction, &row, true).await?;
+        }
+        let deed = Deed::done("refresh_token.revoke", &object, &detail);
+        self.commit(transaction, deed).await
+    }
+
+    /// What is on the list for this requester.
+    pub(in crate::store) async fn revoked(
+        &self,
+        requester: Requester<'_>,
+        now: UnixTime,
+    ) -> Result<Vec<[u8; 32]>, StoreError> {
+        let (statement, who) = match requester {
+            Requester::Client(client_id) => (
+                "SELECT listed_sha256 FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
+                     AND expires_at > ?2 ORDER BY revoked_at, listed_sha256",
+                client_id,
+            ),
+            Requester::ResourceServer(audience) => (
+                "SELECT listed_sha256 FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
+                     AND (audience = ?1 OR audience IN
+                         (SELECT name FROM audience_group WHERE audience = ?1))
+                 ORDER BY revoked_at, listed_sha256",
+                audience,
+            ),
+        };
+        let hashes: Vec<Vec<u8>> = sqlx::query_scalar(statement)
+            .bind(who)
+            .bind(seconds(now))
+            .fetch_all(&self.pool)
+            .await?;
+        hashes.into_iter().map(hash_from).collect()
+    }
+
+    /// The last updates for this requester, the newest first.
+    pub(in crate::store) async fn list_updates(
+        &self,
+        requester: Requester<'_>,
+    ) -> Result<Vec<ListUpdate>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
+            "SELECT number, listed_sha256, added FROM revocation_update WHERE requester = ?1
+             ORDER BY number DESC",
+        )
+        .bind(requester.key())
+        .fetch_all(&self.pool)
+        .await?;
+        let update = |(number, hash, added)| {
+            Ok(ListUpdate {
+                number: time(number)?.0,
+                listed_sha256: hash_from(hash)?,
+                added,
+            })
+        };
+        rows.into_iter().map(update).collect()
+    }
+
+    /// The number of the last update for this requester.
+    pub(in crate::store) async fn last_list_update(
+        &self,
+        requester: Requester<'_>,
+    ) -> Result<Option<u64>, StoreError> {
+        let number: Option<i64> =
+            sqlx::query_scalar("SELECT max(number) FROM revocation_update WHERE requester = ?1")
+                .bind(requester.key())
+                .fetch_one(&self.pool)
+                .await?;
+        number
+            .map(|number| time(number).map(|time| time.0))
+            .transpose()
+    }
+
+    /// Forgets what has expired, a part at a time; whether the list has changed.
+    pub(in crate::store) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+        let mut transaction = self.write().await?;
+        let rows: Vec<RevokedRow> = sqlx::query_as(
+            "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token WHERE revoked_at IS NOT NULL
+                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_sha256, client_id, audience",
+        )
+        .bind(seconds(now))
+        .bind(SWEPT_AT_ONCE)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for row in &rows {
+            tell(&mut transaction, row, false).await?;
+        }
+        for statement in [
+            "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
+                 WHERE expires_at <= ?1 AND revoked_at IS NULL LIMIT ?2)",
+            "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
+                 WHERE expires_at <= ?1 LIMIT ?2)",
+        ] {
+            sqlx::query(statement)
+                .bind(seconds(now))
+                .bind(SWEPT_AT_ONCE)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(!rows.is_empty())
+    }
+}
+
+/// Revokes tokens within a larger change, refresh tokens of a client too.
+pub(super) async fn revoke_within(
+    transaction: &mut Transaction<'static, Engine>,
+    which: &Revocation,
+    now: UnixTime,
+) -> Result<u64, StoreError> {
+    const RETURNING: &str =
+        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_sha256, client_id, audience";
+    let (column, value) = match which {
+        Revocation::Identifier(identifier) => {
+            ("identifier = CAST(?1 AS TEXT)", identifier.as_bytes())
+        }
+        Revocation::Sha256(sha256) => ("sha256 = ?1", sha256.as_slice()),
+        Revocation::Client(client_id) => ("client_id = CAST(?1 AS TEXT)", client_id.as_bytes()),
+    };
+    if let Revocation::Client(client_id) = which {
+        sqlx::query("DELETE FROM refresh_token WHERE client_id = ?1")
+            .bind(client_id)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    let statement = format!("UPDATE token SET revoked_at = ?2 WHERE {column} {RETURNING}");
+    let rows: Vec<RevokedRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        .bind(value)
+        .bind(seconds(now))
+        .fetch_all(&mut **transaction)
+        .await?;
+    for row in &rows {
+        tell(transaction, row, true).await?;
+    }
+    Ok(rows.len() as u64)
+}
+
+/// Writes an update down for everybody whom it concerns: the client, and each resource server that the token was for.
+async fn tell(
+    transaction: &mut Transaction<'static, Engine>,
+    (hash, client_id, audience): &RevokedRow,
+    added: bool,
+) -> Result<(), StoreError> {
+    let members: Vec<String> =
+        sqlx::query_scalar("SELECT audience FROM audience_group WHERE name = ?1")
+            .bind(audience)
+            .fetch_all(&mut **transaction)
+            .await?;
+    let servers = members
+        .iter()
+        .map(|member| Requester::ResourceServer(member));
+    let whole = [
+        Requester::Client(client_id),
+        Requester::ResourceServer(audience),
+    ];
+    let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
+    for requester in whole.into_iter().chain(servers) {
+        let key = requester.key();
+        sqlx::query(
+            "INSERT INTO revocation_update (requester, number, listed_sha256, added)
+             SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3",
+        )
+        .bind(&key)
+        .bind(hash)
+        .bind(added)
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query(
+            "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
+                 (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
+        )
+        .bind(&key)
+        .bind(most)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+fn hash_from(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
+    bytes.try_into().map_err(|_| corrupt("token"))
+}
