@@ -108,7 +108,7 @@ impl Connection {
         &mut self,
         subscriptions: Vec<Subscription>,
     ) -> Result<Acknowledgement, ConnectError> {
-        self.driver.settle().await?;
+        self.driver.keep_session().await?;
         let now = clock::now();
         self.driver.machine.handle_subscribe(subscriptions, now)?;
         self.driver.answer().await

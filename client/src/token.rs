@@ -3,9 +3,9 @@
 mod answer;
 mod request;
 
-use crate::{BrokerKey, Profile, clock, profile::ProfileError};
+use crate::{BrokerKey, ConnectError, Profile, clock, profile::ProfileError};
 use std::fmt;
-use symbolon_ace_proto::{ErrorCode, PopSigner, Scope, UnixTime};
+use symbolon_ace_proto::{ErrorCode, PopError, PopSigner, Scope, UnixTime};
 use symbolon_mqtt_proto::ReasonCode;
 use symbolon_tls::https::{HttpsClient, HttpsError};
 
@@ -131,6 +131,23 @@ impl Token {
     /// What goes to the broker.
     pub fn as_bytes(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or(self.text.as_bytes())
+    }
+
+    /// The same token with the same key.
+    pub(crate) fn copy(&self) -> Result<Self, ConnectError> {
+        let signer =
+            copy(&self.signer).ok_or_else(|| ConnectError::not_sent(PopError::UnsupportedKey))?;
+        Ok(Self {
+            text: self.text.clone(),
+            raw: self.raw.clone(),
+            signer,
+            key_identifier: self.key_identifier.clone(),
+            expires_at: self.expires_at,
+            obtained_at: self.obtained_at,
+            scope: self.scope.clone(),
+            requested_scope: self.requested_scope.clone(),
+            broker: self.broker.clone(),
+        })
     }
 
     /// The symmetric key that came with it, where the key has a name by which the AS can be asked for another token for it.

@@ -101,27 +101,64 @@ fn outlives_its_tokens(key: &str, mode: &str) {
     assert_eq!(got.into_iter().collect::<Vec<_>>(), expected);
 }
 
-macro_rules! modes {
-    ($($flows:ident $outlives:ident: $key:ident $mode:literal)*) => {
-        $(#[test]
-        fn $flows() {
-            flows($key, $mode);
-        }
-
-        #[test]
-        fn $outlives() {
-            outlives_its_tokens($key, $mode);
-        })*
-    };
+#[test]
+fn messages_flow_by_the_exporter() {
+    flows(PAIR, "exporter");
 }
 
-modes! {
-    messages_flow_by_the_exporter nothing_is_lost_by_the_exporter: PAIR "exporter"
-    messages_flow_by_a_challenge nothing_is_lost_by_a_challenge: SHARED "challenge"
-    messages_flow_by_a_raw_public_key nothing_is_lost_by_a_raw_public_key: PAIR "rpk"
-    messages_flow_by_a_raw_key_of_p256 nothing_is_lost_by_a_raw_key_of_p256: P256 "rpk"
-    messages_flow_by_a_token_as_identity nothing_is_lost_by_a_token_as_identity: SHARED "psk-token"
-    messages_flow_by_user_name_and_password nothing_is_lost_by_user_name_and_password: PAIR "v311"
+#[test]
+fn nothing_is_lost_by_the_exporter() {
+    outlives_its_tokens(PAIR, "exporter");
+}
+
+#[test]
+fn messages_flow_by_a_challenge() {
+    flows(SHARED, "challenge");
+}
+
+#[test]
+fn nothing_is_lost_by_a_challenge() {
+    outlives_its_tokens(SHARED, "challenge");
+}
+
+#[test]
+fn messages_flow_by_a_raw_public_key() {
+    flows(PAIR, "rpk");
+}
+
+#[test]
+fn nothing_is_lost_by_a_raw_public_key() {
+    outlives_its_tokens(PAIR, "rpk");
+}
+
+#[test]
+fn messages_flow_by_a_raw_key_of_p256() {
+    flows(P256, "rpk");
+}
+
+#[test]
+fn nothing_is_lost_by_a_raw_key_of_p256() {
+    outlives_its_tokens(P256, "rpk");
+}
+
+#[test]
+fn messages_flow_by_a_token_as_identity() {
+    flows(SHARED, "psk-token");
+}
+
+#[test]
+fn nothing_is_lost_by_a_token_as_identity() {
+    outlives_its_tokens(SHARED, "psk-token");
+}
+
+#[test]
+fn messages_flow_by_user_name_and_password() {
+    flows(PAIR, "v311");
+}
+
+#[test]
+fn nothing_is_lost_by_user_name_and_password() {
+    outlives_its_tokens(PAIR, "v311");
 }
 
 #[test]

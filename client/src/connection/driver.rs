@@ -15,6 +15,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -42,6 +43,7 @@ pub(super) struct Driver {
     source: Option<TokenSource>,
     obtaining: Option<Obtaining>,
     moving: Moving,
+    tells_of_move: bool,
     /// Set once; what is left after it are events.
     fault: Option<ConnectError>,
     over: bool,
@@ -58,6 +60,7 @@ impl Driver {
             source,
             obtaining: None,
             moving: Moving::No,
+            tells_of_move: true,
             fault: None,
             over: false,
         }
@@ -78,7 +81,7 @@ impl Driver {
 
     pub(super) async fn publish(&mut self, message: &Outgoing<'_>) -> Result<u64, ConnectError> {
         self.settle().await?;
-        while message.qos != Qos::AtMostOnce && !self.machine.has_room() {
+        while message.qos != Qos::AtMostOnce && (!self.machine.has_room() || self.runs_dry()) {
             self.step_with_room().await?;
             self.settle().await?;
         }
@@ -96,6 +99,38 @@ impl Driver {
             self.step().await?;
         }
         Ok(())
+    }
+
+    /// Whether nothing more may get in flight: the connection is to be left, and its session ends with it.
+    fn runs_dry(&self) -> bool {
+        self.moving.is_due() && self.is_clean()
+    }
+
+    /// A session that ends with its connection is changed for one that outlives a change of connections, before there is a subscription to lose.
+    pub(super) async fn keep_session(&mut self) -> Result<(), ConnectError> {
+        self.settle().await?;
+        // What is in flight would be lost with the session.
+        while self.is_clean() && !self.machine.is_nothing_in_flight() {
+            self.step_with_room().await?;
+            self.settle().await?;
+        }
+        let is_clean = |source: &&mut TokenSource| source.place.is_clean();
+        let Some(source) = self.source.as_mut().filter(is_clean) else {
+            return Ok(());
+        };
+        Arc::make_mut(&mut source.place).keep_session();
+        if !self.moving.is_due() {
+            self.moving = Moving::Due(Box::new(source.token.copy()?));
+        }
+        self.tells_of_move = false;
+        while !self.moving.is_over() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    fn is_clean(&self) -> bool {
+        (self.source.as_ref()).is_some_and(|source| source.place.is_clean())
     }
 
     /// Waits for SUBACK or UNSUBACK.
@@ -204,7 +239,8 @@ impl Driver {
         if written || woken || renewed {
             return Poll::Ready(Ok(()));
         }
-        if self.moving.is_due() && self.flushed && self.machine.may_be_left() {
+        let is_dry = !self.runs_dry() || self.machine.is_nothing_in_flight();
+        if self.moving.is_due() && self.flushed && is_dry && self.machine.may_be_left() {
             self.begin_to_move()?;
             return Poll::Ready(Ok(()));
         }
@@ -231,13 +267,17 @@ impl Driver {
         let entered = ready!(self.moving.poll_entered(cx))?;
         self.moving = Moving::No;
         self.channel = entered.channel;
-        self.machine = *entered.machine;
+        let left = std::mem::replace(&mut self.machine, *entered.machine);
+        self.machine.take_over_events(left);
         self.flushed = true;
         if let Some(source) = &mut self.source {
             source.token = entered.token;
             source.wants_nonce |= entered.wants_nonce;
         }
-        self.machine.tell_reconnected();
+        // Where there were no subscriptions yet, the application has lost nothing.
+        if std::mem::replace(&mut self.tells_of_move, true) {
+            self.machine.tell_reconnected();
+        }
         Poll::Ready(Ok(()))
     }
 

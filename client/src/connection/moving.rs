@@ -42,6 +42,10 @@ impl Moving {
         matches!(self, Self::Due(_))
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::No)
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self, Self::Leaving(_))
     }

@@ -61,30 +61,13 @@ pub(super) async fn open(
     };
     let profile = Arc::new(profile);
     let mut place = Place::new(options, mode)?;
-    let (begun, wanted_nonce) = if place.is_to_be_cleared() {
-        // A clean session of 3.1.1 ends with its connection, and ours must outlive a change of connections.
-        let cleared = enter(&place, &profile, token, Session::new(options.version)).await?;
-        let Entered {
-            channel,
-            machine,
-            token,
-            wants_nonce,
-        } = cleared;
-        Driver::new(channel, *machine, None)
-            .leave(ReasonCode::Success, None)
-            .await?;
-        place.keep_session();
-        let begun = enter(&place, &profile, token, session).await?;
-        (begun, wants_nonce)
-    } else {
-        (enter(&place, &profile, token, session).await?, false)
-    };
+    let begun = enter(&place, &profile, token, session).await?;
     place.handle_connected(&begun.machine.agreed().client_identifier);
     let source = TokenSource {
         profile,
         place: Arc::new(place),
         token: begun.token,
-        wants_nonce: begun.wants_nonce || wanted_nonce,
+        wants_nonce: begun.wants_nonce,
     };
     Ok(Driver::new(begun.channel, *begun.machine, Some(source)))
 }

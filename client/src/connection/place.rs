@@ -23,6 +23,9 @@ enum Ending {
     AsAsked,
     /// It was made to last longer: DISCONNECT says how long it shall last (MQTT 5.0 §3.14.2.2.2).
     Expires(u32),
+    /// In 3.1.1 a clean session ends with its connection. As long as there are no subscriptions and nothing is in flight, there is nothing in it
+    /// to be kept.
+    Clean,
     /// It was made to last although a clean one was asked for; in 3.1.1 nothing but another clean session ends it.
     Cleared,
 }
@@ -41,10 +44,10 @@ impl Place {
                     Ending::AsAsked
                 }
             }
-            (ProtocolVersion::V311, _) if options.clean_start => Ending::Cleared,
+            (ProtocolVersion::V311, _) if options.clean_start => Ending::Clean,
             (ProtocolVersion::V5 | ProtocolVersion::V311, _) => Ending::AsAsked,
         };
-        if ending == Ending::Cleared && options.client_identifier.is_empty() {
+        if ending == Ending::Clean && options.client_identifier.is_empty() {
             return Err(ConnectError::Options(
                 "in MQTT 3.1.1 a token is renewed by connecting again, which needs a Client Identifier",
             ));
@@ -77,27 +80,30 @@ impl Place {
         visit(&self.options)
     }
 
-    /// Whether an earlier session has to be ended first, by a connection of its own.
-    pub(super) fn is_to_be_cleared(&self) -> bool {
-        self.ending == Ending::Cleared
+    /// Whether the session ends with its connection.
+    pub(super) fn is_clean(&self) -> bool {
+        self.ending == Ending::Clean
     }
 
-    /// From now on a session goes on.
+    /// From the next connection on a clean session of 3.1.1 is one that goes on.
     pub(super) fn keep_session(&mut self) {
-        self.options.clean_start = false;
+        if self.ending == Ending::Clean {
+            self.ending = Ending::Cleared;
+            self.options.clean_start = false;
+        }
     }
 
     /// The first connection stands: the next ones are the same client, and go on with its session.
     pub(super) fn handle_connected(&mut self, client_identifier: &str) {
         client_identifier.clone_into(&mut self.options.client_identifier);
-        self.keep_session();
+        self.options.clean_start = self.is_clean();
     }
 
     /// What DISCONNECT says of the session at the end.
     pub(super) fn final_expiry_secs(&self) -> Option<u32> {
         match self.ending {
             Ending::Expires(secs) => Some(secs),
-            Ending::AsAsked | Ending::Cleared => None,
+            Ending::AsAsked | Ending::Clean | Ending::Cleared => None,
         }
     }
 

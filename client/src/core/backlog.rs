@@ -32,8 +32,14 @@ impl Backlog {
         Some(event)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+    pub(super) fn take_all(&mut self) -> VecDeque<Event> {
+        self.weight = 0;
+        std::mem::take(&mut self.events)
+    }
+
+    pub(super) fn has_message(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| matches!(event, Event::Message(_)))
     }
 
     pub(super) fn is_full(&self) -> bool {

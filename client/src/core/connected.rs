@@ -296,11 +296,24 @@ impl Connected {
         Ok(())
     }
 
-    /// Whether nothing would be lost if the connection was left for another now: the application has asked for all events, has no message in
-    /// hand and waits for no answer.
+    /// Whether nothing would be lost if the connection was left for another now: the application has asked for all messages, has none in hand
+    /// and waits for no answer.
     pub(crate) fn may_be_left(&self) -> bool {
         let waits = matches!(self.state.request, Request::Await { .. });
-        !waits && self.state.backlog.is_empty() && !self.state.receiving.is_in_hand()
+        !waits && !self.state.backlog.has_message() && !self.state.receiving.is_in_hand()
+    }
+
+    /// Whether all our messages are done.
+    pub(crate) fn is_nothing_in_flight(&self) -> bool {
+        self.state.session.publishing.is_empty()
+    }
+
+    /// What a connection that was left had still to tell comes first.
+    pub(crate) fn take_over_events(&mut self, mut left: Self) {
+        let own = self.state.backlog.take_all();
+        for event in left.state.backlog.take_all().into_iter().chain(own) {
+            self.state.backlog.push(event);
+        }
     }
 
     /// This connection has taken the place of another.

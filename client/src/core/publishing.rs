@@ -55,6 +55,10 @@ impl Publishing {
         self.outgoing.has_room()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
     /// A Packet Identifier for SUBSCRIBE or UNSUBSCRIBE.
     pub(super) fn handle_request(&mut self) -> Option<PacketIdentifier> {
         self.outgoing.handle_request()
