@@ -1,7 +1,7 @@
 //! What tokens are signed with, and how long they live. It may change while the server runs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
-use symbolon_ace_proto::{Claims, Jwk, KeySet, PopError, SigningKey, UnixTime};
+use symbolon_ace_proto::{Jwk, KeySet, SigningKey, UnixTime};
 
 /// The most replaced keys that stay in the key set; the oldest goes first.
 const RETIRED_KEYS_AT_MOST: usize = 8;
@@ -59,8 +59,8 @@ impl Issuing {
         self.token_lifetime_secs
     }
 
-    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, PopError> {
-        self.signing_key.sign(claims)
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.signing_key
     }
 
     /// The keys that verify the tokens that are good now.

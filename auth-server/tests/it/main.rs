@@ -6,9 +6,14 @@
 )]
 
 mod harness;
+mod introspection;
+mod kinds;
 mod log;
 mod malformed;
 mod metadata;
+mod mutual_tls;
+mod refresh;
 mod reload;
+mod revocation;
 mod store;
 mod token;

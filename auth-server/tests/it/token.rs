@@ -338,7 +338,7 @@ async fn another_content_type_is_not_supported() {
     let server = Server::start().await;
     for headers in [
         &[("content-type", "text/plain")][..],
-        &[("content-type", "application/ace+cbor")],
+        &[("content-type", "application/cbor")],
         &[("content-type", "")],
         &[],
     ] {
@@ -464,7 +464,6 @@ async fn exactly_one_supported_method_of_authentication_is_needed() {
     for (headers, body) in [
         (&[][..], json!({})),
         (&[], json!({ "client_id": "secret" })),
-        (&[], in_body),
         (
             &[],
             and(signed.clone(), "client_assertion_type", "urn:other"),
@@ -476,6 +475,13 @@ async fn exactly_one_supported_method_of_authentication_is_needed() {
         answer.refused(401, "invalid_client");
         assert!(answer.header("www-authenticate").is_some());
     }
+    // RFC 6749 §2.3.1: client_secret_post.
+    server.ask(&[], &in_body).await.granted();
+    let wrong = json!({ "client_id": "secret", "client_secret": "x" });
+    server.ask(&[], &wrong).await.refused(401, "invalid_client");
+    let nameless = json!({ "client_secret": SECRET });
+    let answer = server.ask(&[], &nameless).await;
+    answer.refused(400, "invalid_request");
     // Nothing of that used the assertion up.
     server.ask(&[], &signed).await.granted();
 }
