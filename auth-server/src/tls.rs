@@ -168,7 +168,7 @@ mod tests {
     fn negotiate(
         version: &'static SupportedProtocolVersion,
         alpn: &[&[u8]],
-    ) -> Result<(Option<ProtocolVersion>, Option<Vec<u8>>), rustls::Error> {
+    ) -> Result<(Option<ProtocolVersion>, Option<Vec<u8>>), Error> {
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = certified.signing_key.serialize_pem();
         let config = server_config(&certified.cert.pem(), &key).unwrap();

@@ -4,7 +4,7 @@ use crate::store::{Protection, ResourceServer, SymmetricKeys, TokenFormat};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
     Claims, Confirmation, DERIVED_KEY_LENGTH, Jwk, PopError, PopKey, SigningKey, SymmetricKey,
-    derived_key, identifier, jwe::ContentKeys, revocation_list::TokenHash,
+    TokenHash, derived_key, identifier, jwe::ContentKeys,
 };
 
 /// Length of the name of a symmetric key, bytes.
@@ -212,7 +212,7 @@ impl Token {
         if in_cbor {
             TokenHash::of_cbor_answer(&self.bytes)
         } else {
-            TokenHash::of_json_answer(&self.text)
+            TokenHash::of_json_answer(self.text.as_bytes())
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What is answered about the token revocation list (RFC 9770 §7 to §9).
 
 use crate::store::{ListUpdate, Store};
-use symbolon_ace_proto::revocation_list::{DiffEntry, QueryError, RevocationList, TokenHash};
+use symbolon_ace_proto::{
+    TokenHash,
+    revocation_list::{DiffEntry, QueryError, RevocationList},
+};
 
 /// The most updates in one answer: `MAX_DIFF_BATCH`.
 pub(crate) const MAX_DIFF_BATCH: usize = 32;
@@ -88,7 +91,7 @@ fn since(
 }
 
 fn entry_of(update: &ListUpdate) -> DiffEntry {
-    let hash = vec![TokenHash(update.listed_sha256)];
+    let hash = vec![update.listed_as];
     if update.added {
         DiffEntry {
             added: hash,
@@ -112,11 +115,18 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Of a token that is called by a number.
+    fn listed(number: u64) -> [u8; TokenHash::LENGTH] {
+        let mut bytes = [u8::try_from(number).unwrap(); TokenHash::LENGTH];
+        bytes[0] = 1;
+        bytes
+    }
+
     /// Updates of these numbers, the newest first, each adding a token of that number.
     fn updates(numbers: std::ops::Range<u64>) -> Vec<ListUpdate> {
         let update = |number: u64| ListUpdate {
             number,
-            listed_sha256: [u8::try_from(number % 251).unwrap(); 32],
+            listed_as: TokenHash::from_bytes(&listed(number)).unwrap(),
             added: true,
         };
         numbers.rev().map(update).collect()
@@ -144,7 +154,7 @@ mod tests {
         else {
             panic!("a full set")
         };
-        let added = entries.iter().map(|entry| entry.added[0].0[0]);
+        let added = entries.iter().map(|entry| entry.added[0].to_bytes()[1]);
         (added.collect(), cursor, more)
     }
 

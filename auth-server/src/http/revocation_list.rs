@@ -23,7 +23,7 @@ use axum::{
 use std::{sync::Arc, time::Duration};
 use symbolon_ace_proto::{
     TokenRequest,
-    revocation_list::{MEDIA_TYPE, PROBLEM_MEDIA_TYPE, QueryError, RevocationList, TokenHash},
+    revocation_list::{MEDIA_TYPE, PROBLEM_MEDIA_TYPE, QueryError, RevocationList},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -196,8 +196,7 @@ impl Endpoints {
         let updates = self.store.list_updates(requester).await?;
         let mut hashes = Vec::new();
         if query.diff.is_none() {
-            let revoked = self.store.revoked(requester, now()).await?;
-            hashes = revoked.into_iter().map(TokenHash).collect();
+            hashes = self.store.revoked(requester, now()).await?;
         }
         revocations::answer(query, &updates, || hashes).map_err(Failure::Query)
     }

@@ -7,9 +7,9 @@ use crate::harness::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 use symbolon_ace_proto::{
-    PopAlgorithm, TokenRequest, TokenResponse,
+    PopAlgorithm, TokenHash, TokenRequest, TokenResponse,
     client_assertion::{self, ASSERTION_TYPE},
-    revocation_list::{RevocationList, TokenHash},
+    revocation_list::RevocationList,
     token,
 };
 use symbolon_auth_server::store::{Policy, Revocation, Store};

@@ -188,6 +188,7 @@ async fn a_client_for_a_key_pair_must_name_one_unless_its_assertion_does() {
     server.add("secret", with_secret(PopAlgorithm::EdDsa)).await;
     let own = key(PopAlgorithm::Es256);
     let unlike = Registration {
+        refresh_tokens: false,
         key: Some(&own),
         pop_algorithm: PopAlgorithm::EdDsa,
     };
@@ -600,7 +601,7 @@ async fn a_broken_database_is_a_server_error_that_tells_nothing() {
     server.add("c", with_secret(PopAlgorithm::Hs256)).await;
     let path = server.database.to_str().unwrap();
     let pool = sqlx::SqlitePool::connect(path).await.unwrap();
-    let broken = "UPDATE client SET secret_sha256 = NULL, public_key = 'broken'";
+    let broken = "UPDATE client SET auth_method = 'key', auth_data = CAST('broken' AS BLOB)";
     sqlx::query(broken).execute(&pool).await.unwrap();
     let authorization = basic("c", SECRET);
     let header = [("authorization", &*authorization)];
@@ -642,14 +643,14 @@ async fn what_another_process_changes_holds_for_the_next_request() {
 
 // RFC 6749 §5.2, RFC 9200 §5.8.1
 #[tokio::test]
-async fn client_credentials_is_the_only_grant_and_the_default() {
+async fn client_credentials_is_the_default_and_grants_by_people_are_refused() {
     let server = Server::start().await;
     server.add("c", with_secret(PopAlgorithm::Hs256)).await;
     let authorization = basic("c", SECRET);
     let header = [("authorization", &*authorization)];
     let body = json!({ "grant_type": "client_credentials" });
     server.ask(&header, &body).await.granted();
-    for other in ["password", "authorization_code", "refresh_token", ""] {
+    for other in ["password", "authorization_code", ""] {
         let answer = server.ask(&header, &json!({ "grant_type": other })).await;
         answer.refused(400, "unsupported_grant_type");
     }

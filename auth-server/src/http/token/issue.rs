@@ -164,7 +164,7 @@ impl Endpoints {
         let kid = decided.key.kid();
         let remembered = NewToken {
             sha256: sha256_of(&token.bytes),
-            listed_sha256: token.hash(format.is_cbor()).0,
+            listed_as: token.hash(format.is_cbor()),
             identifier: claims.token_identifier.as_deref().unwrap_or_default(),
             client_id: &decided.client.client_id,
             audience: &decided.destination.audience,
