@@ -16,7 +16,8 @@
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
 //! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
-//! | [`revocation_list`] | tokens that were revoked before their time |
+//! | [`token_hash`] | what a revoked token is called (RFC 9770) |
+//! | [`revocation_list`] | the list of them |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 
@@ -45,6 +46,7 @@ pub mod revocation_list;
 pub mod scope;
 pub mod time;
 pub mod token;
+pub mod token_hash;
 pub mod token_question;
 pub mod token_request;
 pub mod token_response;
@@ -61,6 +63,7 @@ pub use jwt::{KeySet, SigningKey, TokenError, Validation};
 pub use key::{Jwk, MalformedCoseKey, PopAlgorithm, PopError, PopKey, PopSigner, SymmetricKey};
 pub use scope::{Permission, Scope, ScopeEntry, ScopeError};
 pub use time::UnixTime;
+pub use token_hash::TokenHash;
 pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};

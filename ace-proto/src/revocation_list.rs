@@ -1,9 +1,7 @@
-//! The token revocation list of RFC 9770: the names of tokens that were revoked before their time, and the answers that carry them.
-
-use aws_lc_rs::digest;
+//! The token revocation list of RFC 9770: the answers that carry the names of tokens that were revoked before their time.
 
 use crate::{
-    MalformedMessage, base64url,
+    MalformedMessage, TokenHash,
     cbor::{self, Value},
 };
 
@@ -11,8 +9,6 @@ use crate::{
 pub const MEDIA_TYPE: &str = "application/ace-trl+cbor";
 /// The media type of a refusal (RFC 9290).
 pub const PROBLEM_MEDIA_TYPE: &str = "application/concise-problem-details+cbor";
-/// SHA-256 in the registry of RFC 6920 §9.4, before the digest.
-const SHA_256: u8 = 1;
 /// `ace-trl-error` among the custom details of RFC 9290.
 const ACE_TRL_ERROR: i64 = 1;
 
@@ -25,43 +21,6 @@ const TITLE: i64 = -1;
 const DETAIL: i64 = -2;
 const ERROR_ID: i64 = 0;
 const ERROR_CURSOR: i64 = 1;
-
-/// The name of a token on the list (RFC 9770 §3): one byte for the hash function, then SHA-256 of the token in the form in which the
-/// authorization server gave it out.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TokenHash(pub [u8; 32]);
-
-impl TokenHash {
-    /// Of a token that was given out in JSON: of the text of `access_token`. A CWT's text is its base64url.
-    pub fn of_json_answer(access_token: &str) -> Self {
-        Self(sha256(access_token.as_bytes()))
-    }
-
-    /// Of a token that was given out in CBOR: of the base64url of the bytes of `access_token`.
-    pub fn of_cbor_answer(access_token: &[u8]) -> Self {
-        Self(sha256(base64url::encode(access_token).as_bytes()))
-    }
-
-    /// As it stands on the list.
-    pub fn to_bytes(self) -> [u8; 33] {
-        let mut bytes = [SHA_256; 33];
-        bytes[1..].copy_from_slice(&self.0);
-        bytes
-    }
-
-    /// From the list; `None` for a hash of another function.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (function, digest) = bytes.split_first()?;
-        let digest = digest.try_into().ok()?;
-        (*function == SHA_256).then_some(Self(digest))
-    }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
-}
 
 /// What one update took from the list and put onto it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -110,7 +69,7 @@ impl RevocationList {
                 cursor: last,
                 more,
             } => {
-                let bytes = |hashes: &[TokenHash]| -> Vec<[u8; 33]> {
+                let bytes = |hashes: &[TokenHash]| -> Vec<[u8; TokenHash::LENGTH]> {
                     hashes.iter().map(|hash| hash.to_bytes()).collect()
                 };
                 let entries: Vec<_> = entries
@@ -150,7 +109,7 @@ impl RevocationList {
     }
 }
 
-fn patch(hashes: &[[u8; 33]]) -> Value<'_> {
+fn patch(hashes: &[[u8; TokenHash::LENGTH]]) -> Value<'_> {
     Value::Array(hashes.iter().map(|hash| Value::Bytes(hash)).collect())
 }
 
