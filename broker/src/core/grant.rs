@@ -2,7 +2,8 @@
 
 mod topic_set;
 
-use std::sync::Arc;
+use super::{introspected::Reference, message::Provenance};
+use std::{num::NonZeroU64, sync::Arc};
 use symbolon_ace_proto::{Claims, UnixTime};
 use symbolon_mqtt_proto::{ReasonCode, TopicFilter, TopicName};
 use topic_set::TopicSet;
@@ -22,6 +23,20 @@ pub struct Grant {
 struct Token {
     holder: Holder,
     expires_at: UnixTime,
+    /// It is by reference.
+    introspected: Option<Arc<Introspection>>,
+}
+
+/// Which of the tokens by reference one is, among all that there are: the beginning of a hash.
+pub(crate) type TokenTag = NonZeroU64;
+
+/// Of a token by reference: how to ask of it again, and when.
+#[derive(Debug)]
+pub(crate) struct Introspection {
+    pub(crate) reference: Reference,
+    /// What was said of it is believed until then.
+    pub(crate) until: UnixTime,
+    tag: Option<TokenTag>,
 }
 
 /// Who proved possession of a token's key.
@@ -60,6 +75,7 @@ impl Grant {
                     key_thumbprint,
                 },
                 expires_at: claims.expires_at,
+                introspected: None,
             }),
             publish: TopicSet::compile(publish.map(|entry| &entry.filter)),
             subscribe: subscribe.map(|entry| entry.filter.clone()).collect(),
@@ -83,6 +99,7 @@ impl Grant {
             token: holder.map(|holder| Token {
                 holder,
                 expires_at: UnixTime(0),
+                introspected: None,
             }),
             ..Self::anonymous(public)
         }
@@ -107,6 +124,36 @@ impl Grant {
     /// Other topics are public from now on.
     pub fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
         self.public = public;
+    }
+
+    /// The token is this reference, and what was said of it is believed until then.
+    pub(crate) fn set_reference(&mut self, reference: Reference, until: UnixTime) {
+        if let Some(token) = &mut self.token {
+            let tag = reference.tag(&token.holder.issuer);
+            token.introspected = Some(Arc::new(Introspection {
+                reference,
+                until,
+                tag,
+            }));
+        }
+    }
+
+    /// How to ask again what the token says, if it is by reference.
+    pub(crate) fn introspection(&self) -> Option<&Arc<Introspection>> {
+        self.token.as_ref()?.introspected.as_ref()
+    }
+
+    /// Which token it is, if it is by reference.
+    pub(crate) fn tag(&self) -> Option<TokenTag> {
+        self.introspection()?.tag
+    }
+
+    /// What is known of a message that it allows.
+    pub(crate) fn provenance(&self) -> Provenance {
+        Provenance {
+            token_expires_at: self.expires_at(),
+            token: self.tag(),
+        }
     }
 
     /// Who holds the token; `None` without one.

@@ -1,6 +1,6 @@
 //! An Application Message that outlives the buffer it came in: queued, retained, or on its way to another shard.
 
-use super::{outbox::SHARED_FROM_BYTES, shard::Now};
+use super::{grant::TokenTag, outbox::SHARED_FROM_BYTES, shard::Now};
 use bytes::Bytes;
 use std::sync::Arc;
 use symbolon_ace_proto::UnixTime;
@@ -8,6 +8,24 @@ use symbolon_mqtt_proto::{
     Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishProperties,
     Sender, TopicName,
 };
+
+/// What the broker must know of a message's publisher.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Provenance {
+    /// When the token that allowed it ends.
+    pub(crate) token_expires_at: Option<UnixTime>,
+    /// Which token that was, where it may be revoked before.
+    pub(crate) token: Option<TokenTag>,
+}
+
+impl From<Option<UnixTime>> for Provenance {
+    fn from(token_expires_at: Option<UnixTime>) -> Self {
+        Self {
+            token_expires_at,
+            token: None,
+        }
+    }
+}
 
 /// A message with what the broker must know about its publisher. Cheap to share.
 #[derive(Debug)]
@@ -18,6 +36,8 @@ pub(crate) struct Message {
     pub(crate) received_ms: u64,
     /// When the token that allowed it ends: a retained message lives no longer (RFC 9431 §5).
     pub(crate) token_expires_at: Option<UnixTime>,
+    /// Which token that was, where it may be revoked. Not stored: after a restart nobody knows any more.
+    pub(crate) token: Option<TokenTag>,
 }
 
 const ANY_IDENTIFIER: PacketIdentifier = PacketIdentifier::MIN;
@@ -27,8 +47,12 @@ impl Message {
     pub(crate) fn new(
         publish: &Publish<'_>,
         received_ms: u64,
-        token_expires_at: Option<UnixTime>,
+        provenance: impl Into<Provenance>,
     ) -> Arc<Self> {
+        let Provenance {
+            token_expires_at,
+            token,
+        } = provenance.into();
         let mut owned = *publish;
         owned.delivery = with_identifier(publish.delivery, ANY_IDENTIFIER);
         owned.duplicate = false;
@@ -41,6 +65,7 @@ impl Message {
             frame: frame.into(),
             received_ms,
             token_expires_at,
+            token,
         })
     }
 
@@ -67,6 +92,14 @@ impl Message {
         match decoder.decode(&self.frame) {
             Ok(Some((Packet::Publish(publish), _))) => publish,
             _ => unreachable!("the frame was encoded by Message::new"),
+        }
+    }
+
+    /// What is known of its publisher.
+    pub(crate) fn provenance(&self) -> Provenance {
+        Provenance {
+            token_expires_at: self.token_expires_at,
+            token: self.token,
         }
     }
 

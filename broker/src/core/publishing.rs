@@ -1,6 +1,7 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
+    authority::KeySets,
     authz_info::AUTHZ_INFO,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
@@ -16,7 +17,6 @@ use super::{
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
-use symbolon_ace_proto::KeySet;
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
@@ -44,7 +44,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         publish: Publish<'_>,
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));
@@ -78,8 +78,8 @@ impl Shard {
             return Ok(());
         }
         let mark = self.mark();
-        let token_expires_at = self.session(key).grant.expires_at();
-        let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
+        let provenance = self.session(key).grant.provenance();
+        let forwarding = Forwarding::new(publish, topic, Some(key), provenance, now);
         // That it was received, and what became of it, is stored at once or not at all: else it would be lost or come twice after a crash.
         let received = self.received(key, publish.delivery);
         if received.is_some() {
@@ -344,7 +344,7 @@ impl Shard {
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
     pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
         // It is published now: its Message Expiry Interval begins.
-        let message = &Message::new(&message.publish(), now.ms, message.token_expires_at);
+        let message = &Message::new(&message.publish(), now.ms, message.provenance());
         let route = self.router.route(message.topic());
         if let Err(NotPublished { text, .. }) =
             self.publish(&Forwarding::of(message, now), &route, false, now)

@@ -2,8 +2,8 @@
 //! reaches a shard's subscribers and its copy at the same moment. Of two publishers on two shards the later stamp wins everywhere.
 
 use super::{
-    counters::Limit, hash_seed::HashSeed, message::Message, retained::Retained, router::ShardIndex,
-    shard::Now,
+    counters::Limit, grant::TokenTag, hash_seed::HashSeed, message::Message, retained::Retained,
+    router::ShardIndex, shard::Now,
 };
 use crate::Limits;
 use std::sync::Arc;
@@ -179,23 +179,41 @@ impl Retaining {
         self.bytes
     }
 
+    /// Drops all that this token published; with their stamps.
+    pub(crate) fn drop_of(&mut self, token: TokenTag, now: Now) -> Vec<(Arc<Message>, Stamp)> {
+        let count = self.entries.len();
+        self.drop_some(
+            count,
+            |message| message.token != Some(token) && message.may_be_retained(now),
+            now,
+        )
+    }
+
     /// Drops some of what has expired; the messages among it, with their stamps.
     pub(crate) fn sweep(&mut self, now: Now) -> Vec<(Arc<Message>, Stamp)> {
+        self.drop_some(SWEEP_ENTRIES, |message| message.may_be_retained(now), now)
+    }
+
+    fn drop_some(
+        &mut self,
+        count: usize,
+        is_kept: impl Fn(&Message) -> bool,
+        now: Now,
+    ) -> Vec<(Arc<Message>, Stamp)> {
         let (messages, bytes) = (&mut self.messages, &mut self.bytes);
-        let mut expired = Vec::new();
-        self.entries
-            .sweep(SWEEP_ENTRIES, |_, entry| match &entry.content {
-                Content::Message(message) => {
-                    let keep = message.may_be_retained(now);
-                    if !keep {
-                        *messages -= 1;
-                        *bytes -= message.size();
-                        expired.push((Arc::clone(message), entry.stamp));
-                    }
-                    keep
+        let mut dropped = Vec::new();
+        self.entries.sweep(count, |_, entry| match &entry.content {
+            Content::Message(message) => {
+                let keep = is_kept(message);
+                if !keep {
+                    *messages -= 1;
+                    *bytes -= message.size();
+                    dropped.push((Arc::clone(message), entry.stamp));
                 }
-                Content::Deleted { at_ms } => now.ms < at_ms + DELETION_REMEMBERED_MS,
-            });
-        expired
+                keep
+            }
+            Content::Deleted { at_ms } => now.ms < at_ms + DELETION_REMEMBERED_MS,
+        });
+        dropped
     }
 }

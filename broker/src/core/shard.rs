@@ -4,16 +4,18 @@
 //! `subscribing.rs`.
 
 use super::{
-    admission::{Admission, Refusal},
+    admission::Admission,
     counters::{Count, Counters},
     forwarding::Frames,
+    grant::TokenTag,
     groups::{Census, Groups},
     hash_seed::HashSeed,
     holding::Holding,
     interest::{Interest, UNAWAITED},
-    introspected::Reference,
+    introspected::Question,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
+    refusal::Refusal,
     retaining::{Retaining, Stamp},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
@@ -73,6 +75,8 @@ pub(crate) enum ShardMessage {
     Shared(Shared),
     /// The message of this ticket of yours is kept.
     Settled { ticket: u64 },
+    /// This token by reference was revoked: retain nothing of it.
+    Revoked { token: TokenTag },
     /// Values of `$SYS` that are new or have changed.
     System(Arc<[Arc<Message>]>),
     /// The request is in place here.
@@ -106,6 +110,8 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
+    /// What was said of a token by reference is stale.
+    Introspection(ConnectionKey),
     /// A client that can do nothing but publish a token has had the time for it.
     Visit(ConnectionKey),
     /// Expired retained messages are looked for, and memory is given back.
@@ -132,8 +138,12 @@ pub(crate) struct Shard {
     pub(super) dirty: Vec<SessionKey>,
     pub(super) outbound: Vec<Vec<ShardMessage>>,
     pub(super) frames: Frames,
-    pub(super) key_requests: VecDeque<ConnectionKey>,
-    pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
+    pub(super) key_requests: VecDeque<(ConnectionKey, Arc<str>)>,
+    pub(super) introspection_requests: VecDeque<(ConnectionKey, Question)>,
+    /// Sessions that the authorization server is being asked about again, a few.
+    pub(super) asking: Vec<ConnectionKey>,
+    /// Those that wait for that, at most all.
+    pub(super) to_ask: VecDeque<ConnectionKey>,
     pub(crate) counters: Counters,
     pub(super) journal: Journal,
     pub(super) holding: Holding,
@@ -199,6 +209,8 @@ impl Shard {
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             introspection_requests: VecDeque::new(),
+            asking: Vec::new(),
+            to_ask: VecDeque::new(),
             counters: Counters::default(),
             due: Vec::new(),
             next_serial: 1,
@@ -252,6 +264,7 @@ impl Shard {
                 }
                 ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
                 ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
+                ShardMessage::Revoked { token } => self.drop_retained_of(token, now),
                 ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
@@ -274,9 +287,11 @@ impl Shard {
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
+                Timer::Introspection(at) => self.handle_introspection_timer(at, now),
                 Timer::Visit(at) => self.handle_visit_timer(at, now),
                 Timer::Sweep => {
                     self.sweep_retained(now);
+                    self.note_expired_numbers(now);
                     self.admission.tokens.stored.sweep(now.unix);
                     self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -319,13 +334,13 @@ impl Shard {
         *newer = batch;
     }
 
-    /// A session that needs the AS's keys fetched anew.
-    pub(crate) fn poll_key_request(&mut self) -> Option<ConnectionKey> {
+    /// A session that needs the keys of this issuer fetched anew.
+    pub(crate) fn poll_key_request(&mut self) -> Option<(ConnectionKey, Arc<str>)> {
         self.key_requests.pop_front()
     }
 
     /// A session that needs the authorization server to be asked what a token says. [`Shard::handle_keys`] is due after that.
-    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Reference)> {
+    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Question)> {
         self.introspection_requests.pop_front()
     }
 
@@ -409,10 +424,25 @@ impl Shard {
     /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
     fn sweep_retained(&mut self, now: Now) {
         let expired = self.retaining.sweep(now);
+        self.journal_dropped(expired);
+    }
+
+    /// Tokens with `exi` that are over must be so after a restart. One shard speaks for all.
+    fn note_expired_numbers(&mut self, now: Now) {
+        if self.index != 0 {
+            return;
+        }
+        for (issuer, number) in self.admission.tokens.spans.take_news(now.unix) {
+            self.journal.push(Entry::Expired { issuer, number });
+        }
+    }
+
+    /// Retained messages that are not to come back.
+    pub(super) fn journal_dropped(&mut self, dropped: Vec<(Arc<Message>, Stamp)>) {
         if self.index != 0 || !self.journal.is_enabled() {
             return;
         }
-        for (message, stamp) in expired {
+        for (message, stamp) in dropped {
             // Under its own stamp: whatever was retained there since is later, and stays.
             let message = message.deletion();
             self.journal.push(Entry::Retain { message, stamp });
@@ -491,6 +521,13 @@ impl Close {
 
     pub(crate) fn token_expired() -> Self {
         Self::new(ReasonCode::NotAuthorized, "the token has expired")
+    }
+
+    pub(super) fn token_revoked() -> Self {
+        Self::new(
+            ReasonCode::NotAuthorized,
+            "the authorization server does not vouch for the token any more",
+        )
     }
 }
 

@@ -121,6 +121,7 @@ fn text(stored: &Stored) -> String {
     for (retained, stamp) in &stored.retained {
         lines.push(format!("{} {stamp:?}", message(retained)));
     }
+    lines.push(format!("{:?}", stored.expired_numbers));
     lines.join("\n")
 }
 
