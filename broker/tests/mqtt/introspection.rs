@@ -1,7 +1,7 @@
 //! Tokens by reference: the broker asks an authorization server over HTTPS, a small one made here (RFC 7662, RFC 9200 §5.9).
 
 use crate::{
-    authority::serve_https,
+    authority::{of_servers, serve_https},
     management::{await_metric, config, start},
     peer::{Peer, V5, connect, identifier},
 };
@@ -22,7 +22,8 @@ use symbolon_ace_proto::{
     introspection::ActiveToken,
 };
 use symbolon_broker::{
-    AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, TokensConfig,
+    AuthorizationConfig, AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential,
+    TokensConfig,
 };
 use symbolon_mqtt_proto::{
     Auth, Delivery, Packet, ReasonCode, UserProperties, connect::ConnectProperties,
@@ -80,18 +81,21 @@ impl Server {
 pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
     let https = serve_https(move |path, header, body| server.answer(path, header, body));
     let port = https.port;
-    AuthorizationConfig {
-        tokens: TokensConfig {
-            authz_info: true,
-            ..TokensConfig::default()
-        },
+    let server = AuthorizationServerConfig {
         introspection: Some(IntrospectionConfig {
             endpoint: format!("https://localhost:{port}/introspect"),
             client_id: "broker".into(),
             credential: IntrospectionCredential::Secret("s3cret".into()),
             cache_secs: 600,
         }),
-        ..https.authorization()
+        ..https.server()
+    };
+    AuthorizationConfig {
+        tokens: TokensConfig {
+            authz_info: true,
+            ..TokensConfig::default()
+        },
+        ..of_servers(vec![server])
     }
 }
 
@@ -198,5 +202,6 @@ fn a_token_by_reference_counts_as_the_authorization_server_says() {
     );
     await_metric(management, "introspections_total{outcome=\"success\"} 3");
     await_metric(management, "introspections_total{outcome=\"failure\"} 2");
+    // That of the clients that came in by it, and the published one: the same key.
     await_metric(management, "stored_tokens 1");
 }
