@@ -1,5 +1,6 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod authority;
 mod authz_info;
 mod publishers;
 mod reloading;

@@ -96,6 +96,7 @@ impl World {
             keys: KeySet::from_keys(vec![signer.to_public_jwk()]).to_json(),
             open: AtomicBool::new(true),
             asked: AtomicUsize::new(0),
+            revoked: AtomicBool::new(false),
         };
         let content_key = ContentKey {
             kid: "content".into(),

@@ -336,9 +336,13 @@ fn a_will_to_authz_info_is_refused_whatever_the_token_says() {
         &token(r##"[["#",["pub"]],["authz-info",["pub"]]]"##),
         after(0),
     );
-    let data = ConnectData::Token(&token);
-    let refused = world.judge(&data, Some("authz-info"), None).unwrap_err();
-    assert_eq!(refused, Refusal::Will);
+    let proof = world.pop.sign(&EXPORTER).unwrap();
+    let data = ConnectData::TokenAndProof {
+        token: &token,
+        proof: &proof,
+    };
+    let refused = world.judge(&data, Some("authz-info"), Some(&EXPORTER));
+    assert_eq!(refused.unwrap_err(), Refusal::Will);
 }
 
 // RFC 9431 §6.1: there are no codes to say it by.
