@@ -7,6 +7,7 @@
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
 //! | [`client`], [`policy`] | who may do what |
+//! | [`rs`], [`shared_key`], [`certificate_file`] | `symbolon rs`: resource servers |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
 //! | [`store`] | `symbolon store` |
@@ -16,6 +17,7 @@
 
 mod allow;
 mod broker_address;
+mod certificate_file;
 mod certificates;
 mod client;
 mod clock;
@@ -32,9 +34,11 @@ mod profile_file;
 mod publish;
 mod registry;
 mod reload;
+mod rs;
 mod runtime;
 mod serve;
 mod service;
+mod shared_key;
 mod store;
 mod subscribe;
 mod token;
@@ -71,7 +75,10 @@ enum Command {
     /// What devices may do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Ask for a token, or take one apart
+    /// Resource servers, and what kind of tokens each gets
+    #[command(subcommand)]
+    Rs(rs::ResourceServerCommand),
+    /// Ask for a token, take one apart, revoke one
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Publish, with the flags of `mosquitto_pub`
@@ -113,6 +120,7 @@ impl CommandLine {
             | Command::Reload(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Rs(_)
             | Command::Token(_)
             | Command::Pub(_)
             | Command::Sub(_)
@@ -138,6 +146,7 @@ impl CommandLine {
             | Command::Broker(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Rs(_)
             | Command::Token(_)
             | Command::Demo(_)
             | Command::Store(_)
@@ -154,6 +163,7 @@ impl Command {
             Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
             Self::Policy(command) => command.run(),
+            Self::Rs(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
             Self::Sub(arguments) => arguments.run(),
@@ -175,6 +185,7 @@ impl Command {
             | Self::Broker(_)
             | Self::Client(_)
             | Self::Policy(_)
+            | Self::Rs(_)
             | Self::Token(_)
             | Self::Demo(_)
             | Self::Store(_)

@@ -4,7 +4,9 @@ mod resource_servers;
 mod revocations;
 mod tokens;
 
-use super::{Allowed, Client, ClientAuthentication, Policy, Revocation, Store, StoreError, schema};
+use super::{
+    Allowed, Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
+};
 use crate::core::policy::{ClientId, filter_of};
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
@@ -160,6 +162,7 @@ impl Sqlite {
             .execute(&mut *transaction)
             .await?;
         found(done.rows_affected(), "client", client_id)?;
+        revocations::forget_updates(&mut transaction, Requester::Client(client_id)).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -368,3 +371,6 @@ fn lifetime_from(secs: Option<i64>) -> Result<Option<u64>, StoreError> {
     let secs = secs.map(u64::try_from).transpose();
     secs.map_err(|_| corrupt("policy"))
 }
+
+#[cfg(test)]
+mod tests;

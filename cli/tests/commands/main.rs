@@ -21,6 +21,7 @@ mod program;
 mod reload;
 #[cfg(test)]
 #[cfg(unix)]
+mod rs;
 mod signals;
 #[cfg(test)]
 mod store;
