@@ -50,6 +50,7 @@ const FILES: &[&str] = &[
     "key",
     "signing_key",
     "ca",
+    "client_ca",
     "content_key",
     "mac_key",
     "derivation_key",
