@@ -41,6 +41,9 @@ const MAX_WAITING: usize = 256;
 /// How often tokens that have expired are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// Rest between two parts of a sweep, so that others get at the database.
+const SWEEP_AGAIN: Duration = Duration::from_millis(100);
+
 /// What answers requests.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -90,12 +93,17 @@ impl Endpoints {
     /// Forgets what has expired, again and again.
     pub(crate) async fn sweep(&self) {
         loop {
+            let mut more = false;
             match self.store.sweep(now()).await {
-                Ok(true) => self.tell_changes(),
-                Ok(false) => {}
+                Ok(swept) => {
+                    more = swept.more;
+                    if swept.list_changed {
+                        self.tell_changes();
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "cannot forget expired tokens"),
             }
-            sleep(SWEEP_EVERY).await;
+            sleep(if more { SWEEP_AGAIN } else { SWEEP_EVERY }).await;
         }
     }
 }

@@ -23,7 +23,7 @@ pub use resource_server::{
 };
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
-    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken,
+    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
 };
 
 pub use crate::core::{
@@ -392,8 +392,8 @@ impl Store {
         self.database.last_list_update(requester).await
     }
 
-    /// Forgets tokens that have expired, a part at a time; whether the token revocation list has changed.
-    pub(crate) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+    /// Forgets tokens that have expired, a part at a time.
+    pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
         self.database.sweep(now).await
     }
 }

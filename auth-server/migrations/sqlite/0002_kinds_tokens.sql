@@ -108,7 +108,8 @@ CREATE TABLE token (
     revoked_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX token_by_client ON token (client_id, pop_kid);
+CREATE INDEX token_by_client ON token (client_id, expires_at);
+CREATE INDEX token_by_key ON token (client_id, pop_kid) WHERE pop_kid IS NOT NULL;
 CREATE INDEX token_by_expiry ON token (expires_at);
 CREATE INDEX token_revoked ON token (audience) WHERE revoked_at IS NOT NULL;
 CREATE INDEX token_by_family ON token (family) WHERE family IS NOT NULL;

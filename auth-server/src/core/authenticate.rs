@@ -305,12 +305,15 @@ fn check_certificate(
     rules: &AuthenticationRules,
     now: UnixTime,
 ) -> Result<(), AuthenticationError> {
+    // Before it is known whether it matters, so that the time tells nothing.
+    let authorities = rules.certificate_authorities.as_ref();
+    let vouched = authorities.is_some_and(|them| them.vouch_for(certificates, now));
     let right = match registered {
         Some(ClientAuthentication::Certificate { sha256 }) => {
             bool::from(sha256.ct_eq(&sha256_of(certificates.end_entity())))
         }
         Some(ClientAuthentication::CertificateName(name)) => {
-            is_vouched_for(certificates, name, rules, now)
+            vouched && is_named(certificates, name)
         }
         Some(ClientAuthentication::Secret { .. } | ClientAuthentication::Key(_)) => {
             return Err(AuthenticationError::OtherMethod);
@@ -324,16 +327,9 @@ fn check_certificate(
     }
 }
 
-fn is_vouched_for(
-    certificates: &PeerCertificates,
-    name: &CertificateName,
-    rules: &AuthenticationRules,
-    now: UnixTime,
-) -> bool {
-    let authorities = rules.certificate_authorities.as_ref();
-    authorities.is_some_and(|authorities| authorities.vouch_for(certificates, now))
-        && Certificate::parse(certificates.end_entity())
-            .is_some_and(|certificate| certificate.is_named(name))
+fn is_named(certificates: &PeerCertificates, name: &CertificateName) -> bool {
+    Certificate::parse(certificates.end_entity())
+        .is_some_and(|certificate| certificate.is_named(name))
 }
 
 fn assertion_key(registered: &ClientAuthentication) -> Option<PopKey> {

@@ -99,7 +99,7 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// The public key, where it is one for EdDSA with Ed25519 or for ES256.
+    /// The public key, where it is one for `EdDSA` with Ed25519 or for ES256.
     pub(crate) fn public_key(&self) -> Option<PopKey> {
         let encode = |bytes: &[u8]| {
             use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -192,12 +192,12 @@ fn elements(mut der: &[u8]) -> impl Iterator<Item = Element<'_>> {
 fn alternative_names_of(extensions: &[u8]) -> Option<&[u8]> {
     let (all, _) = read(extensions)?;
     let mut extensions = elements(content(all, tag::SEQUENCE)?);
-    let named = extensions.find(|extension| {
+    let extension = extensions.find(|extension| {
         let identifier = read(extension.content).map(|(identifier, _)| identifier);
         identifier.and_then(|identifier| content(identifier, tag::OBJECT_IDENTIFIER))
             == Some(SUBJECT_ALT_NAME)
     })?;
-    let value = elements(named.content).find(|part| part.tag == tag::OCTET_STRING)?;
+    let value = elements(extension.content).find(|part| part.tag == tag::OCTET_STRING)?;
     let (names, _) = read(value.content)?;
     content(names, tag::SEQUENCE)
 }

@@ -166,7 +166,7 @@ impl Endpoints {
         let until = Instant::now() + asked.wait;
         let mut changes = self.changes.subscribe();
         let mut closing = self.closing.subscribe();
-        let mut last = self.store.last_list_update(requester).await?;
+        let mut known = self.store.last_list_update(requester).await?;
         while is_without_news(&list) && !*closing.borrow() {
             let something = async {
                 tokio::select! {
@@ -179,8 +179,8 @@ impl Endpoints {
                 break;
             }
             let newest = self.store.last_list_update(requester).await?;
-            if newest != last {
-                last = newest;
+            if newest != known {
+                known = newest;
                 list = self.list_now(requester, &asked.query).await?;
             }
         }

@@ -287,7 +287,7 @@ impl Endpoints {
     ) -> Result<Key, Refusal> {
         let dpop = self.verify_dpop(&parts.headers, &caller.client.client_id, now)?;
         let req_cnf = request.req_cnf.as_ref();
-        if let Some(kid) = req_cnf.and_then(|req_cnf| req_cnf.key_identifier()) {
+        if let Some(kid) = req_cnf.and_then(Confirmation::key_identifier) {
             return Ok(Key::Named(kid));
         }
         let certificate_key = parts
@@ -302,7 +302,7 @@ impl Endpoints {
         };
         match possession::choose_key(caller.client.pop_algorithm, evidence)? {
             TokenKey::New => Ok(Key::Fresh),
-            TokenKey::Client(key) => Ok(Key::Own(labelled(&key, req_cnf))),
+            TokenKey::Client(key) => Ok(Key::Own(Box::new(labelled(&key, req_cnf)))),
         }
     }
 

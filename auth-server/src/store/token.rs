@@ -115,3 +115,12 @@ pub(crate) struct ListUpdate {
     /// Added, or removed.
     pub(crate) added: bool,
 }
+
+/// What came of forgetting tokens that have expired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Swept {
+    /// The token revocation list has changed.
+    pub(crate) list_changed: bool,
+    /// There may be more.
+    pub(crate) more: bool,
+}

@@ -140,12 +140,12 @@ async fn a_symmetric_key_reaches_both_ends_by_a_token_of_each_kind() {
                     let (response, token) = granted(&server, in_cbor, "c").await;
                     assert!(is_shape(format, protection, &token), "{kind:?}");
                     let claims = verify(&server, kind, &token).await;
-                    let (secret, kid) = key_at_client(&response);
+                    let (secret, name) = key_at_client(&response);
                     assert_eq!(key_at_server(&claims, &token), secret, "{kind:?}");
                     // 16 random bytes, and the name that the token says too.
-                    assert_eq!(identifier::to_bytes(&kid).len(), 16);
+                    assert_eq!(identifier::to_bytes(&name).len(), 16);
                     if let Confirmation::KeyIdentifier(named) = &claims.confirmation {
-                        assert_eq!(*named, identifier::to_bytes(&kid));
+                        assert_eq!(*named, identifier::to_bytes(&name));
                     }
                     assert_eq!(response.rs_cnf, None);
                     assert_eq!(response.expires_in_secs, Some(LIFETIME));
@@ -391,10 +391,10 @@ async fn a_token_for_the_same_key_is_asked_for_by_its_name() {
             .await
             .unwrap();
         let (first, _) = granted(&server, false, "c").await;
-        let (secret, kid) = key_at_client(&first);
+        let (secret, name) = key_at_client(&first);
         let authorization = basic("c", SECRET);
         let answer = server
-            .ask(&[("authorization", &authorization)], &named(&kid))
+            .ask(&[("authorization", &authorization)], &named(&name))
             .await;
         answer.granted();
         let second = TokenResponse::from_json(answer.body.as_bytes()).unwrap();
@@ -403,21 +403,21 @@ async fn a_token_for_the_same_key_is_asked_for_by_its_name() {
         match &claims.confirmation {
             // It MUST include the kid.
             Confirmation::KeyIdentifier(named) => {
-                assert_eq!(*named, identifier::to_bytes(&kid));
+                assert_eq!(*named, identifier::to_bytes(&name));
                 assert_eq!(
                     second.cnf.unwrap().key_identifier(),
-                    Some(identifier::to_bytes(&kid))
+                    Some(identifier::to_bytes(&name))
                 );
             }
             other @ (Confirmation::Key(_) | Confirmation::Encrypted(_)) => {
                 let (_, named) = other.resolve_named(&content_keys()).unwrap();
-                assert_eq!(named, Some(identifier::to_bytes(&kid)));
+                assert_eq!(named, Some(identifier::to_bytes(&name)));
                 assert_eq!(key_at_server(&claims, &token), secret);
             }
         }
         // Nobody else's key, and none that never was.
         let authorization = basic("other", SECRET);
-        for unknown in [&kid, "AAAA"] {
+        for unknown in [&name, "AAAA"] {
             let answer = server
                 .ask(&[("authorization", &authorization)], &named(unknown))
                 .await;

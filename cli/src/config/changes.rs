@@ -47,6 +47,7 @@ const FILES: &[&str] = &[
     "key",
     "signing_key",
     "ca",
+    "client_ca",
     "content_key",
     "secret",
     "client_key",

@@ -17,6 +17,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.issuer", Kind::Text),
     ("as.certificate", Kind::Text),
     ("as.key", Kind::Text),
+    ("as.client_ca", Kind::Text),
     ("as.database", Kind::Text),
     ("as.signing_key", Kind::Text),
     ("as.token_lifetime_secs", Kind::Plain),

@@ -135,12 +135,21 @@ impl<'a> Loader<'a> {
             let refused = private_file::refuse_if_others_may_use(&settings.database);
             self.accept("as.database", &settings.database, refused);
         }
+        let client_ca = settings.client_ca.as_deref().map(|path| {
+            let text = private_file::read_text(path);
+            self.accept("as.client_ca", path, text)
+        });
+        let client_ca_pem = match client_ca {
+            Some(text) => Some(text?),
+            None => None,
+        };
         let (certificate_chain_pem, private_key_pem) = pair?;
         Some(symbolon_auth_server::Config {
             listen: settings.listen,
             issuer: settings.issuer.clone(),
             certificate_chain_pem,
             private_key_pem,
+            client_ca_pem,
             database: settings.database.clone(),
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,

@@ -23,6 +23,7 @@ pub(super) struct AuthorizationServer {
     pub(super) issuer: Option<String>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
     pub(super) database: Option<PathBuf>,
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,

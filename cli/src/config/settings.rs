@@ -45,6 +45,7 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) issuer: String,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    pub(crate) client_ca: Option<PathBuf>,
     pub(crate) database: PathBuf,
     pub(crate) signing_key: PathBuf,
     pub(crate) token_lifetime_secs: u64,
@@ -210,6 +211,10 @@ impl Checker<'_> {
             issuer: issuer?,
             certificate: certificate?,
             key: key?,
+            client_ca: section
+                .client_ca
+                .as_deref()
+                .map(|path| self.document.absolute(path)),
             database: database?,
             signing_key: signing_key?,
             token_lifetime_secs,

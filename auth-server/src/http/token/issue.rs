@@ -40,7 +40,7 @@ pub(super) enum Key {
     /// A new symmetric one.
     Fresh,
     /// The client's own.
-    Own(Jwk),
+    Own(Box<Jwk>),
     /// That of a token which the client has for the audience, by name (RFC 9202 §4).
     Named(Vec<u8>),
     /// That of a refresh token.
@@ -66,7 +66,7 @@ impl Key {
     ) -> Result<Binding, Refusal> {
         let server = &destination.server;
         let binding = match self {
-            Self::Own(jwk) => Binding::Public(Box::new(jwk)),
+            Self::Own(jwk) => Binding::Public(jwk),
             Self::Fresh if destination.is_group() => {
                 return Err(PossessionError::NoSymmetricKeys.into());
             }

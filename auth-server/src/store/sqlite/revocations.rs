@@ -6,7 +6,7 @@ use super::{
 };
 use crate::store::{
     Revocation, Store, StoreError,
-    token::{ListUpdate, Requester},
+    token::{ListUpdate, Requester, Swept},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{Sqlite as Engine, Transaction};
@@ -130,8 +130,8 @@ impl Sqlite {
             .transpose()
     }
 
-    /// Forgets what has expired, a part at a time; whether the list has changed.
-    pub(in crate::store) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+    /// Forgets what has expired, a part at a time.
+    pub(in crate::store) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
         let mut transaction = self.write().await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token WHERE revoked_at IS NOT NULL
@@ -144,20 +144,25 @@ impl Sqlite {
         for row in &rows {
             tell(&mut transaction, row, false).await?;
         }
+        let mut most = rows.len() as u64;
         for statement in [
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
                  WHERE expires_at <= ?1 AND revoked_at IS NULL LIMIT ?2)",
             "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
                  WHERE expires_at <= ?1 LIMIT ?2)",
         ] {
-            sqlx::query(statement)
+            let done = sqlx::query(statement)
                 .bind(seconds(now))
                 .bind(SWEPT_AT_ONCE)
                 .execute(&mut *transaction)
                 .await?;
+            most = most.max(done.rows_affected());
         }
         transaction.commit().await?;
-        Ok(!rows.is_empty())
+        Ok(Swept {
+            list_changed: !rows.is_empty(),
+            more: most >= SWEPT_AT_ONCE.unsigned_abs(),
+        })
     }
 }
 
@@ -205,34 +210,61 @@ async fn tell(
             .bind(audience)
             .fetch_all(&mut **transaction)
             .await?;
-    let servers = members
-        .iter()
-        .map(|member| Requester::ResourceServer(member));
-    let whole = [
-        Requester::Client(client_id),
-        Requester::ResourceServer(audience),
-    ];
-    let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
-    for requester in whole.into_iter().chain(servers) {
-        let key = requester.key();
-        sqlx::query(
-            "INSERT INTO revocation_update (requester, number, listed_as, added)
-             SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3",
-        )
+    let servers = members.iter().chain(std::iter::once(audience));
+    let servers = servers.map(|server| Requester::ResourceServer(server));
+    for requester in std::iter::once(Requester::Client(client_id)).chain(servers) {
+        tell_one(transaction, requester, (hash, added)).await?;
+    }
+    Ok(())
+}
+
+/// Only those who are registered can ask; of the others nothing is kept.
+async fn tell_one(
+    transaction: &mut Transaction<'static, Engine>,
+    requester: Requester<'_>,
+    (hash, added): (&[u8], bool),
+) -> Result<(), StoreError> {
+    const NEXT: &str = "INSERT INTO revocation_update (requester, number, listed_as, added)
+         SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3";
+    let (who, registered) = match requester {
+        Requester::Client(client_id) => (
+            client_id,
+            "EXISTS (SELECT 1 FROM client WHERE client_id = ?4)",
+        ),
+        Requester::ResourceServer(audience) => (
+            audience,
+            "EXISTS (SELECT 1 FROM resource_server WHERE audience = ?4)",
+        ),
+    };
+    let key = requester.key();
+    sqlx::query(sqlx::AssertSqlSafe(format!("{NEXT} WHERE {registered}")))
         .bind(&key)
         .bind(hash)
         .bind(added)
+        .bind(who)
         .execute(&mut **transaction)
         .await?;
-        sqlx::query(
-            "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
-                 (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
-        )
-        .bind(&key)
-        .bind(most)
+    let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
+    sqlx::query(
+        "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
+             (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
+    )
+    .bind(&key)
+    .bind(most)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was to be told whoever is no longer registered.
+pub(super) async fn forget_updates(
+    transaction: &mut Transaction<'static, Engine>,
+    requester: Requester<'_>,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM revocation_update WHERE requester = ?1")
+        .bind(requester.key())
         .execute(&mut **transaction)
         .await?;
-    }
     Ok(())
 }
 
