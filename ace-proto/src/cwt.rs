@@ -160,6 +160,11 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     Ok(claims)
 }
 
+/// `iss` of a CWT, nothing verified.
+pub(crate) fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    Claims::issuer_in_cbor(Message::parse(token)?.payload)
+}
+
 /// The token with tag 61 before it, which [`verify`] does not ask for. A hash that is to name a token (RFC 9770) is taken of this form, or
 /// a revoked token would pass without the tag.
 pub fn with_tag(token: &[u8]) -> Cow<'_, [u8]> {

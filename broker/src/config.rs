@@ -19,9 +19,9 @@ pub struct Config {
     pub response_information: Option<String>,
     /// Topic Filters that are never public, whatever `public_topics` says: only a token opens them.
     pub private_topics: Vec<TopicFilter>,
-    /// Whether a refused subscription is answered with 0x80 Unspecified error, so that nobody learns which topics there are, and not with
-    /// 0x87 Not authorized (RFC 9431 §3.3 leaves the choice).
-    pub conceal_topics: bool,
+    /// Whether a topic that a client has no right to is answered with 0x80 Unspecified error, so that nobody learns which topics
+    /// there are, and not with 0x87 Not authorized (RFC 9431 §3.1 and §3.3 leave the choice).
+    pub hide_topics: bool,
     /// Bounds.
     pub limits: Limits,
     /// Where health and metrics are asked for, over plain HTTP; without one nowhere.
@@ -147,6 +147,19 @@ pub struct AuthorizationConfig {
     pub tokens: TokensConfig,
     /// Where to ask what a token by reference says; without it such tokens are refused.
     pub introspection: Option<IntrospectionConfig>,
+    /// Where the list of revoked tokens is; without it a token counts until it expires.
+    pub revocation_list: Option<RevocationListConfig>,
+}
+
+/// Where the authorization server lists revoked tokens (RFC 9770).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RevocationListConfig {
+    /// Where, an `https` URL.
+    pub endpoint: String,
+    /// Who the broker is there.
+    pub client_id: String,
+    /// How it proves that.
+    pub credential: IntrospectionCredential,
 }
 
 /// How the authorization server is asked what a token says (RFC 7662, RFC 9200 §5.9).

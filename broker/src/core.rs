@@ -14,6 +14,7 @@
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
+//! | `outbound.rs` | how much other shards may have of what this one sends them |
 //! | `shrinking.rs` | tables that a peak made large, made small again |
 //! | `counters.rs` | what was counted |
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
@@ -45,8 +46,10 @@ pub(crate) mod journal;
 mod known;
 mod level_tree;
 pub(crate) mod message;
+mod outbound;
 mod outbox;
 mod pacing;
+pub mod publishers;
 mod publishing;
 pub(crate) mod quota;
 pub(crate) mod reauthentication;
@@ -54,6 +57,7 @@ pub(crate) mod reloading;
 mod restoring;
 pub mod retained;
 pub(crate) mod retaining;
+pub mod revoked;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod shard;
@@ -67,6 +71,7 @@ pub mod subscriptions;
 pub(crate) mod system;
 mod tickets;
 pub mod wheel;
+mod wills;
 
 #[cfg(test)]
 mod simulation;

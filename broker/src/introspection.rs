@@ -2,8 +2,9 @@
 //! `core::introspected`, where admission looks.
 
 use crate::{
-    config::{AuthorizationConfig, IntrospectionConfig, IntrospectionCredential},
+    config::{AuthorizationConfig, IntrospectionConfig},
     core::introspected::{Introspected, Reference, Verdict},
+    credential::Credential,
 };
 use std::{
     fmt,
@@ -14,12 +15,10 @@ use std::{
     time::Duration,
 };
 use symbolon_ace_proto::{
-    IntrospectionRequest, IntrospectionResponse, Jwk, MalformedMessage, PopAlgorithm, PopSigner,
-    UnixTime, client_assertion, client_secret,
+    IntrospectionRequest, IntrospectionResponse, MalformedMessage, UnixTime, client_assertion,
 };
 use symbolon_tls::https::{HttpsClient, HttpsError, HttpsRequest, Method};
 use tokio::{sync::Semaphore, time::timeout};
-use zeroize::Zeroizing;
 
 /// Questions that the authorization server is asked at once; the others wait.
 const IN_FLIGHT_AT_MOST: usize = 32;
@@ -33,34 +32,9 @@ pub(crate) struct Introspector {
     client: HttpsClient,
     config: IntrospectionConfig,
     credential: Credential,
-    issuer: String,
     introspected: Arc<Introspected>,
     in_flight: Semaphore,
     waiting: Semaphore,
-}
-
-/// [`IntrospectionCredential`], ready for use.
-enum Credential {
-    Secret(Zeroizing<String>),
-    Key(PopSigner),
-}
-
-impl Credential {
-    fn parse(credential: &IntrospectionCredential) -> Result<Self, String> {
-        match credential {
-            IntrospectionCredential::Secret(secret) => {
-                Ok(Self::Secret(Zeroizing::new(secret.clone())))
-            }
-            IntrospectionCredential::Key(jwk) => {
-                let jwk = Jwk::from_json(jwk.as_bytes());
-                let signer = jwk.ok().and_then(|jwk| PopSigner::from_jwk(&jwk).ok());
-                let usable = signer.filter(|signer| signer.algorithm() != PopAlgorithm::Hs256);
-                usable.map(Self::Key).ok_or_else(|| {
-                    "key for introspection: not a private JWK for Ed25519 or P-256".to_owned()
-                })
-            }
-        }
-    }
 }
 
 /// How often it was asked, over all authorization servers that there were.
@@ -99,9 +73,12 @@ impl Introspector {
         };
         Ok(Some(Self {
             client,
-            credential: Credential::parse(&introspection.credential)?,
+            credential: Credential::new(
+                &introspection.client_id,
+                &config.issuer,
+                &introspection.credential,
+            )?,
             config: introspection.clone(),
-            issuer: config.issuer.clone(),
             introspected: Arc::clone(introspected),
             in_flight: Semaphore::new(IN_FLIGHT_AT_MOST),
             waiting: Semaphore::new(WAITING_AT_MOST),
@@ -171,27 +148,17 @@ impl Introspector {
                 "application/ace+json, application/json".to_owned(),
             ),
         ];
-        let client_id = &self.config.client_id;
-        let body = match &self.credential {
-            Credential::Secret(secret) => {
-                let header = client_secret::basic(client_id, secret);
-                headers.push(("authorization", header.to_string()));
-                question.to_form(&[])?
-            }
-            Credential::Key(signer) => {
-                let assertion = client_assertion::make(client_id, &self.issuer, signer, now)?;
-                question.to_form(&[
-                    ("client_id", client_id),
-                    ("client_assertion_type", client_assertion::ASSERTION_TYPE),
-                    ("client_assertion", &assertion),
-                ])?
-            }
-        };
+        let introduction = self.credential.introduce(now)?;
+        headers.extend(introduction.authorization_header());
+        let parameters = introduction.parameters.iter();
+        let parameters: Vec<_> = parameters
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         Ok(HttpsRequest {
             method: Method::POST,
             url: self.config.endpoint.clone(),
             headers,
-            body,
+            body: question.to_form(&parameters)?.into(),
         })
     }
 }

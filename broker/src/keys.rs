@@ -3,8 +3,10 @@
 use crate::{
     config::AuthorizationConfig,
     core::introspected::{Introspected, Reference},
+    credential::Credential,
     introspection::{Introspector, Questions},
     reload::{Announced, Announcement},
+    revocations::ListSource,
 };
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::{
@@ -76,6 +78,8 @@ pub(crate) struct Fetcher {
 pub(crate) struct Source {
     keys: Option<(HttpsClient, String)>,
     introspector: Option<Arc<Introspector>>,
+    /// Where it lists revoked tokens.
+    pub(crate) list: Option<ListSource>,
 }
 
 impl Source {
@@ -90,7 +94,12 @@ impl Source {
         let client = HttpsClient::new(&config.ca_pem)
             .map_err(|error| format!("CA for the authorization server: {error}"))?;
         let introspector = Introspector::new(config, client.clone(), introspected)?;
+        let list = config.revocation_list.as_ref().map(|list| {
+            let credential = Credential::new(&list.client_id, &config.issuer, &list.credential)?;
+            Ok::<_, String>(ListSource::new(&client, &list.endpoint, credential))
+        });
         Ok(Self {
+            list: list.transpose()?,
             keys: Some((client, config.jwks_uri.clone())),
             introspector: introspector.map(Arc::new),
         })
@@ -243,7 +252,7 @@ async fn fetch(client: &HttpsClient, uri: &str) -> Result<KeySet, FetchError> {
         method: Method::GET,
         url: uri.to_owned(),
         headers: Vec::new(),
-        body: String::new(),
+        body: Vec::new(),
     };
     let response = client.send(request).await?;
     if response.status != 200 {

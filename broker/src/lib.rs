@@ -7,22 +7,27 @@
 //! | `driver/` | sockets, threads, timers |
 //! | `keys`, `introspection` | what the authorization server is asked for: its keys, what a token says |
 //! | `management` | health and metrics |
+//! | `threads` | the threads, and the word that one has failed |
+//! | `revocations` | follows the list of revoked tokens |
 //! | [`store`] | what outlives the process |
 //! | [`Reloader`] | another configuration while it runs |
 
 mod config;
 #[doc(hidden)]
 pub mod core;
+mod credential;
 mod driver;
 mod introspection;
 mod keys;
 mod management;
 mod reload;
+mod revocations;
 pub mod store;
+mod threads;
 
 pub use config::{
     AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
-    ListenerConfig, ManagementConfig, StoreConfig, TokensConfig, Transport,
+    ListenerConfig, ManagementConfig, RevocationListConfig, StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
@@ -45,17 +50,19 @@ use arc_swap::ArcSwap;
 use driver::restored::Restored;
 use keys::{Fetcher, Keys, Source};
 use management::published::Published;
-use reload::{Announcement, Changing};
+use reload::{Announced, Announcement, Changing};
+use revocations::Revocations;
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 use store::{StoreError, writer::StoreWriter};
 use symbolon_ace_proto::{AsHint, jwe::ContentKeys};
+use threads::Threads;
 use tokio::sync::{Barrier, mpsc, watch};
 
 /// The most shards.
@@ -73,7 +80,7 @@ pub struct Broker {
     management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
     reloader: Reloader,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Threads,
     store: Option<StoreWriter>,
 }
 
@@ -121,7 +128,7 @@ impl Broker {
         let rules = config.rules();
         let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
-        let (keys, fetcher) = Keys::new(announced_source);
+        let (keys, fetcher) = Keys::new(announced_source.clone());
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
@@ -130,6 +137,7 @@ impl Broker {
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
+            revocations: Revocations::new(),
             home,
             connections: Arc::new(AtomicUsize::new(0)),
             addresses: Arc::new(Addresses::default()),
@@ -142,10 +150,18 @@ impl Broker {
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
-        let mut threads = vec![spawn_background(fetcher, &common, shutdown.subscribe())?];
+        let mut threads = Threads::new();
+        let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
+        spawn(
+            "background".into(),
+            background(fetcher, announced_source, &common, shutdown.subscribe()),
+        )?;
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            threads.push(spawn_management(listener, common, shutdown)?);
+            spawn(
+                "management".into(),
+                Box::new(move || management::run(listener, common, shutdown)),
+            )?;
         }
         let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
         for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
@@ -162,7 +178,10 @@ impl Broker {
                 sessions,
                 retained: Arc::clone(&restored.retained),
             };
-            threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
+            spawn(
+                format!("shard-{index}"),
+                Box::new(move || shard::run(start)),
+            )?;
         }
         let changing = Changing {
             entrances: bound.entrances,
@@ -207,12 +226,20 @@ impl Broker {
         self.reloader.clone()
     }
 
+    /// Waits until a thread of the broker has failed, which none should: clients of a shard without a thread hang. Whoever runs the broker
+    /// should end the process, to have it started anew: what is stored is there again then. Cancel safe.
+    pub async fn failed(&self) {
+        let mut failed = self.threads.failed();
+        // An error would say that the broker is gone, which we hold.
+        drop(failed.wait_for(|failed| *failed).await);
+    }
+
     /// Sends DISCONNECT 0x8B to every client, ends the shards and brings what they have to the store. Wills of stored sessions are kept
     /// there, others are not published. Waits at most `limit`; whether all have ended.
     pub fn shutdown(self, limit: Duration) -> bool {
         self.shutdown.send_replace(true);
         let deadline = Instant::now() + limit;
-        for thread in self.threads {
+        for thread in self.threads.into_running() {
             while !thread.is_finished() {
                 if Instant::now() >= deadline {
                     return false;
@@ -348,7 +375,7 @@ impl Config {
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,
-                self.conceal_topics,
+                self.hide_topics,
             )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
@@ -380,40 +407,23 @@ fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::R
     (0..count).map(|_| mpsc::channel(bound)).unzip()
 }
 
-fn spawn(
-    name: String,
-    work: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
-    thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(StartError::Thread)
-}
+/// What a thread does.
+type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-fn spawn_management(
-    listener: TcpListener,
-    common: Arc<Common>,
-    shutdown: watch::Receiver<bool>,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
-    spawn("management".into(), move || {
-        management::run(listener, common, shutdown)
-    })
-}
-
-fn spawn_background(
+fn background(
     fetcher: Fetcher,
+    source: Announced<Source>,
     common: &Arc<Common>,
     shutdown: watch::Receiver<bool>,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
+) -> Work {
     let common = Arc::clone(common);
-    spawn("background".into(), move || {
-        run_background(fetcher, common, shutdown)
-    })
+    Box::new(move || run_background(fetcher, source, common, shutdown))
 }
 
 /// What goes on beside the shards, and seldom.
 fn run_background(
     fetcher: Fetcher,
+    source: Announced<Source>,
     common: Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -421,7 +431,8 @@ fn run_background(
     runtime.block_on(async {
         tokio::join!(
             fetcher.run(shutdown.clone()),
-            reclaiming::run(common, shutdown)
+            (common.revocations).run(source, &common, shutdown.clone()),
+            reclaiming::run(Arc::clone(&common), shutdown)
         )
     });
     Ok(())

@@ -178,10 +178,12 @@ impl Changing {
             nonces.clone_from(in_force);
         }
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
+        admission.tokens.revoked = Arc::clone(&in_force.admission.tokens.revoked);
+        admission.tokens.publishers = Arc::clone(&in_force.admission.tokens.publishers);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,
-            config.conceal_topics,
+            config.hide_topics,
         ) {
             // The same list must be the same to the shards, or each would go through its sessions.
             admission.public_topics = Arc::clone(&in_force.admission.public_topics);

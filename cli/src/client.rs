@@ -328,6 +328,8 @@ pub(crate) async fn register(
             jwk: pop_key.map(|key| Box::new(key.to_jwk())),
         },
         scope: serde_json::from_str(&scope.to_json())?,
+        auth: None,
+        encoding: None,
     })
 }
 

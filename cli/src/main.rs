@@ -29,6 +29,7 @@ mod config;
 mod demo;
 mod exit;
 mod group;
+mod hardening;
 mod import;
 mod init;
 mod logging;

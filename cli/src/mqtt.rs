@@ -4,10 +4,14 @@
 //! |---|---|
 //! | [`arguments`] | the flags |
 //! | [`refused`] | flags of mosquitto that cannot be honoured, each with the reason |
+//! | [`device`] | who we are: a profile, or flags in its place |
+//! | [`discovery`] | which authorization server to trust that a broker names |
 //! | [`property`] | `-D`: MQTT 5.0 properties |
 //! | [`target`] | from flags to a connection |
 
 pub(crate) mod arguments;
+mod device;
+mod discovery;
 pub(crate) mod property;
 pub(crate) mod refused;
 pub(crate) mod target;

@@ -166,7 +166,7 @@ impl ShownGrant {
             expires_in: now.secs_until(token.expires_at),
             pop: jwa_name(token.signer.algorithm()),
             scope,
-            broker_certificate_pinned: token.broker_certificate_sha256.is_some(),
+            broker_certificate_pinned: token.broker.is_some(),
             access_token: token.text,
         })
     }

@@ -5,20 +5,23 @@ use super::{
     freshness::ClientNonces,
     grant::{Grant, PublicTopics},
     introspected::{Introspected, Reference, Verdict},
-    message::Message,
+    message::{Message, Origin},
+    publishers::Publishers,
     quota::Quotas,
+    revoked::Revoked,
     session::SessionWill,
     stored_tokens::{StoredToken, StoredTokens, Thumbprint},
     system::is_of_broker,
 };
 use std::{
     borrow::Cow,
+    collections::HashSet,
     num::{NonZeroU16, NonZeroU32},
     sync::Arc,
 };
 use symbolon_ace_proto::{
     AUTHENTICATION_METHOD, AsHint, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet,
-    Lifetimes, PopKey, RsNonce, TokenError, UnixTime, Validation,
+    Lifetimes, PopKey, RsNonce, TokenError, TokenHash, UnixTime, Validation,
     authentication_data::{challenge_message, token_of_user_name},
     identifier,
     jwe::ContentKeys,
@@ -65,6 +68,23 @@ pub(crate) struct TokenKeeping {
     pub(crate) introspection: bool,
     /// What it said; shared by all shards.
     pub(crate) introspected: Arc<Introspected>,
+    /// Those that were revoked; shared by all shards.
+    pub(crate) revoked: Arc<Revoked>,
+    /// Whose the retained messages are; shared by all shards.
+    pub(crate) publishers: Arc<Publishers>,
+}
+
+impl TokenKeeping {
+    /// These tokens are revoked, and no others: they are refused from now on, and what is kept of them is forgotten. Those that were not
+    /// known before, for [`Shard::handle_revoked`](super::shard::Shard::handle_revoked) of every shard.
+    pub(crate) fn revoke(&self, hashes: HashSet<TokenHash>) -> HashSet<TokenHash> {
+        let new = self.revoked.replace(hashes);
+        if !new.is_empty() {
+            self.stored.revoke(&new);
+            self.publishers.revoke(&new);
+        }
+        new
+    }
 }
 
 /// How far our clock and the AS's may differ for `nbf`, seconds.
@@ -176,6 +196,8 @@ pub(crate) enum Refusal {
     NotIntrospected(Reference),
     #[error("the authorization server does not vouch for the token")]
     Inactive,
+    #[error("the token has been revoked")]
+    Revoked,
     #[error("the token does not bring back a fresh cnonce")]
     Stale,
     #[error("the token's proof-of-possession key cannot be used")]
@@ -229,6 +251,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::NotIntrospected(_)
             | Self::Inactive
+            | Self::Revoked
             | Self::Stale
             | Self::Key
             | Self::Proof
@@ -246,9 +269,35 @@ impl Refusal {
         (*self == Self::Token(TokenError::UnknownKey)).then_some(Undecided::Keys)
     }
 
-    /// The Reason String.
+    /// The Reason String. It is one for all that can be wrong with a token, its key and the proof: who found a token does not learn from it
+    /// whether that is still good, nor how close a forged one came. The log says more.
     pub(crate) fn text(&self) -> Cow<'static, str> {
-        self.to_string().into()
+        match self {
+            Self::Token(_)
+            | Self::NotIntrospected(_)
+            | Self::Inactive
+            | Self::Revoked
+            | Self::Stale
+            | Self::Key
+            | Self::Proof => "the token or the proof of possession does not hold here".into(),
+            Self::NoToken
+            | Self::Password
+            | Self::PasswordWithAce
+            | Self::Method
+            | Self::Malformed
+            | Self::NoExporter
+            | Self::Will
+            | Self::UnexpectedPacket
+            | Self::NoRandom
+            | Self::OtherSubject
+            | Self::OtherSession
+            | Self::StoreFull
+            | Self::StoredTokens
+            | Self::Sessions
+            | Self::Wills
+            | Self::WillSize
+            | Self::WillTopic => self.to_string().into(),
+        }
     }
 
     /// Whether another token would help, so that the client should be told where to get one.
@@ -259,6 +308,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::NotIntrospected(_)
             | Self::Inactive
+            | Self::Revoked
             | Self::Stale
             | Self::Key
             | Self::Proof
@@ -441,6 +491,9 @@ impl Admission {
         now: UnixTime,
     ) -> Result<StoredToken, Refusal> {
         let authority = self.authority.as_ref().ok_or(Refusal::Method)?;
+        if self.tokens.revoked.contains(token) {
+            return Err(Refusal::Revoked);
+        }
         let validation = Validation {
             keys,
             issuer: &authority.issuer,
@@ -460,7 +513,8 @@ impl Admission {
             return Err(Refusal::Stale);
         }
         let (key, kid) = self.key_of(&claims.confirmation, authority, now)?;
-        let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics));
+        let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics))
+            .by_token(token);
         Ok(StoredToken {
             key_identifier: kid.map(Vec::into_boxed_slice),
             issued_at: claims.issued_at,
@@ -654,5 +708,9 @@ fn will_message(will: &Will<'_>, now_ms: u64, grant: &Grant) -> Arc<Message> {
         },
         payload: will.payload,
     };
-    Message::new(&publish, now_ms, grant.expires_at())
+    let by = Origin {
+        token_expires_at: grant.expires_at(),
+        publisher: None,
+    };
+    Message::new(&publish, now_ms, by)
 }

@@ -79,6 +79,7 @@ impl Shard {
         let session = self.session_mut(key);
         session.grant = grant;
         session.last_publish = None;
+        self.renew_publisher(key);
         let ended = self.end_subscriptions_beyond_grant(key, now);
         self.arm_expiry(key, expires_at, now);
         ended

@@ -9,6 +9,7 @@ use super::{
     message::Message,
     outbox::Outbox,
     pacing::Pace,
+    publishers::Publisher,
     quota::Place,
     reauthentication::Reauthentication,
     router::Route,
@@ -72,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) end_timer: Option<TimerKey>,
     pub(crate) link: Link,
     pub(crate) last_publish: Option<LastPublish>,
+    /// Whose its retained messages are, once it has published one.
+    pub(crate) publisher: Option<Arc<Publisher>>,
     pub(crate) reauthentication: Reauthentication,
 }
 
@@ -214,6 +217,7 @@ impl Session {
             end_timer: None,
             link: Link::none(),
             last_publish: None,
+            publisher: None,
             reauthentication: Reauthentication::Idle,
         }
     }

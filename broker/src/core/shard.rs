@@ -14,7 +14,8 @@ use super::{
     introspected::Reference,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
-    retaining::{Retaining, Stamp},
+    outbound::Outbound,
+    retaining::{Retaining, Stamp, Swept},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
     sharing::Shared,
@@ -75,6 +76,8 @@ pub(crate) enum ShardMessage {
     Settled { ticket: u64 },
     /// Values of `$SYS` that are new or have changed.
     System(Arc<[Arc<Message>]>),
+    /// So much of what you sent is taken.
+    Taken { bytes: usize },
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -130,7 +133,7 @@ pub(crate) struct Shard {
     pub(super) system: SystemTopics,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
-    pub(super) outbound: Vec<Vec<ShardMessage>>,
+    pub(super) outbound: Outbound,
     pub(super) frames: Frames,
     pub(super) key_requests: VecDeque<ConnectionKey>,
     pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
@@ -163,8 +166,6 @@ pub(crate) struct ShardSetup {
     pub(crate) seed: HashSeed,
 }
 
-/// While this many messages wait for one other shard, clients of this one are not read from.
-const CONGESTED_FROM: usize = 16 * 1024;
 /// While this many entries wait for the store, or so many answers for the entries, clients are not read from.
 const UNWRITTEN_FROM: u64 = 64 * 1024;
 /// How often a part of the retained messages is looked through for expired ones, milliseconds.
@@ -195,7 +196,7 @@ impl Shard {
             retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
-            outbound: (0..setup.count).map(|_| Vec::new()).collect(),
+            outbound: Outbound::new(setup.count),
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             introspection_requests: VecDeque::new(),
@@ -207,6 +208,7 @@ impl Shard {
 
     /// Messages from another shard, in its order.
     pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
+        let bytes = batch.iter().map(ShardMessage::bytes).sum();
         for message in batch {
             match message {
                 ShardMessage::Publish {
@@ -234,7 +236,8 @@ impl Shard {
                 } => {
                     let options = SubscriptionOptions::interest(durable);
                     self.router.subscribe(&filter, Target::Shard(from), options);
-                    self.outbound[usize::from(from)].push(ShardMessage::Acknowledged { request });
+                    let acknowledged = ShardMessage::Acknowledged { request };
+                    self.outbound.push(from, acknowledged);
                 }
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
@@ -247,12 +250,13 @@ impl Shard {
                     self.handle_census(from, &group, census);
                     if request != UNAWAITED {
                         let acknowledged = ShardMessage::Acknowledged { request };
-                        self.outbound[usize::from(from)].push(acknowledged);
+                        self.outbound.push(from, acknowledged);
                     }
                 }
                 ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
                 ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
                 ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
+                ShardMessage::Taken { bytes } => self.handle_taken(from, bytes),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
@@ -261,6 +265,7 @@ impl Shard {
         self.close_expired_members(now);
         self.confirm_to_others();
         self.tell_settled(now);
+        self.note_taken(from, bytes);
     }
 
     /// Timers that are due.
@@ -297,11 +302,6 @@ impl Shard {
         self.dirty.pop()
     }
 
-    /// What waits for another shard, taken.
-    pub(crate) fn poll_outbound(&mut self, shard: ShardIndex) -> Vec<ShardMessage> {
-        std::mem::take(&mut self.outbound[usize::from(shard)])
-    }
-
     /// What must be written, taken, and the number of its newest entry: [`Shard::handle_committed`] says when it is.
     pub(crate) fn poll_journal(&mut self) -> Option<(Vec<Entry>, u64)> {
         self.journal.take()
@@ -310,13 +310,6 @@ impl Shard {
     /// Gives back what the store could not take, before what came since.
     pub(crate) fn return_journal(&mut self, entries: Vec<Entry>) {
         self.journal.give_back(entries);
-    }
-
-    /// Gives back what could not be sent, before what came since.
-    pub(crate) fn return_outbound(&mut self, shard: ShardIndex, mut batch: Vec<ShardMessage>) {
-        let newer = &mut self.outbound[usize::from(shard)];
-        batch.append(newer);
-        *newer = batch;
     }
 
     /// A session that needs the AS's keys fetched anew.
@@ -333,10 +326,7 @@ impl Shard {
     pub(crate) fn is_congested(&self) -> bool {
         self.journal.unwritten() >= UNWRITTEN_FROM
             || self.holding.len() as u64 >= UNWRITTEN_FROM
-            || self
-                .outbound
-                .iter()
-                .any(|waiting| waiting.len() >= CONGESTED_FROM)
+            || self.is_ahead_of_others()
     }
 
     /// What was counted, with what there is now.
@@ -408,13 +398,16 @@ impl Shard {
 
     /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
     fn sweep_retained(&mut self, now: Now) {
-        let expired = self.retaining.sweep(now);
+        let Swept { expired, extended } = self.retaining.sweep(now, self.index == 0);
         if self.index != 0 || !self.journal.is_enabled() {
             return;
         }
         for (message, stamp) in expired {
             // Under its own stamp: whatever was retained there since is later, and stays.
             let message = message.deletion();
+            self.journal.push(Entry::Retain { message, stamp });
+        }
+        for (message, stamp) in extended {
             self.journal.push(Entry::Retain { message, stamp });
         }
     }

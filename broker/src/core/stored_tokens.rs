@@ -4,10 +4,10 @@
 
 use super::grant::Grant;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use symbolon_ace_proto::{PopKey, UnixTime};
+use symbolon_ace_proto::{PopKey, TokenHash, UnixTime};
 
 /// What identifies a proof-of-possession key: its JWK Thumbprint (RFC 7638, SHA-256).
 pub type Thumbprint = [u8; 32];
@@ -140,6 +140,21 @@ impl StoredTokens {
         // Most of the time there is nothing to do, and then nobody is kept from reading.
         if self.read().has_expired(now) {
             self.write().forget_expired(now);
+        }
+    }
+
+    /// Forgets those that were revoked.
+    pub fn revoke(&self, revoked: &HashSet<TokenHash>) {
+        let mut all = self.write();
+        let is_revoked = |token: &Arc<StoredToken>| {
+            (token.grant.token_marks()).is_some_and(|marks| marks.are_among(revoked))
+        };
+        // Found by their order, and not by the hash's.
+        let ends = all.by_end.iter();
+        let hit = ends.filter(|(_, key)| all.by_key.get(key).is_some_and(is_revoked));
+        let hit: Vec<Thumbprint> = hit.map(|(_, key)| *key).collect();
+        for key in hit {
+            all.remove(&key);
         }
     }
 

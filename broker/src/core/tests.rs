@@ -1,7 +1,9 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
 mod authz_info;
+mod publishers;
 mod reloading;
+mod resuming;
 
 use super::{
     admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step, TokenKeeping},
@@ -70,6 +72,17 @@ fn answer_by(signer: &PopSigner) -> Vec<u8> {
         proof: &proof,
     }
     .encode()
+}
+
+fn to_publish(topic: &str, delivery: Delivery) -> Publish<'_> {
+    Publish {
+        duplicate: false,
+        delivery,
+        retain: false,
+        topic: Some(TopicName::parse(topic).unwrap()),
+        properties: PublishProperties::default(),
+        payload: b"",
+    }
 }
 
 fn after(secs: u64) -> Now {
@@ -286,14 +299,7 @@ impl World {
     }
 
     fn publish(&mut self, key: ConnectionKey, topic: &str, now: Now) -> Vec<ReasonCode> {
-        let publish = Publish {
-            duplicate: false,
-            delivery: Delivery::AtLeastOnce(NonZeroU16::MIN),
-            retain: false,
-            topic: Some(TopicName::parse(topic).unwrap()),
-            properties: PublishProperties::default(),
-            payload: b"",
-        };
+        let publish = to_publish(topic, Delivery::AtLeastOnce(NonZeroU16::MIN));
         self.handle(key, &Packet::Publish(publish), now)
     }
 
@@ -478,6 +484,27 @@ fn an_expired_token_ends_the_session_whatever_the_client_sends() {
         );
         assert!(world.shard.live(key).is_none());
     }
+}
+
+// RFC 9431 §3.1 and §3.3: 0x80 may stand for 0x87, at every QoS.
+#[test]
+fn hidden_topics_are_refused_without_a_word_about_rights() {
+    let mut world = World::new();
+    world.admission = Arc::new(Admission {
+        public_topics: Arc::new(PublicTopics::compile(&[], &[], true)),
+        ..(*world.admission).clone()
+    });
+    let key = world.connect(&token(r#"[["t",["pub","sub"]]]"#));
+    let unspecified = [ReasonCode::UnspecifiedError];
+    assert_eq!(world.subscribe(key, "secret", after(1)), unspecified);
+    assert_eq!(world.publish(key, "secret", after(1)), unspecified);
+    assert_eq!(
+        world.publish(key, "t", after(1)),
+        [ReasonCode::NoMatchingSubscribers]
+    );
+    let at_qos_0 = Packet::Publish(to_publish("secret", Delivery::AtMostOnce));
+    assert_eq!(world.handle(key, &at_qos_0, after(1)), unspecified);
+    assert!(world.shard.live(key).is_none());
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Served {
             hint_scope: None,
             tokens: TokensConfig::default(),
             introspection: None,
+            revocation_list: None,
         }
     }
 }

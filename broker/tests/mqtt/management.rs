@@ -34,7 +34,7 @@ pub(crate) fn config(authorization: Option<AuthorizationConfig>) -> Config {
         public_topics: vec![TopicFilter::parse("public/#").unwrap()],
         response_information: None,
         private_topics: Vec::new(),
-        conceal_topics: false,
+        hide_topics: false,
         limits: Limits::default(),
         management: Some(ManagementConfig {
             address: "127.0.0.1:0".parse().unwrap(),

@@ -31,7 +31,7 @@ const CHANGEABLE: &[&str] = &[
     "broker.introspection.cache_secs",
     "broker.sys_interval_secs",
     "broker.private_topics",
-    "broker.conceal_topics",
+    "broker.hide_topics",
     "broker.response_information",
     "broker.listener.certificate",
     "broker.listener.key",

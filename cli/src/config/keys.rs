@@ -31,7 +31,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.key", Kind::Text),
     ("broker.public_topics", Kind::Array),
     ("broker.private_topics", Kind::Array),
-    ("broker.conceal_topics", Kind::Plain),
+    ("broker.hide_topics", Kind::Plain),
     ("broker.authz_info", Kind::Plain),
     ("broker.stored_token_challenge", Kind::Plain),
     ("broker.client_nonce", Kind::Plain),

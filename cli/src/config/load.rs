@@ -177,7 +177,7 @@ impl<'a> Loader<'a> {
             public_topics: settings.public_topics.clone(),
             response_information: settings.response_information.clone(),
             private_topics: settings.private_topics.clone(),
-            conceal_topics: settings.conceal_topics,
+            hide_topics: settings.hide_topics,
             limits: settings.limits,
             management: settings.management,
             sys_interval_secs: settings.sys_interval_secs,
@@ -214,6 +214,7 @@ impl<'a> Loader<'a> {
             hint_scope: None,
             tokens: TokensConfig::default(),
             introspection,
+            revocation_list: None,
         })
     }
 

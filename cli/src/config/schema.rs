@@ -44,7 +44,7 @@ pub(super) struct Broker {
     pub(super) public_topics: Option<Vec<String>>,
     pub(super) private_topics: Option<Vec<String>>,
     #[serde(default)]
-    pub(super) conceal_topics: bool,
+    pub(super) hide_topics: bool,
     pub(super) authz_info: Option<bool>,
     pub(super) stored_token_challenge: Option<bool>,
     pub(super) client_nonce: Option<bool>,

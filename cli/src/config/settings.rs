@@ -58,7 +58,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) public_topics: Vec<TopicFilter>,
     pub(crate) private_topics: Vec<TopicFilter>,
-    pub(crate) conceal_topics: bool,
+    pub(crate) hide_topics: bool,
     pub(crate) tokens: TokensConfig,
     pub(crate) shards: usize,
     pub(crate) response_information: Option<String>,
@@ -258,7 +258,7 @@ impl Checker<'_> {
             listeners,
             public_topics,
             private_topics,
-            conceal_topics: section.conceal_topics,
+            hide_topics: section.hide_topics,
             tokens: TokensConfig {
                 authz_info: section.authz_info.unwrap_or(default.authz_info),
                 stored_token_challenge: (section.stored_token_challenge)

@@ -15,6 +15,8 @@ mod management;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 #[cfg(unix)]

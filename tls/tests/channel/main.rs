@@ -9,6 +9,8 @@ mod https;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod pki;
 #[cfg(test)]
 mod psk;

@@ -601,7 +601,11 @@ fn of_two_stored_sessions_of_one_client_the_older_ends_and_leaves_its_messages_t
         };
         for id in ids {
             let message = StoredMessage {
-                message: Some(Message::new(&publish, 0, None)),
+                message: Some(Message::new(
+                    &publish,
+                    0,
+                    crate::core::message::Origin::default(),
+                )),
                 qos: Qos::AtLeastOnce,
                 retain: false,
                 subscription_identifiers: Box::default(),
@@ -653,3 +657,4 @@ fn where_no_queue_has_room_the_message_is_dropped_and_counted_once() {
 }
 
 mod chance;
+mod flood;

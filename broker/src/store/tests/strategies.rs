@@ -4,7 +4,8 @@ use super::{message, now};
 use crate::core::{
     grant::Holder,
     journal::{Entry, SessionRecord, Stored, StoredMessage, StoredSession},
-    message::Message,
+    message::{Message, Origin},
+    publishers::Publisher,
     retaining::Stamp,
     router::SubscriptionOptions,
     session::SubscriptionKey,
@@ -60,16 +61,29 @@ fn qos() -> impl Strategy<Value = Qos> {
     ]
 }
 
+fn holder(name: &str) -> Holder {
+    Holder {
+        issuer: "https://as.example".into(),
+        name: Some(name.into()),
+        key_thumbprint: [7; 32],
+    }
+}
+
 fn any_message() -> impl Strategy<Value = Arc<Message>> {
     let parts = (
         "[ab]{1,2}(/[ab])?",
         vec(any::<u8>(), 0..3000),
         option::of(1_000_u32..2_000),
-        option::of(Just(u64::MAX)),
+        option::of(Just(u64::MAX - 1)),
+        option::of("[ab]"),
     );
-    parts.prop_map(|(topic, payload, expiry_secs, token)| {
+    parts.prop_map(|(topic, payload, expiry_secs, token, publisher)| {
         let message = message(&topic, &payload, expiry_secs);
-        Message::new(&message.publish(), now().ms, token.map(UnixTime))
+        let by = Origin {
+            token_expires_at: token.map(UnixTime),
+            publisher: publisher.map(|name| Arc::new(Publisher::new(holder(&name)))),
+        };
+        Message::new(&message.publish(), now().ms, by)
     })
 }
 
