@@ -40,7 +40,7 @@ use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlite::Sqlite;
 use std::path::Path;
-use symbolon_ace_proto::{PopAlgorithm, Scope, UnixTime, cwt, token::Form};
+use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
@@ -367,12 +367,12 @@ impl Store {
         Ok(true)
     }
 
-    /// The digests on the token revocation list that this requester may see.
+    /// The tokens on the token revocation list that this requester may see.
     pub(crate) async fn revoked(
         &self,
         requester: Requester<'_>,
         now: UnixTime,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
+    ) -> Result<Vec<TokenHash>, StoreError> {
         self.database.revoked(requester, now).await
     }
 

@@ -401,8 +401,7 @@ fn harmed_token_requests_never_panic_and_stay_the_same() {
     });
 }
 
-#[test]
-fn harmed_answers_never_panic_and_stay_the_same() {
+fn answers() -> Vec<Vec<u8>> {
     let json = format!(
         r#"{{"access_token":"eyJ.e30.AA","token_type":"PoP","expires_in":3600,"scope":"{SCOPE}","cnf":{{"jwk":{SYMMETRIC}}},"rs_cnf":{{"x5t#S256":"AAAA"}},"ace_profile":"mqtt_tls"}}"#
     );
@@ -420,6 +419,12 @@ fn harmed_answers_never_panic_and_stay_the_same() {
             .to_cbor(),
     );
     corpus.push(AsHint::from_json(hint).unwrap().to_cbor());
+    corpus
+}
+
+#[test]
+fn harmed_answers_never_panic_and_stay_the_same() {
+    let corpus = answers();
     for_each_harmed(&corpus, SEEDS, |bytes| {
         let write = |answer: &TokenResponse| Some(answer.to_json().into());
         stable(

@@ -10,7 +10,7 @@ const MAX_LENGTH: usize = 1 << 18;
 const ODD_BYTES: &[u8] =
     b"\0\x01\x18\x1f\x5f\x7f\x80\x9f\xbf\xd8\xf6\xff\"\\{}[],:.=+-_/&%#$ \n0e9";
 
-/// Chance by a seed (SplitMix64).
+/// Chance by a seed (`SplitMix64`).
 struct Chance(u64);
 
 impl Chance {

@@ -200,14 +200,14 @@ impl Shard {
             Custody::Own => Some(self.take_ticket()),
             Custody::Ticket(ticket) => Some(ticket),
         };
-        let shared = Shared {
+        let message = Shared {
             message: Arc::clone(forwarding.message()),
             group: name,
             search,
             ticket,
             transaction,
         };
-        self.outbound.push(shard, ShardMessage::Shared(shared));
+        self.outbound.push(shard, ShardMessage::Shared(message));
         false
     }
 

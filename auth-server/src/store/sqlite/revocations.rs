@@ -10,7 +10,7 @@ use crate::store::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{Sqlite as Engine, Transaction};
-use symbolon_ace_proto::UnixTime;
+use symbolon_ace_proto::{TokenHash, UnixTime};
 
 /// The most tokens that one sweep removes; the next goes on.
 const SWEPT_AT_ONCE: i64 = 1_000;
@@ -50,7 +50,7 @@ impl Sqlite {
             .await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "UPDATE token SET revoked_at = ?2 WHERE family = ?1 AND revoked_at IS NULL
-                 AND expires_at > ?2 RETURNING listed_sha256, client_id, audience",
+                 AND expires_at > ?2 RETURNING listed_as, client_id, audience",
         )
         .bind(family.as_slice())
         .bind(seconds(now))
@@ -70,18 +70,18 @@ impl Sqlite {
         &self,
         requester: Requester<'_>,
         now: UnixTime,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
+    ) -> Result<Vec<TokenHash>, StoreError> {
         let (statement, who) = match requester {
             Requester::Client(client_id) => (
-                "SELECT listed_sha256 FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
-                     AND expires_at > ?2 ORDER BY revoked_at, listed_sha256",
+                "SELECT listed_as FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
+                     AND expires_at > ?2 ORDER BY revoked_at, listed_as",
                 client_id,
             ),
             Requester::ResourceServer(audience) => (
-                "SELECT listed_sha256 FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
+                "SELECT listed_as FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
                      AND (audience = ?1 OR audience IN
                          (SELECT name FROM audience_group WHERE audience = ?1))
-                 ORDER BY revoked_at, listed_sha256",
+                 ORDER BY revoked_at, listed_as",
                 audience,
             ),
         };
@@ -90,7 +90,7 @@ impl Sqlite {
             .bind(seconds(now))
             .fetch_all(&self.pool)
             .await?;
-        hashes.into_iter().map(hash_from).collect()
+        hashes.iter().map(|hash| hash_from(hash)).collect()
     }
 
     /// The last updates for this requester, the newest first.
@@ -99,16 +99,16 @@ impl Sqlite {
         requester: Requester<'_>,
     ) -> Result<Vec<ListUpdate>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
-            "SELECT number, listed_sha256, added FROM revocation_update WHERE requester = ?1
+            "SELECT number, listed_as, added FROM revocation_update WHERE requester = ?1
              ORDER BY number DESC",
         )
         .bind(requester.key())
         .fetch_all(&self.pool)
         .await?;
-        let update = |(number, hash, added)| {
+        let update = |(number, hash, added): (i64, Vec<u8>, bool)| {
             Ok(ListUpdate {
                 number: time(number)?.0,
-                listed_sha256: hash_from(hash)?,
+                listed_as: hash_from(&hash)?,
                 added,
             })
         };
@@ -135,7 +135,7 @@ impl Sqlite {
         let mut transaction = self.write().await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token WHERE revoked_at IS NOT NULL
-                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_sha256, client_id, audience",
+                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_as, client_id, audience",
         )
         .bind(seconds(now))
         .bind(SWEPT_AT_ONCE)
@@ -168,7 +168,7 @@ pub(super) async fn revoke_within(
     now: UnixTime,
 ) -> Result<u64, StoreError> {
     const RETURNING: &str =
-        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_sha256, client_id, audience";
+        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_as, client_id, audience";
     let (column, value) = match which {
         Revocation::Identifier(identifier) => {
             ("identifier = CAST(?1 AS TEXT)", identifier.as_bytes())
@@ -216,7 +216,7 @@ async fn tell(
     for requester in whole.into_iter().chain(servers) {
         let key = requester.key();
         sqlx::query(
-            "INSERT INTO revocation_update (requester, number, listed_sha256, added)
+            "INSERT INTO revocation_update (requester, number, listed_as, added)
              SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3",
         )
         .bind(&key)
@@ -236,6 +236,6 @@ async fn tell(
     Ok(())
 }
 
-fn hash_from(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
-    bytes.try_into().map_err(|_| corrupt("token"))
+fn hash_from(bytes: &[u8]) -> Result<TokenHash, StoreError> {
+    TokenHash::from_bytes(bytes).ok_or_else(|| corrupt("token"))
 }

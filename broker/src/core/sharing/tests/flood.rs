@@ -36,8 +36,8 @@ fn a_flood_is_held_back_until_the_other_shard_has_taken_it_and_nothing_is_lost()
     cluster.settle();
     cluster.sent(subscriber);
     for _ in 0..3 {
-        let published = flood(&mut cluster, publisher);
-        assert!(WINDOW_MESSAGES.contains(&published), "{published}");
+        let count = flood(&mut cluster, publisher);
+        assert!(WINDOW_MESSAGES.contains(&count), "{count}");
         let batch = cluster.shards[0].poll_outbound(1);
         assert!(
             cluster.shards[0].is_congested(),
@@ -46,7 +46,7 @@ fn a_flood_is_held_back_until_the_other_shard_has_taken_it_and_nothing_is_lost()
         cluster.shards[1].handle_batch(0, batch, after(0));
         cluster.settle();
         assert!(!cluster.shards[0].is_congested());
-        assert_eq!(received(&mut cluster, subscriber), published);
+        assert_eq!(received(&mut cluster, subscriber), count);
     }
 }
 
