@@ -18,7 +18,8 @@
 //! | [`form`] | parameters of a request as a form |
 //! | [`token_hash`] | what a revoked token is called (RFC 9770) |
 //! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
-//! | [`revocation_list`] | tokens that were revoked before their time |
+//! | [`token_hash`] | what a revoked token is called (RFC 9770) |
+//! | [`revocation_list`] | the list of them |
 //! | [`client_assertion`], [`dpop`] | how a client proves itself and its key to the AS |
 //! | [`hint`] | AS Request Creation Hints |
 

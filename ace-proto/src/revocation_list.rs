@@ -1,4 +1,4 @@
-//! The token revocation list of RFC 9770: the names of tokens that were revoked before their time, and the answers that carry them.
+//! The token revocation list of RFC 9770: the answers that carry the names of tokens that were revoked before their time.
 
 use crate::{
     MalformedMessage, TokenHash,
@@ -69,7 +69,7 @@ impl RevocationList {
                 cursor: last,
                 more,
             } => {
-                let bytes = |hashes: &[TokenHash]| -> Vec<[u8; 33]> {
+                let bytes = |hashes: &[TokenHash]| -> Vec<[u8; TokenHash::LENGTH]> {
                     hashes.iter().map(|hash| hash.to_bytes()).collect()
                 };
                 let entries: Vec<_> = entries
@@ -109,7 +109,7 @@ impl RevocationList {
     }
 }
 
-fn patch(hashes: &[[u8; 33]]) -> Value<'_> {
+fn patch(hashes: &[[u8; TokenHash::LENGTH]]) -> Value<'_> {
     Value::Array(hashes.iter().map(|hash| Value::Bytes(hash)).collect())
 }
 

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 /// A token's name in the token revocation list: in the binary form of RFC 6920 with SHA-256, one byte that says so and 32 of the hash.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TokenHash(pub [u8; 32]);
+pub struct TokenHash([u8; 32]);
 
 /// The suite `sha-256` in the binary form (RFC 6920 §6 and §9.4).
 const SUITE: u8 = 1;
@@ -53,7 +53,8 @@ mod tests {
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<Vec<_>>().concat()
     }
 
     // RFC 9770 §4, the vectors of this project.

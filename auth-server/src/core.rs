@@ -3,15 +3,23 @@
 //! | module | decides |
 //! |---|---|
 //! | [`audit`] | whether the audit log is whole |
-//! | [`authenticate`] | who the client is |
+//! | [`authenticate`] | who asks |
+//! | [`refusals`] | which refusals are recorded one by one |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`policy`] | which resource server, and what the client may do there |
 //! | [`possession`] | which proof-of-possession key the token gets |
 //! | [`grant`] | what the token says |
+//! | [`minting`] | how it is made |
+//! | [`certificate`] | what a client's certificate says |
+//! | [`revocations`] | what is answered about revoked tokens |
 
 pub(crate) mod audit;
 pub(crate) mod authenticate;
+pub(crate) mod certificate;
 pub(crate) mod grant;
+pub(crate) mod minting;
 pub(crate) mod policy;
 pub(crate) mod possession;
+pub(crate) mod refusals;
 pub(crate) mod replay;
+pub(crate) mod revocations;

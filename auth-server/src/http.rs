@@ -1,10 +1,22 @@
 //! The endpoints. Moves bytes between HTTP and `core/`.
 
 mod answer;
+mod auditing;
+mod body;
+mod caller;
 mod metadata;
+mod question;
+mod revocation_list;
 mod token;
 
+use crate::{
+    core::{authenticate::AuthenticationRules, refusals::Refusals},
+    issuer::{Endpoint, Issuer},
+    issuing::{Issuing, now},
+    store::Store,
+};
 use answer::Format;
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::State,
@@ -12,44 +24,135 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use std::sync::Arc;
-
-pub(crate) use token::TokenEndpoint;
+use caller::Authenticator;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
 
 /// How long a cache may keep the key set and the metadata, seconds: short, so that a new key is seen soon.
 const CACHE_CONTROL: &str = "public, max-age=60";
+/// The most requests that wait for news of revoked tokens; half of the connections there may be.
+const MAX_WAITING: usize = 256;
+/// How often tokens that have expired are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Rest between two parts of a sweep, so that others get at the database.
+const SWEEP_AGAIN: Duration = Duration::from_millis(100);
+
+/// What answers requests.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    store: Store,
+    issuer: Issuer,
+    issuing: Arc<ArcSwap<Issuing>>,
+    authenticator: Authenticator,
+    /// Says that the token revocation list has changed.
+    changes: watch::Sender<()>,
+    /// Says that the server ends: nobody waits any longer.
+    closing: watch::Sender<bool>,
+    /// Places for requests that wait.
+    waiting: Semaphore,
+    /// What of refusals goes into the audit log.
+    refusals: Mutex<Refusals>,
+}
+
+impl Endpoints {
+    /// Tokens as `issuing` says, for what `store` allows.
+    pub(crate) fn new(
+        store: Store,
+        issuer: Issuer,
+        issuing: Arc<ArcSwap<Issuing>>,
+        rules: AuthenticationRules,
+    ) -> Self {
+        Self {
+            authenticator: Authenticator::new(store.clone(), rules),
+            store,
+            issuer,
+            issuing,
+            changes: watch::Sender::new(()),
+            closing: watch::Sender::new(false),
+            waiting: Semaphore::new(MAX_WAITING),
+            refusals: Mutex::default(),
+        }
+    }
+
+    fn tell_changes(&self) {
+        self.changes.send_replace(());
+    }
+
+    /// Lets nobody wait any longer.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Forgets what has expired, again and again.
+    pub(crate) async fn sweep(&self) {
+        loop {
+            let mut more = false;
+            match self.store.sweep(now()).await {
+                Ok(swept) => {
+                    more = swept.more;
+                    if swept.list_changed {
+                        self.tell_changes();
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot forget expired tokens"),
+            }
+            sleep(if more { SWEEP_AGAIN } else { SWEEP_EVERY }).await;
+        }
+    }
+}
 
 /// What the handlers share.
 struct Shared {
-    token: TokenEndpoint,
+    endpoints: Arc<Endpoints>,
     metadata: String,
 }
 
 /// All endpoints of an authorization server.
-pub(crate) fn router(token: TokenEndpoint) -> Router {
-    let issuer = token.issuer().clone();
+pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
+    let issuer = endpoints.issuer.clone();
     let shared = Shared {
         metadata: metadata::of(&issuer),
-        token,
+        endpoints,
     };
+    let list = get(revocation_list::handle).post(revocation_list::handle);
     Router::new()
-        .route(&issuer.token_path(), post(token::handle))
-        .route(&issuer.jwks_path(), get(jwks))
+        .route(&issuer.path(Endpoint::Token), post(token::handle))
+        .route(
+            &issuer.path(Endpoint::Introspection),
+            post(question::introspect),
+        )
+        .route(&issuer.path(Endpoint::Revocation), post(question::revoke))
+        .route(&issuer.path(Endpoint::RevocationList), list)
+        .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
+        .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
         .route(&issuer.metadata_path(), get(server_metadata))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
 }
 
-async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
-    cacheable("application/jwk-set+json", shared.token.jwks())
+async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {
+    let keys = shared.endpoints.issuing.load().key_set(now());
+    cacheable("application/jwk-set+json", keys.to_json())
+}
+
+async fn cose_key_set(State(shared): State<Arc<Shared>>) -> Response {
+    let keys = shared.endpoints.issuing.load().key_set(now());
+    cacheable("application/cose-key-set", keys.to_cose())
 }
 
 async fn server_metadata(State(shared): State<Arc<Shared>>) -> Response {
     cacheable("application/json", shared.metadata.clone())
 }
 
-fn cacheable(content_type: &'static str, body: String) -> Response {
+fn cacheable(content_type: &'static str, body: impl IntoResponse) -> Response {
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, CACHE_CONTROL),

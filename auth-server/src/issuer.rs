@@ -10,6 +10,36 @@ pub(crate) struct Issuer {
     path: String,
 }
 
+/// What lies below the issuer identifier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint {
+    /// RFC 6749 §3.2.
+    Token,
+    /// RFC 7662.
+    Introspection,
+    /// RFC 7009.
+    Revocation,
+    /// RFC 9770.
+    RevocationList,
+    /// The keys as a JWK Set (RFC 7517).
+    JwkSet,
+    /// The keys as a `COSE_KeySet` (RFC 9052 §7).
+    CoseKeySet,
+}
+
+impl Endpoint {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "/token",
+            Self::Introspection => "/introspect",
+            Self::Revocation => "/revoke",
+            Self::RevocationList => "/trl",
+            Self::JwkSet => "/jwks.json",
+            Self::CoseKeySet => "/cose-keys",
+        }
+    }
+}
+
 /// Why an issuer identifier is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -52,19 +82,17 @@ impl Issuer {
     }
 
     pub(crate) fn token_endpoint(&self) -> String {
-        format!("{}/token", self.base())
+        self.url(Endpoint::Token)
     }
 
-    pub(crate) fn token_path(&self) -> String {
-        format!("{}/token", self.path)
+    /// Where an endpoint is.
+    pub(crate) fn url(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.base(), endpoint.as_str())
     }
 
-    pub(crate) fn jwks_uri(&self) -> String {
-        format!("{}/jwks.json", self.base())
-    }
-
-    pub(crate) fn jwks_path(&self) -> String {
-        format!("{}/jwks.json", self.path)
+    /// Its path on this server.
+    pub(crate) fn path(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.path, endpoint.as_str())
     }
 
     /// RFC 8414 §3.1: the well-known part stands between host and path.
@@ -85,8 +113,8 @@ mod tests {
     fn endpoints_follow_from_the_issuer() {
         let issuer = Issuer::parse("https://as.example.com:8443").unwrap();
         assert_eq!(issuer.token_endpoint(), "https://as.example.com:8443/token");
-        assert_eq!(issuer.token_path(), "/token");
-        assert_eq!(issuer.jwks_path(), "/jwks.json");
+        assert_eq!(issuer.path(Endpoint::Token), "/token");
+        assert_eq!(issuer.path(Endpoint::JwkSet), "/jwks.json");
         assert_eq!(
             issuer.metadata_path(),
             "/.well-known/oauth-authorization-server"
@@ -102,8 +130,11 @@ mod tests {
             "/.well-known/oauth-authorization-server/issuer1"
         );
         assert_eq!(issuer.token_endpoint(), "https://example.com/issuer1/token");
-        assert_eq!(issuer.token_path(), "/issuer1/token");
-        assert_eq!(issuer.jwks_uri(), "https://example.com/issuer1/jwks.json");
+        assert_eq!(issuer.path(Endpoint::Token), "/issuer1/token");
+        assert_eq!(
+            issuer.url(Endpoint::JwkSet),
+            "https://example.com/issuer1/jwks.json"
+        );
         assert_eq!(issuer.as_str(), "https://example.com/issuer1/");
     }
 

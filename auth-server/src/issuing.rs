@@ -2,7 +2,7 @@
 
 use crate::key_ring::{KeyRing, KeyState};
 use std::time::{SystemTime, UNIX_EPOCH};
-use symbolon_ace_proto::{Claims, Jwk, KeySet, PopError, UnixTime};
+use symbolon_ace_proto::{Jwk, KeySet, SigningKey, UnixTime};
 
 /// The most keys that are in no ring any more and stay in the key set; those that go first go first.
 const KEPT_KEYS_AT_MOST: usize = 8;
@@ -68,8 +68,9 @@ impl Issuing {
         self.token_lifetime_secs
     }
 
-    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, PopError> {
-        self.ring.active(now())?.sign(claims)
+    /// The key that signs now.
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        self.ring.active(now())
     }
 
     /// The keys that verify the tokens that are good now, and the one that will sign next; the one that signs is the first.
@@ -96,7 +97,7 @@ pub(crate) fn now() -> UnixTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use symbolon_ace_proto::{SigningKey, jwt::SigningAlgorithm};
+    use symbolon_ace_proto::jwt::SigningAlgorithm;
 
     const NOW: UnixTime = UnixTime(1_000);
 

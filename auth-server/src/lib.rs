@@ -13,7 +13,7 @@
 //! | [`KeyRing`] | signing keys by time |
 //! | [`Reloader`] | another configuration while it runs |
 
-use crate::core::authenticate::{AssertionRules, Decoys};
+use crate::core::authenticate::{AuthenticationRules, Decoys};
 use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use tokio::net::TcpListener;
@@ -38,12 +38,15 @@ pub use reload::{Prepared, ReloadError, Reloader};
 pub struct Config {
     /// Where HTTPS listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The issuer identifier, an `https` URL without query and fragment (RFC 8414 §2). The endpoints are below it: `/token`, `/jwks.json`.
+    /// The issuer identifier, an `https` URL without query and fragment (RFC 8414 §2). The endpoints are below it: `/token`, `/introspect`,
+    /// `/revoke`, `/trl`, `/jwks.json`, `/cose-keys`.
     pub issuer: String,
     /// The certificate chain, PEM, leaf first.
     pub certificate_chain_pem: String,
     /// Its private key, PEM.
     pub private_key_pem: String,
+    /// Whose certificates are believed where a client authenticates by a name in one (`tls_client_auth`), PEM; nobody's where absent.
+    pub client_ca_pem: Option<String>,
     /// The database file.
     pub database: PathBuf,
     /// The keys that sign tokens, each in its time.
@@ -88,7 +91,7 @@ pub struct AuthServer {
     local_addr: SocketAddr,
     reloader: Reloader,
     store: store::Store,
-    endpoint: http::TokenEndpoint,
+    endpoints: Arc<http::Endpoints>,
 }
 
 impl AuthServer {
@@ -108,25 +111,29 @@ impl AuthServer {
         };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
-        let rules = AssertionRules {
+        let authorities = config.client_ca_pem.as_deref();
+        let authorities = authorities.map(tls::CertificateAuthorities::parse);
+        let rules = AuthenticationRules {
             audiences: [issuer.as_str().to_owned(), issuer.token_endpoint()],
             decoys: decoys().map_err(StartError::Random)?,
+            certificate_authorities: authorities.transpose().map_err(StartError::Certificate)?,
         };
         let issuing = issuing::Issuing::new(config.signing_key, config.token_lifetime_secs);
         let fixed = reload::Fixed {
             listen: config.listen,
             issuer: config.issuer,
             database: config.database,
+            client_ca_pem: config.client_ca_pem,
         };
         let reloader = Reloader::new(fixed, tls, issuing);
         let issuing = Arc::clone(&reloader.issuing);
-        let endpoint = http::TokenEndpoint::new(store.clone(), issuer, issuing, rules);
+        let endpoints = http::Endpoints::new(store.clone(), issuer, issuing, rules);
         Ok(Self {
             listener,
             local_addr,
             reloader,
             store,
-            endpoint,
+            endpoints: Arc::new(endpoints),
         })
     }
 
@@ -142,9 +149,17 @@ impl AuthServer {
 
     /// Serves until `shutdown` is done, then lets running requests finish for 10 seconds.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let router = http::router(self.endpoint);
+        let router = http::router(Arc::clone(&self.endpoints));
         let limits = listener::Limits::SERVER;
-        listener::serve(self.listener, self.reloader.tls, router, limits, shutdown).await;
+        let endpoints = Arc::clone(&self.endpoints);
+        let shutdown = async move {
+            shutdown.await;
+            endpoints.close();
+        };
+        tokio::select! {
+            () = listener::serve(self.listener, self.reloader.tls, router, limits, shutdown) => {}
+            () = self.endpoints.sweep() => {}
+        }
         self.store.close().await;
     }
 }

@@ -1,7 +1,8 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
+use crate::tls::PeerCertificates;
 use arc_swap::ArcSwap;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -155,6 +156,11 @@ impl Connection {
     }
 
     async fn serve_requests(mut self, stream: TlsStream<TcpStream>) -> Result<(), String> {
+        // For the endpoints: whoever authenticates by a certificate, or shows one for its key.
+        let shown = PeerCertificates::shown(stream.get_ref().1.peer_certificates());
+        if let Some(certificates) = shown {
+            self.router = self.router.layer(Extension(certificates));
+        }
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.headers)

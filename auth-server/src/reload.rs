@@ -40,6 +40,7 @@ pub(crate) struct Fixed {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
     pub(crate) database: PathBuf,
+    pub(crate) client_ca_pem: Option<String>,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -72,6 +73,9 @@ impl Reloader {
         }
         if self.fixed.database != config.database {
             differ.push("database");
+        }
+        if self.fixed.client_ca_pem != config.client_ca_pem {
+            differ.push("client_ca");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

@@ -23,7 +23,7 @@ pub use resource_server::{
 };
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
-    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken,
+    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
 };
 
 pub use crate::core::{
@@ -40,7 +40,7 @@ use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlite::Sqlite;
 use std::path::Path;
-use symbolon_ace_proto::{PopAlgorithm, Scope, UnixTime, cwt, token::Form};
+use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
@@ -367,12 +367,12 @@ impl Store {
         Ok(true)
     }
 
-    /// The digests on the token revocation list that this requester may see.
+    /// The tokens on the token revocation list that this requester may see.
     pub(crate) async fn revoked(
         &self,
         requester: Requester<'_>,
         now: UnixTime,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
+    ) -> Result<Vec<TokenHash>, StoreError> {
         self.database.revoked(requester, now).await
     }
 
@@ -392,8 +392,8 @@ impl Store {
         self.database.last_list_update(requester).await
     }
 
-    /// Forgets tokens that have expired, a part at a time; whether the token revocation list has changed.
-    pub(crate) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+    /// Forgets tokens that have expired, a part at a time.
+    pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
         self.database.sweep(now).await
     }
 }

@@ -1,11 +1,129 @@
-//! TLS for HTTPS: rustls with aws-lc-rs, TLS 1.3 and 1.2.
+//! TLS for HTTPS: rustls with aws-lc-rs, TLS 1.3 and 1.2. Clients may show a certificate and need not.
 
-use rustls::{ServerConfig, crypto::aws_lc_rs};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use std::sync::Arc;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{
+        WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    },
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use std::{sync::Arc, time::Duration};
 
 /// What handshakes are done with.
 pub(crate) type ServerTls = ServerConfig;
+
+/// What a client showed in the handshake, its own certificate first. That it has the key of that one is proved; nothing else is.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerCertificates(Arc<[CertificateDer<'static>]>);
+
+impl PeerCertificates {
+    /// Of a handshake; `None` where the client showed none.
+    pub(crate) fn shown(certificates: Option<&[CertificateDer<'_>]>) -> Option<Self> {
+        let certificates = certificates.filter(|certificates| !certificates.is_empty())?;
+        let owned = certificates.iter().map(|one| one.clone().into_owned());
+        Some(Self(owned.collect()))
+    }
+
+    /// One alone.
+    #[cfg(test)]
+    pub(crate) fn from_end_entity(der: Vec<u8>) -> Self {
+        Self([CertificateDer::from(der)].into())
+    }
+
+    /// The client's own, DER.
+    pub(crate) fn end_entity(&self) -> &[u8] {
+        self.0
+            .first()
+            .map_or(&[], |certificate| certificate.as_ref())
+    }
+}
+
+/// Whose certificates are believed where a client authenticates by its name in one (`tls_client_auth`, RFC 8705 §2.1).
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateAuthorities(Arc<dyn ClientCertVerifier>);
+
+impl CertificateAuthorities {
+    /// From their certificates in PEM.
+    pub(crate) fn parse(pem: &str) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| format!("client CA: {error}"))?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("client CA: {error}"))?;
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        verifier
+            .build()
+            .map(Self)
+            .map_err(|error| format!("client CA: {error}"))
+    }
+
+    /// Whether one of them has issued the certificate, directly or through what came with it, for clients and for now.
+    pub(crate) fn vouch_for(
+        &self,
+        certificates: &PeerCertificates,
+        now: symbolon_ace_proto::UnixTime,
+    ) -> bool {
+        let Some((end_entity, intermediates)) = certificates.0.split_first() else {
+            return false;
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
+        verified.is_ok()
+    }
+}
+
+/// Takes any certificate whose key the client proves to have: who may use it is decided where the client is known.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
 
 /// The configuration for a certificate chain, leaf first, and its key. The error says what is wrong, and shows nothing of the key.
 pub(crate) fn server_config(
@@ -21,15 +139,20 @@ pub(crate) fn server_config(
     }
     let key = PrivateKeyDer::from_pem_slice(private_key_pem.as_bytes())
         .map_err(|_| "private key: not a PEM key".to_owned())?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = aws_lc_rs::default_provider();
+    let any_client = AnyCertificate(provider.signature_verification_algorithms);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(any_client))
         .with_single_cert(chain, key)
         .map_err(|error| error.to_string())?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // RFC 9325 §3.4: TLS 1.2 without the extended main secret invites triple handshakes.
     config.require_ems = true;
+    // A resumed session would bring a certificate along whose key is not proved again.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 
@@ -45,7 +168,7 @@ mod tests {
     fn negotiate(
         version: &'static SupportedProtocolVersion,
         alpn: &[&[u8]],
-    ) -> Result<(Option<ProtocolVersion>, Option<Vec<u8>>), rustls::Error> {
+    ) -> Result<(Option<ProtocolVersion>, Option<Vec<u8>>), Error> {
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = certified.signing_key.serialize_pem();
         let config = server_config(&certified.cert.pem(), &key).unwrap();

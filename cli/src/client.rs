@@ -2,7 +2,7 @@
 
 use crate::{
     allow::{self, Allowed},
-    broker_address, certificates, clock,
+    broker_address, certificate_file, certificates, clock,
     config::{self, DirectoryArg, Settings},
     exit::usage,
     output::{self, OutputArgs},
@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use symbolon_auth_server::store::{
-    Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+    CertificateName, Client, ClientAuthentication, Policy, Store, StoreError, Subject,
 };
 use symbolon_client::{
     Profile,
@@ -69,6 +69,16 @@ pub(crate) struct AddArgs {
     /// How it authenticates to the authorization server
     #[arg(long, value_enum, default_value_t = Authentication::Key)]
     auth: Authentication,
+    /// It authenticates with this certificate (PEM); no profile is written, since the key stays with the device
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["auth", "profile", "force"])]
+    client_certificate: Option<PathBuf>,
+    /// It authenticates with a certificate of `as.client_ca` that has this name: dns:NAME, uri:NAME, ip:ADDRESS, email:ADDRESS or dn:NAME; no
+    /// profile is written
+    #[arg(long, value_name = "dns:NAME", conflicts_with_all = ["auth", "profile", "force", "client_certificate"])]
+    certificate_name: Option<CertificateName>,
+    /// It gets refresh tokens
+    #[arg(long)]
+    refresh_tokens: bool,
     /// The algorithm of its proof-of-possession key
     #[arg(long, value_enum, default_value_t = PopName::Ed25519)]
     pop: PopName,
@@ -124,6 +134,8 @@ pub(crate) struct NewClient<'a> {
     pub(crate) allow: &'a [Allowed],
     /// The longest life of its tokens.
     pub(crate) token_lifetime_secs: Option<u64>,
+    /// It gets refresh tokens.
+    pub(crate) refresh_tokens: bool,
 }
 
 /// For which broker, and how a device gets there.
@@ -140,6 +152,7 @@ struct ShownClient {
     client_id: String,
     client_auth: &'static str,
     pop: &'static str,
+    refresh_tokens: bool,
     policies: Vec<ShownPolicy>,
 }
 
@@ -178,6 +191,11 @@ impl AddArgs {
     async fn run(self) -> anyhow::Result<()> {
         check_name(&self.name)?;
         let settings = self.directory.settings()?;
+        if let Some(authentication) = self.certificate()? {
+            return self
+                .register_without_profile(&settings, authentication)
+                .await;
+        }
         let destination = Destination::choose(&settings, self.audience, self.broker)?;
         let file = if let Some(file) = self.profile {
             file
@@ -199,6 +217,7 @@ impl AddArgs {
             pop: self.pop,
             allow: &self.allow,
             token_lifetime_secs: self.token_lifetime_secs,
+            refresh_tokens: self.refresh_tokens,
         };
         let profile = register(&store, &client, &destination).await?;
         write_profile(&store, &profile, &file).await?;
@@ -210,6 +229,45 @@ impl AddArgs {
             self.name,
             file.display()
         );
+        Ok(())
+    }
+}
+
+impl AddArgs {
+    /// The certificate it authenticates with, where it does.
+    fn certificate(&self) -> anyhow::Result<Option<ClientAuthentication>> {
+        if let Some(file) = &self.client_certificate {
+            let sha256 = certificate_file::sha256(file)?;
+            return Ok(Some(ClientAuthentication::Certificate { sha256 }));
+        }
+        let name = self.certificate_name.clone();
+        Ok(name.map(ClientAuthentication::CertificateName))
+    }
+
+    /// Its key is its own already: there is nothing to write down for it.
+    async fn register_without_profile(
+        self,
+        settings: &Settings,
+        authentication: ClientAuthentication,
+    ) -> anyhow::Result<()> {
+        let audience = registry::audience(settings, self.audience)?;
+        let store = registry::open(settings).await?;
+        let client = Client {
+            client_id: self.name.clone(),
+            authentication,
+            pop_algorithm: self.pop.algorithm(),
+            refresh_tokens: self.refresh_tokens,
+        };
+        let like = Policy {
+            token_lifetime_secs: self.token_lifetime_secs,
+            ..Policy::allow(&self.name, &audience, "")
+        };
+        let policies = allow::policies(&self.allow, &like);
+        store.add_client(&client, &policies).await?;
+        if self.output.is_json() {
+            return show(&store, &self.name, self.output).await;
+        }
+        println!("registered {}", self.name);
         Ok(())
     }
 }
@@ -250,7 +308,7 @@ pub(crate) async fn register(
         client_id: client.name.to_owned(),
         authentication,
         pop_algorithm,
-        refresh_tokens: false,
+        refresh_tokens: client.refresh_tokens,
     };
     store.add_client(&registered, &policies).await?;
     let now = clock::now();
@@ -387,6 +445,10 @@ async fn show(store: &Store, name: &str, output: OutputArgs) -> anyhow::Result<(
         ("client", shown.client_id.clone()),
         ("authentication", shown.client_auth.to_owned()),
         ("proof key", shown.pop.to_owned()),
+        (
+            "refresh tokens",
+            if shown.refresh_tokens { "yes" } else { "no" }.to_owned(),
+        ),
     ])?;
     println!();
     crate::policy::print_table(&shown.policies)
@@ -398,6 +460,7 @@ impl ShownClient {
             client_id: client.client_id.clone(),
             client_auth: client.authentication.method_name(),
             pop: jwa_name(client.pop_algorithm),
+            refresh_tokens: client.refresh_tokens,
             policies,
         }
     }

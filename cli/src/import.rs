@@ -196,6 +196,7 @@ async fn add(
             pop: PopName::Ed25519,
             allow: &[],
             token_lifetime_secs: None,
+            refresh_tokens: false,
         };
         profiles.push((register(store, &client, destination).await?, file));
     }

@@ -10,6 +10,7 @@
 //! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`signing_keys`] | `symbolon key` |
+//! | [`rs`], [`shared_key`], [`certificate_file`] | `symbolon rs`: resource servers |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
 //! | [`store`] | `symbolon store` |
@@ -20,6 +21,7 @@
 mod allow;
 mod audit;
 mod broker_address;
+mod certificate_file;
 mod certificates;
 mod client;
 mod clock;
@@ -41,9 +43,11 @@ mod profile_file;
 mod publish;
 mod registry;
 mod reload;
+mod rs;
 mod runtime;
 mod serve;
 mod service;
+mod shared_key;
 mod signing_keys;
 mod store;
 mod subscribe;
@@ -97,7 +101,10 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand)]
     Key(signing_keys::KeyCommand),
-    /// Ask for a token, or take one apart
+    /// Resource servers, and what kind of tokens each gets
+    #[command(subcommand)]
+    Rs(rs::ResourceServerCommand),
+    /// Ask for a token, take one apart, revoke one
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Publish, with the flags of `mosquitto_pub`
@@ -145,6 +152,7 @@ impl CommandLine {
             | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
+            | Command::Rs(_)
             | Command::Token(_)
             | Command::Pub(_)
             | Command::Sub(_)
@@ -176,6 +184,7 @@ impl CommandLine {
             | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
+            | Command::Rs(_)
             | Command::Token(_)
             | Command::Demo(_)
             | Command::Store(_)
@@ -198,6 +207,7 @@ impl Command {
             Self::Import(arguments) => arguments.run(),
             Self::Audit(command) => command.run(),
             Self::Key(command) => command.run(),
+            Self::Rs(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
             Self::Sub(arguments) => arguments.run(),
@@ -225,6 +235,7 @@ impl Command {
             | Self::Import(_)
             | Self::Audit(_)
             | Self::Key(_)
+            | Self::Rs(_)
             | Self::Token(_)
             | Self::Demo(_)
             | Self::Store(_)

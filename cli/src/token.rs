@@ -1,4 +1,6 @@
-//! `symbolon token`: ask for one, take one apart.
+//! `symbolon token`: ask for one, take one apart, revoke one.
+
+mod issued;
 
 use crate::{
     allow,
@@ -51,6 +53,27 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// List the tokens that were issued and have not expired
+    List {
+        /// Of this device alone
+        #[arg(long, value_name = "NAME")]
+        client: Option<String>,
+        #[command(flatten)]
+        directory: DirectoryArg,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Revoke a token, or all tokens of a device
+    Revoke {
+        /// The token or its identifier, or - to read it from standard input
+        #[arg(required_unless_present = "client", conflicts_with = "client")]
+        token: Option<String>,
+        /// All tokens of this device, refresh tokens too
+        #[arg(long, value_name = "NAME")]
+        client: Option<String>,
+        #[command(flatten)]
+        directory: DirectoryArg,
+    },
 }
 
 #[derive(serde::Serialize)]
@@ -86,6 +109,16 @@ impl TokenCommand {
                 format,
             } => crate::runtime::block_on(get(&profile, &scope, format))?,
             Self::Show { token, dir, output } => show(&token, dir, output),
+            Self::List {
+                client,
+                directory,
+                output,
+            } => crate::runtime::block_on(issued::list(client, &directory, output))?,
+            Self::Revoke {
+                token,
+                client,
+                directory,
+            } => crate::runtime::block_on(issued::revoke(token, client, &directory))?,
         }
     }
 }

@@ -90,8 +90,8 @@ CREATE INDEX audience_group_by_audience ON audience_group (audience);
 CREATE TABLE token (
     -- SHA-256 of the token as it reaches the resource server; of a CWT, with tag 61.
     sha256        BLOB NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
-    -- SHA-256 of what RFC 9770 hashes.
-    listed_sha256 BLOB NOT NULL CHECK (length(listed_sha256) = 32),
+    -- Its name on the token revocation list (RFC 9770).
+    listed_as     BLOB NOT NULL CHECK (length(listed_as) = 33),
     -- jti, or base64url of cti.
     identifier    TEXT NOT NULL UNIQUE,
     client_id     TEXT NOT NULL,
@@ -108,7 +108,8 @@ CREATE TABLE token (
     revoked_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX token_by_client ON token (client_id, pop_kid);
+CREATE INDEX token_by_client ON token (client_id, expires_at);
+CREATE INDEX token_by_key ON token (client_id, pop_kid) WHERE pop_kid IS NOT NULL;
 CREATE INDEX token_by_expiry ON token (expires_at);
 CREATE INDEX token_revoked ON token (audience) WHERE revoked_at IS NOT NULL;
 CREATE INDEX token_by_family ON token (family) WHERE family IS NOT NULL;
@@ -135,7 +136,7 @@ CREATE INDEX refresh_token_by_expiry ON refresh_token (expires_at);
 CREATE TABLE revocation_update (
     requester     TEXT NOT NULL,
     number        INTEGER NOT NULL,
-    listed_sha256 BLOB NOT NULL CHECK (length(listed_sha256) = 32),
+    listed_as     BLOB NOT NULL CHECK (length(listed_as) = 33),
     -- Added to the list, or removed from it because the token expired.
     added         INTEGER NOT NULL CHECK (added IN (0, 1)),
     PRIMARY KEY (requester, number)

@@ -1,6 +1,11 @@
-//! Who the client is: `client_secret_basic` (RFC 6749 §2.3.1) or `private_key_jwt` (RFC 7521, RFC 7523).
+//! Who asks: `client_secret_basic` or `client_secret_post` (RFC 6749 §2.3.1), `private_key_jwt` (RFC 7521, RFC 7523), `tls_client_auth` or
+//! `self_signed_tls_client_auth` (RFC 8705).
 
-use crate::store::{Client, ClientAuthentication, sha256_of};
+use super::certificate::Certificate;
+use crate::{
+    store::{CertificateName, Client, ClientAuthentication, ResourceServer, sha256_of},
+    tls::{CertificateAuthorities, PeerCertificates},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::hash::{BuildHasher, RandomState};
 use subtle::ConstantTimeEq;
@@ -11,7 +16,7 @@ use symbolon_ace_proto::{
 
 /// What a request authenticates with, by exactly one method.
 pub(crate) enum Credentials {
-    /// `client_secret_basic`.
+    /// `client_secret_basic` or `client_secret_post`.
     Secret {
         /// Who it claims to be.
         client_id: String,
@@ -25,23 +30,53 @@ pub(crate) enum Credentials {
         /// The JWT.
         assertion: String,
     },
+    /// A certificate, whose key the TLS handshake has proved.
+    Certificate {
+        /// Who it claims to be.
+        client_id: String,
+        /// The certificate and what came with it.
+        certificates: PeerCertificates,
+    },
 }
 
-/// A client that proved who it is.
+/// Who may ask something of an endpoint.
+#[derive(Clone, Debug)]
+pub(crate) enum Principal {
+    /// A client.
+    Client(Client),
+    /// A resource server.
+    ResourceServer(Box<ResourceServer>),
+}
+
+impl Principal {
+    fn authentication(&self) -> Option<&ClientAuthentication> {
+        match self {
+            Self::Client(client) => Some(&client.authentication),
+            Self::ResourceServer(server) => {
+                server.access.as_ref().map(|access| &access.authentication)
+            }
+        }
+    }
+}
+
+/// A principal that proved who it is.
+#[derive(Debug)]
 pub(crate) struct Authenticated {
     /// Which.
-    pub(crate) client: Client,
+    pub(crate) principal: Principal,
     /// The assertion and the key that signed it, where it used one.
     pub(crate) assertion: Option<(ClientAssertion, PopKey)>,
 }
 
-/// How assertions are verified.
+/// How assertions and certificates are verified.
 #[derive(Debug)]
-pub(crate) struct AssertionRules {
+pub(crate) struct AuthenticationRules {
     /// What an assertion may name as its audience: the issuer and the token endpoint.
     pub(crate) audiences: [String; 2],
     /// What assertions of unknown clients are verified with.
     pub(crate) decoys: Decoys,
+    /// Whose certificates `tls_client_auth` believes; nobody's where absent.
+    pub(crate) certificate_authorities: Option<CertificateAuthorities>,
 }
 
 /// Keys that nobody has the private half of. An assertion of an unknown client costs the same time as a forged one of a known client; which
@@ -63,18 +98,22 @@ pub(crate) enum AuthenticationError {
     Several,
     #[error("a method of client authentication that is not supported")]
     Unsupported,
+    #[error("client_secret without client_id")]
+    NoClientId,
     #[error("malformed Authorization header")]
     MalformedHeader,
     #[error("client_assertion and client_assertion_type must come together")]
     HalfAssertion,
     #[error("unknown client")]
     UnknownClient,
-    #[error("the client is registered for the other method")]
+    #[error("the client is registered for another method")]
     OtherMethod,
     #[error("wrong secret")]
     WrongSecret,
     #[error("{0}")]
     Assertion(AssertionError),
+    #[error("the certificate is not the client's")]
+    WrongCertificate,
     #[error("replayed assertion")]
     Replayed,
     #[error("client_id is not the authenticated client")]
@@ -90,16 +129,17 @@ impl AuthenticationError {
             }
             Self::Unsupported => ErrorResponse::new(
                 ErrorCode::InvalidClient,
-                "use client_secret_basic or private_key_jwt",
+                "use client_secret_basic, client_secret_post, private_key_jwt or a client certificate",
             ),
             // RFC 6749 §5.2 has several methods as invalid_request, RFC 7521 §4.2.1 as invalid_client; the former rules all methods.
-            Self::Several | Self::HalfAssertion | Self::ClientIdMismatch => {
+            Self::Several | Self::HalfAssertion | Self::ClientIdMismatch | Self::NoClientId => {
                 ErrorResponse::new(ErrorCode::InvalidRequest, &self.to_string())
             }
             Self::MalformedHeader
             | Self::UnknownClient
             | Self::OtherMethod
             | Self::WrongSecret
+            | Self::WrongCertificate
             | Self::Assertion(_)
             | Self::Replayed => {
                 ErrorResponse::new(ErrorCode::InvalidClient, "client authentication failed")
@@ -109,16 +149,27 @@ impl AuthenticationError {
 }
 
 impl Credentials {
-    /// Takes them from the Authorization header and the body.
+    /// Takes them from the Authorization header, the body and the handshake. A certificate counts only where nothing else is there: it may
+    /// be shown for its key alone.
     pub(crate) fn parse(
         authorization: Option<&[u8]>,
         request: &TokenRequest,
+        certificates: Option<&PeerCertificates>,
     ) -> Result<Self, AuthenticationError> {
         let in_body = request.client_assertion.is_some() || request.client_assertion_type.is_some();
+        let named = request.client_id.clone();
         match (authorization, &request.client_secret, in_body) {
-            (None, None, false) => Err(AuthenticationError::None),
-            // client_secret_post, which RFC 6749 §2.3.1 does not recommend.
-            (None, Some(_), false) => Err(AuthenticationError::Unsupported),
+            (None, None, false) => match (certificates, named) {
+                (Some(certificates), Some(client_id)) => Ok(Self::Certificate {
+                    client_id,
+                    certificates: certificates.clone(),
+                }),
+                (None, _) | (_, None) => Err(AuthenticationError::None),
+            },
+            (None, Some(secret), false) => Ok(Self::Secret {
+                client_id: named.ok_or(AuthenticationError::NoClientId)?,
+                sha256: sha256_of(secret.as_bytes()),
+            }),
             (None, None, true) => Self::from_assertion(request),
             (Some(header), None, false) => Self::from_header(header),
             (Some(_), Some(_), _) | (Some(_), _, true) | (None, Some(_), true) => {
@@ -130,38 +181,52 @@ impl Credentials {
     /// Who it claims to be: nothing is proved yet.
     pub(crate) fn client_id(&self) -> &str {
         match self {
-            Self::Secret { client_id, .. } | Self::Assertion { client_id, .. } => client_id,
+            Self::Secret { client_id, .. }
+            | Self::Assertion { client_id, .. }
+            | Self::Certificate { client_id, .. } => client_id,
         }
     }
 
-    /// Checks them against the registered client of that name, if there is one.
+    /// Checks them against the principal registered under that name, if there is one.
     pub(crate) fn authenticate(
         &self,
-        client: Option<Client>,
-        rules: &AssertionRules,
+        principal: Option<Principal>,
+        rules: &AuthenticationRules,
         now: UnixTime,
     ) -> Result<Authenticated, AuthenticationError> {
-        match self {
-            Self::Secret { sha256, .. } => authenticate_secret(sha256, client),
+        let registered = principal.as_ref().and_then(Principal::authentication);
+        let assertion = match self {
+            Self::Secret { sha256, .. } => {
+                check_secret(sha256, registered)?;
+                None
+            }
             Self::Assertion {
                 client_id,
                 assertion,
             } => {
-                let key = client.as_ref().and_then(assertion_key);
+                let key = registered.and_then(assertion_key);
                 let decoy = rules.decoys.key_for(client_id);
                 let audiences = rules.audiences.each_ref().map(String::as_str);
                 let used = key.as_ref().unwrap_or(decoy);
                 let verified = client_assertion::verify(assertion, used, &audiences, now);
-                match (client, key) {
-                    (Some(client), Some(key)) => Ok(Authenticated {
-                        client,
-                        assertion: Some((verified.map_err(AuthenticationError::Assertion)?, key)),
-                    }),
-                    (Some(_), None) => Err(AuthenticationError::OtherMethod),
-                    (None, _) => Err(AuthenticationError::UnknownClient),
+                match (registered, key) {
+                    (Some(_), Some(key)) => {
+                        Some((verified.map_err(AuthenticationError::Assertion)?, key))
+                    }
+                    (Some(_), None) => return Err(AuthenticationError::OtherMethod),
+                    (None, _) => return Err(AuthenticationError::UnknownClient),
                 }
             }
-        }
+            Self::Certificate { certificates, .. } => {
+                check_certificate(certificates, registered, rules, now)?;
+                None
+            }
+        };
+        let principal = principal.ok_or(AuthenticationError::UnknownClient)?;
+        Ok(Authenticated {
+            principal,
+            assertion,
+        })
     }
 
     fn from_assertion(request: &TokenRequest) -> Result<Self, AuthenticationError> {
@@ -213,11 +278,11 @@ impl Decoys {
 }
 
 /// Compares in constant time, and for a client that does not exist or has no secret too.
-fn authenticate_secret(
+fn check_secret(
     sha256: &[u8; 32],
-    client: Option<Client>,
-) -> Result<Authenticated, AuthenticationError> {
-    let (expected, refusal) = match client.as_ref().map(|client| &client.authentication) {
+    registered: Option<&ClientAuthentication>,
+) -> Result<(), AuthenticationError> {
+    let (expected, refusal) = match registered {
         Some(ClientAuthentication::Secret { sha256 }) => (*sha256, None),
         Some(
             ClientAuthentication::Key(_)
@@ -227,17 +292,48 @@ fn authenticate_secret(
         None => ([0; 32], Some(AuthenticationError::UnknownClient)),
     };
     let equal = bool::from(expected.ct_eq(sha256));
-    match (client, refusal) {
-        (Some(client), None) if equal => Ok(Authenticated {
-            client,
-            assertion: None,
-        }),
-        (_, refusal) => Err(refusal.unwrap_or(AuthenticationError::WrongSecret)),
+    match refusal {
+        None if equal => Ok(()),
+        refusal => Err(refusal.unwrap_or(AuthenticationError::WrongSecret)),
     }
 }
 
-fn assertion_key(client: &Client) -> Option<PopKey> {
-    match &client.authentication {
+/// RFC 8705 §2: the certificate itself, or its name and who vouches for it.
+fn check_certificate(
+    certificates: &PeerCertificates,
+    registered: Option<&ClientAuthentication>,
+    rules: &AuthenticationRules,
+    now: UnixTime,
+) -> Result<(), AuthenticationError> {
+    // Before it is known whether it matters, so that the time tells nothing.
+    let authorities = rules.certificate_authorities.as_ref();
+    let vouched = authorities.is_some_and(|them| them.vouch_for(certificates, now));
+    let right = match registered {
+        Some(ClientAuthentication::Certificate { sha256 }) => {
+            bool::from(sha256.ct_eq(&sha256_of(certificates.end_entity())))
+        }
+        Some(ClientAuthentication::CertificateName(name)) => {
+            vouched && is_named(certificates, name)
+        }
+        Some(ClientAuthentication::Secret { .. } | ClientAuthentication::Key(_)) => {
+            return Err(AuthenticationError::OtherMethod);
+        }
+        None => return Err(AuthenticationError::UnknownClient),
+    };
+    if right {
+        Ok(())
+    } else {
+        Err(AuthenticationError::WrongCertificate)
+    }
+}
+
+fn is_named(certificates: &PeerCertificates, name: &CertificateName) -> bool {
+    Certificate::parse(certificates.end_entity())
+        .is_some_and(|certificate| certificate.is_named(name))
+}
+
+fn assertion_key(registered: &ClientAuthentication) -> Option<PopKey> {
+    match registered {
         ClientAuthentication::Key(jwk) => PopKey::from_jwk(jwk).ok(),
         ClientAuthentication::Secret { .. }
         | ClientAuthentication::Certificate { .. }
@@ -272,24 +368,25 @@ mod tests {
     const NOW: UnixTime = UnixTime(1_000_000);
     const ISSUER: &str = "https://as.example.com";
 
-    fn rules() -> AssertionRules {
+    fn rules() -> AuthenticationRules {
         let public = |algorithm| PopSigner::generate(algorithm).unwrap().verifying_key();
-        AssertionRules {
+        AuthenticationRules {
             audiences: [ISSUER.to_owned(), format!("{ISSUER}/token")],
             decoys: Decoys {
                 keys: [public(PopAlgorithm::EdDsa), public(PopAlgorithm::Es256)],
                 choice: RandomState::new(),
             },
+            certificate_authorities: None,
         }
     }
 
-    fn client(authentication: ClientAuthentication) -> Client {
-        Client {
+    fn client(authentication: ClientAuthentication) -> Principal {
+        Principal::Client(Client {
             client_id: "c".to_owned(),
             authentication,
             pop_algorithm: PopAlgorithm::EdDsa,
             refresh_tokens: false,
-        }
+        })
     }
 
     fn basic(text: &str) -> Vec<u8> {
@@ -315,7 +412,7 @@ mod tests {
             assert_eq!(form_url_decode(malformed.as_bytes()), None, "{malformed}");
         }
         let header = basic("a%3Ab:c:d%20");
-        let credentials = Credentials::parse(Some(&header), &TokenRequest::default());
+        let credentials = Credentials::parse(Some(&header), &TokenRequest::default(), None);
         let Ok(Credentials::Secret { client_id, sha256 }) = credentials else {
             panic!("not a secret")
         };
@@ -345,7 +442,7 @@ mod tests {
         ] {
             let header = basic(text);
             let request = TokenRequest::default();
-            let credentials = Credentials::parse(Some(&header), &request).unwrap();
+            let credentials = Credentials::parse(Some(&header), &request, None).unwrap();
             assert_eq!(credentials.client_id(), "c");
             let outcome = credentials.authenticate(client, &rules(), NOW);
             assert_eq!(outcome.err(), expected, "{text}");
@@ -368,7 +465,7 @@ mod tests {
         let registered = client(ClientAuthentication::Key(jwk));
         let signed_by = |signer, client| {
             let assertion = client_assertion::make("c", ISSUER, signer, NOW).unwrap();
-            let credentials = Credentials::parse(None, &by_assertion(assertion)).unwrap();
+            let credentials = Credentials::parse(None, &by_assertion(assertion), None).unwrap();
             credentials.authenticate(client, &rules, NOW)
         };
         let authenticated = signed_by(&own, Some(registered.clone())).ok().unwrap();
@@ -394,6 +491,40 @@ mod tests {
         assert_eq!(decoys.key_for("c0"), keys[0]);
     }
 
+    // RFC 8705 §2.2
+    #[test]
+    fn a_certificate_is_the_registered_one_or_another() {
+        let of = |der: &[u8]| PeerCertificates::from_end_entity(der.to_vec());
+        let registered = client(ClientAuthentication::Certificate {
+            sha256: sha256_of(b"own"),
+        });
+        let request = TokenRequest {
+            client_id: Some("c".to_owned()),
+            ..TokenRequest::default()
+        };
+        let secret = client(ClientAuthentication::from_secret("s"));
+        for (shown, principal, expected) in [
+            (of(b"own"), Some(registered.clone()), None),
+            (
+                of(b"other"),
+                Some(registered),
+                Some(AuthenticationError::WrongCertificate),
+            ),
+            (
+                of(b"own"),
+                Some(secret),
+                Some(AuthenticationError::OtherMethod),
+            ),
+            (of(b"own"), None, Some(AuthenticationError::UnknownClient)),
+        ] {
+            let credentials = Credentials::parse(None, &request, Some(&shown)).unwrap();
+            let outcome = credentials.authenticate(principal, &rules(), NOW);
+            assert_eq!(outcome.err(), expected);
+        }
+        let nameless = Credentials::parse(None, &TokenRequest::default(), Some(&of(b"own")));
+        assert_eq!(nameless.err(), Some(AuthenticationError::None));
+    }
+
     // RFC 6749 §5.2
     #[test]
     fn nothing_in_the_answer_tells_why_credentials_are_wrong() {
@@ -402,6 +533,7 @@ mod tests {
             AuthenticationError::UnknownClient,
             AuthenticationError::OtherMethod,
             AuthenticationError::WrongSecret,
+            AuthenticationError::WrongCertificate,
             AuthenticationError::Replayed,
             AuthenticationError::Assertion(AssertionError("expired")),
         ];

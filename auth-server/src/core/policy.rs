@@ -58,6 +58,8 @@ pub(crate) enum PolicyError {
     AudienceMissing,
     #[error("audience names no resource server")]
     UnknownAudience,
+    #[error("audience names resource servers that want different tokens")]
+    MixedGroup,
     #[error("the client may do nothing of the requested scope at this audience")]
     NothingGranted,
     #[error("a part of each filter is denied, and no Topic Filter is left of it: ask for less")]
@@ -70,27 +72,65 @@ impl PolicyError {
     /// What the client is told. RFC 8707 has `invalid_target` for an audience; neither RFC 6749 nor RFC 9200 knows it.
     pub(crate) fn response(self) -> ErrorResponse {
         let code = match self {
-            Self::AudienceMissing | Self::UnknownAudience => ErrorCode::InvalidRequest,
+            Self::AudienceMissing | Self::UnknownAudience | Self::MixedGroup => {
+                ErrorCode::InvalidRequest
+            }
             Self::NothingGranted | Self::Withheld | Self::TooLarge => ErrorCode::InvalidScope,
         };
         ErrorResponse::new(code, &self.to_string())
     }
 }
 
-/// The resource server a token is for. `servers` holds those that `audience` names, or some of all, at least two where there are more
-/// than one.
-pub(crate) fn choose_server(
+/// Whom a token is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    /// The audience, as it is asked for by.
+    pub(crate) audience: String,
+    /// The resource server; of a group, one of them, and what is said of the kind of its tokens is true of all.
+    pub(crate) server: ResourceServer,
+    /// The others of the group.
+    pub(crate) others: Vec<ResourceServer>,
+}
+
+impl Destination {
+    /// Whether it stands for several resource servers, or would (RFC 9200 §6.9).
+    pub(crate) fn is_group(&self) -> bool {
+        self.audience != self.server.audience
+    }
+
+    /// The audience of each resource server.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
+        let servers = std::iter::once(&self.server).chain(&self.others);
+        servers.map(|server| server.audience.as_str())
+    }
+
+    /// `aud`.
+    pub(crate) fn claim(&self) -> Vec<String> {
+        let group = self.is_group().then(|| self.audience.clone());
+        let members = self.members().map(str::to_owned);
+        group.into_iter().chain(members).collect()
+    }
+}
+
+/// Whom a token is for. `servers` holds those that `audience` names, or some of all, at least two where there are more than one.
+pub(crate) fn choose_destination(
     audience: Option<&str>,
     servers: Vec<ResourceServer>,
-) -> Result<ResourceServer, PolicyError> {
-    let refusal = match audience {
-        Some(_) => PolicyError::UnknownAudience,
-        None => PolicyError::AudienceMissing,
-    };
+) -> Result<Destination, PolicyError> {
     let mut servers = servers.into_iter();
-    match (servers.next(), servers.next()) {
-        (Some(server), None) => Ok(server),
-        (None, _) | (Some(_), Some(_)) => Err(refusal),
+    let (first, others) = (servers.next(), servers.collect::<Vec<_>>());
+    match (audience, first) {
+        (Some(_), None) => Err(PolicyError::UnknownAudience),
+        (None, None) => Err(PolicyError::AudienceMissing),
+        (None, Some(_)) if !others.is_empty() => Err(PolicyError::AudienceMissing),
+        (Some(_), Some(server)) if others.iter().any(|one| one.tokens != server.tokens) => {
+            Err(PolicyError::MixedGroup)
+        }
+        (audience, Some(server)) => Ok(Destination {
+            audience: audience.unwrap_or(&server.audience).to_owned(),
+            server,
+            others,
+        }),
     }
 }
 
@@ -375,14 +415,16 @@ mod tests {
     #[test]
     fn without_an_audience_there_must_be_exactly_one_resource_server() {
         assert_eq!(
-            choose_server(None, vec![server("a")]).unwrap().audience,
+            choose_destination(None, vec![server("a")])
+                .unwrap()
+                .audience,
             "a"
         );
         for servers in [vec![], vec![server("a"), server("b")]] {
-            let refusal = choose_server(None, servers).unwrap_err();
+            let refusal = choose_destination(None, servers).unwrap_err();
             assert_eq!(refusal, PolicyError::AudienceMissing);
         }
-        let refusal = choose_server(Some("c"), vec![]).unwrap_err();
+        let refusal = choose_destination(Some("c"), vec![]).unwrap_err();
         assert_eq!(refusal, PolicyError::UnknownAudience);
         assert_eq!(refusal.response().code, ErrorCode::InvalidRequest);
     }

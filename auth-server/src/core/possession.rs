@@ -1,5 +1,6 @@
 //! Which proof-of-possession key a token gets. A client's own key is taken only where the request proves that the client holds it (RFC 9201
-//! §3.1). RFC 9431 defines no method for that; ours are a client assertion signed with it, or a DPoP header (RFC 9449).
+//! §3.1). RFC 9431 defines no method for that; ours are a client assertion signed with it, a DPoP header (RFC 9449), or its certificate in the
+//! TLS handshake.
 
 use symbolon_ace_proto::{
     Confirmation, ErrorCode, ErrorResponse, PopAlgorithm, PopKey, dpop::DpopError,
@@ -14,6 +15,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) assertion_key: Option<&'a PopKey>,
     /// The key that signed its DPoP header.
     pub(crate) dpop_key: Option<&'a PopKey>,
+    /// The key of the certificate that it showed in the TLS handshake.
+    pub(crate) certificate_key: Option<&'a PopKey>,
 }
 
 /// The key of a token.
@@ -30,14 +33,18 @@ pub(crate) enum TokenKey {
 pub(crate) enum PossessionError {
     #[error("req_cnf must be a public key in jwk: the authorization server makes symmetric keys")]
     Symmetric,
-    #[error("req_cnf names no key that the authorization server knows: send the public key in jwk")]
+    #[error("req_cnf names no key of a token that the client has for this audience")]
     UnknownKeyIdentifier,
+    #[error("symmetric keys are not supported at this audience")]
+    NoSymmetricKeys,
+    #[error("a refresh token is for the same key: req_cnf must not be there")]
+    KeyWithRefreshToken,
     #[error("req_cnf is not a key for EdDSA with Ed25519 or ES256")]
     Unsupported,
     #[error("req_cnf is not a key for the algorithm that the client is registered for")]
     OtherAlgorithm,
     #[error(
-        "possession of the key in req_cnf is not proved: sign client_assertion with it, or send a DPoP header"
+        "possession of the key in req_cnf is not proved: sign client_assertion with it, send a DPoP header, or show its certificate"
     )]
     NotProved,
     #[error("req_cnf is missing: the client is registered for a key pair of its own")]
@@ -56,10 +63,12 @@ impl PossessionError {
     /// What the client is told.
     pub(crate) fn response(self) -> ErrorResponse {
         let code = match self {
-            Self::UnknownKeyIdentifier | Self::Unsupported | Self::OtherAlgorithm => {
-                ErrorCode::UnsupportedPopKey
-            }
+            Self::UnknownKeyIdentifier
+            | Self::NoSymmetricKeys
+            | Self::Unsupported
+            | Self::OtherAlgorithm => ErrorCode::UnsupportedPopKey,
             Self::Symmetric
+            | Self::KeyWithRefreshToken
             | Self::NotProved
             | Self::Missing
             | Self::DpopAlone
@@ -106,7 +115,11 @@ fn proved_key(
     if key.algorithm() != algorithm {
         return Err(PossessionError::OtherAlgorithm);
     }
-    let proved = [evidence.assertion_key, evidence.dpop_key];
+    let proved = [
+        evidence.assertion_key,
+        evidence.dpop_key,
+        evidence.certificate_key,
+    ];
     if proved.contains(&Some(&key)) {
         Ok(key)
     } else {
@@ -123,6 +136,7 @@ mod tests {
         req_cnf: None,
         assertion_key: None,
         dpop_key: None,
+        certificate_key: None,
     };
 
     fn public(algorithm: PopAlgorithm) -> PopKey {
@@ -188,6 +202,7 @@ mod tests {
                 req_cnf: Some(&req_cnf),
                 assertion_key,
                 dpop_key,
+                certificate_key: None,
             };
             let expected = if proved {
                 Ok(own.clone())
@@ -196,6 +211,22 @@ mod tests {
             };
             assert_eq!(chosen(PopAlgorithm::Es256, evidence), expected);
         }
+    }
+
+    // RFC 9201 §3.1, RFC 8705
+    #[test]
+    fn a_named_key_may_be_proved_by_a_certificate() {
+        let (own, other) = (public(PopAlgorithm::EdDsa), public(PopAlgorithm::EdDsa));
+        let req_cnf = named(&own);
+        let shown = |key| Evidence {
+            req_cnf: Some(&req_cnf),
+            certificate_key: Some(key),
+            ..NOTHING
+        };
+        let right = chosen(PopAlgorithm::EdDsa, shown(&own));
+        assert_eq!(right, Ok(own.clone()));
+        let wrong = chosen(PopAlgorithm::EdDsa, shown(&other));
+        assert_eq!(wrong, Err(PossessionError::NotProved));
     }
 
     #[test]
@@ -238,6 +269,7 @@ mod tests {
                 req_cnf: Some(&req_cnf),
                 assertion_key: Some(&own),
                 dpop_key: Some(&own),
+                certificate_key: Some(&own),
             };
             assert_eq!(chosen(algorithm, evidence), Err(error));
         }

@@ -1,95 +1,101 @@
 //! The token endpoint (RFC 9200 §5.8, RFC 9431 §2.1).
 
-mod body;
+mod issue;
 
 use super::{
-    Shared,
-    answer::{self, ACE_JSON, Format, media_type},
+    Endpoints, Shared,
+    answer::{self, ACE_JSON, FORM, Format, JSON, media_type},
+    auditing::Refused,
+    body,
+    caller::{AuthenticatedClient, CallerError, Replayed, Several, only},
 };
 use crate::{
     core::{
-        authenticate::{AssertionRules, Authenticated, AuthenticationError, Credentials},
-        grant::{self, Parties},
-        policy::{self, ClientId, Permitted, PolicyError},
+        certificate::Certificate,
+        policy::{self, Destination, PolicyError},
         possession::{self, Evidence, PossessionError, TokenKey},
-        replay::{Kind, Seen, SeenError},
+        replay::Kind,
     },
-    issuer::Issuer,
-    issuing::{Issuing, now},
-    store::{ResourceServer, Store, StoreError},
+    issuing::now,
+    store::{Refresh, RefreshGrant, StoreError, sha256_of},
+    tls::PeerCertificates,
 };
-use arc_swap::ArcSwap;
-use aws_lc_rs::error::Unspecified;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use issue::{Decided, Key};
+use std::sync::Arc;
 use symbolon_ace_proto::{
-    Confirmation, ErrorCode, ErrorResponse, PROFILE, PopAlgorithm, PopError, PopSigner,
-    TokenRequest, TokenResponse, UnixTime,
+    CBOR_MEDIA_TYPE, Confirmation, ErrorCode, ErrorResponse, Jwk, MalformedMessage, PopError,
+    PopKey, Scope, TokenRequest, TokenResponse, UnixTime,
     dpop::{self, DpopProof},
 };
-
-/// The most assertions and proofs remembered against replay, about 100 bytes each. They live 5 minutes at most.
-const MAX_REMEMBERED: usize = 1 << 20;
-/// The longest token: two bytes of length, it and a proof of 64 bytes fill MQTT's Authentication Data (RFC 9431 §2.2.4.2.1).
-const MAX_TOKEN_BYTES: usize = 65_535 - 2 - 64;
-
-/// Everything that answers token requests.
-#[derive(Debug)]
-pub(crate) struct TokenEndpoint {
-    store: Store,
-    issuer: Issuer,
-    url: String,
-    issuing: Arc<ArcSwap<Issuing>>,
-    rules: AssertionRules,
-    seen: Mutex<Seen>,
-}
 
 /// Why a request gets no token.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("{0}")]
     Request(ErrorResponse),
-    #[error("only the client_credentials grant is supported")]
+    #[error("the grants are client_credentials and refresh_token")]
     GrantType,
+    #[error("the refresh token is not good, or not for this")]
+    RefreshToken,
+    #[error("the refresh token was used before: all that came from it is revoked")]
+    RefreshTokenReplayed,
     #[error(transparent)]
-    Authentication(#[from] AuthenticationError),
+    Caller(#[from] CallerError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error(transparent)]
     Possession(#[from] PossessionError),
-    #[error("too many requests: {0}")]
-    Busy(SeenError),
+    #[error("the client has as many tokens as it may have at a time")]
+    TooManyTokens,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot make or use a key: {0}")]
     Key(#[from] PopError),
-    #[error("the system's random source failed")]
-    Random(#[from] Unspecified),
+    #[error("the answer has no form in CBOR: {0}")]
+    Answer(#[from] MalformedMessage),
 }
 
 impl Refusal {
     fn respond(&self, format: Format) -> Response {
+        let refused = |code, text: &str| answer::refusal(&ErrorResponse::new(code, text), format);
         match self {
             Self::Request(error) => answer::refusal(error, format),
-            Self::GrantType => {
-                let code = ErrorCode::UnsupportedGrantType;
-                answer::refusal(&ErrorResponse::new(code, &self.to_string()), format)
+            Self::GrantType => refused(ErrorCode::UnsupportedGrantType, &self.to_string()),
+            // The same for all that is wrong with one: whoever tries a stolen one learns nothing.
+            Self::RefreshToken | Self::RefreshTokenReplayed => {
+                let text = Self::RefreshToken.to_string();
+                refused(ErrorCode::InvalidGrant, &text)
             }
-            Self::Authentication(error) => answer::refusal(&error.response(), format),
+            Self::Caller(error) => error.respond(format),
             Self::Policy(error) => answer::refusal(&error.response(), format),
             Self::Possession(error) => answer::refusal(&error.response(), format),
-            Self::Busy(_) => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
+            Self::TooManyTokens => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_) | Self::Key(_) | Self::Random(_) => {
+            Self::Store(_) | Self::Key(_) | Self::Answer(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Key(_) | Self::Answer(_) => true,
+            Self::Caller(error) => error.is_ours(),
+            Self::Request(_)
+            | Self::GrantType
+            | Self::RefreshToken
+            | Self::RefreshTokenReplayed
+            | Self::Policy(_)
+            | Self::Possession(_)
+            | Self::TooManyTokens => false,
         }
     }
 }
@@ -99,7 +105,8 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
     let (parts, body) = request.into_parts();
     let format = Format::asked(&parts.headers);
     let Some(parse) = parser_for(&parts.headers) else {
-        let description = "send application/ace+json, application/json or a form";
+        let description =
+            "send application/ace+cbor, application/ace+json, application/json or a form";
         return answer::malformed(StatusCode::UNSUPPORTED_MEDIA_TYPE, description, format);
     };
     let body = match body::read(body).await {
@@ -114,21 +121,46 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
             "parameters belong into the body",
         ))),
         Err(error) => Err(Refusal::Request(error)),
-        Ok(request) => shared.token.grant(&parts, &request, &mut log).await,
+        Ok(request) => shared
+            .endpoints
+            .grant(&parts, &request, format, &mut log)
+            .await
+            .and_then(|response| encoded(&response, format)),
     };
-    log.write(&answered);
+    log.write(answered.as_ref().err());
+    if let Err(refusal) = &answered
+        && !refusal.is_ours()
+    {
+        let refused = Refused {
+            client_id: log.client_id.as_deref(),
+            is_known: !matches!(refusal, Refusal::Caller(_) | Refusal::Request(_)),
+            action: "token.issue",
+            object: log.audience.as_deref().unwrap_or("-"),
+            why: &refusal.to_string(),
+        };
+        shared.endpoints.audit(refused).await;
+    }
     match answered {
-        Ok(response) => answer::no_store(StatusCode::OK, format, response.to_json()),
+        Ok(body) => answer::no_store(StatusCode::OK, format, body),
         Err(refusal) => refusal.respond(format),
     }
+}
+
+fn encoded(response: &TokenResponse, format: Format) -> Result<Vec<u8>, Refusal> {
+    Ok(if format.is_cbor() {
+        response.to_cbor()?.to_vec()
+    } else {
+        response.to_json().into_bytes()
+    })
 }
 
 type Parser = fn(&[u8]) -> Result<TokenRequest, ErrorResponse>;
 
 fn parser_for(headers: &HeaderMap) -> Option<Parser> {
     match media_type(headers.get(header::CONTENT_TYPE))?.as_str() {
-        ACE_JSON | "application/json" => Some(TokenRequest::from_json),
-        "application/x-www-form-urlencoded" => Some(TokenRequest::from_form),
+        ACE_JSON | JSON => Some(TokenRequest::from_json),
+        FORM => Some(TokenRequest::from_form),
+        CBOR_MEDIA_TYPE => Some(TokenRequest::from_cbor),
         _ => None,
     }
 }
@@ -141,123 +173,169 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn write(&self, answered: &Result<TokenResponse, Refusal>) {
+    fn write(&self, refusal: Option<&Refusal>) {
         let client_id = self.client_id.as_deref().unwrap_or("-");
         let audience = self.audience.as_deref().unwrap_or("-");
-        match answered {
-            Ok(_) => tracing::info!(client_id, audience, "token issued"),
-            Err(
-                refusal @ (Refusal::Store(_)
-                | Refusal::Key(_)
-                | Refusal::Random(_)
-                | Refusal::Busy(_)),
-            ) => tracing::error!(client_id, audience, error = %refusal, "no token"),
-            Err(refusal) => tracing::info!(client_id, audience, reason = %refusal, "token refused"),
+        match refusal {
+            None => tracing::info!(client_id, audience, "token issued"),
+            Some(refusal) if refusal.is_ours() => {
+                tracing::error!(client_id, audience, error = %refusal, "no token");
+            }
+            Some(refusal) => {
+                tracing::info!(client_id, audience, reason = %refusal, "token refused");
+            }
         }
     }
 }
 
-impl TokenEndpoint {
-    /// Tokens as `issuing` says, for what `store` allows.
-    pub(crate) fn new(
-        store: Store,
-        issuer: Issuer,
-        issuing: Arc<ArcSwap<Issuing>>,
-        rules: AssertionRules,
-    ) -> Self {
-        Self {
-            url: issuer.token_endpoint(),
-            store,
-            issuer,
-            issuing,
-            rules,
-            seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
-        }
-    }
+/// A refresh token that is good, and its digest.
+struct Refreshing {
+    sha256: [u8; 32],
+    grant: RefreshGrant,
+}
 
-    /// Whose it is.
-    pub(crate) fn issuer(&self) -> &Issuer {
-        &self.issuer
-    }
-
-    /// The keys that verify its tokens, as a JWK Set.
-    pub(super) fn jwks(&self) -> String {
-        self.issuing.load().key_set(now()).to_json()
-    }
-
+impl Endpoints {
     async fn grant(
         &self,
         parts: &Parts,
         request: &TokenRequest,
+        format: Format,
         log: &mut Outcome,
     ) -> Result<TokenResponse, Refusal> {
         let now = now();
-        let authenticated = self.authenticate(&parts.headers, request, log, now).await?;
-        let client = &authenticated.client;
-        if request
-            .grant_type
-            .as_deref()
-            .is_some_and(|kind| kind != "client_credentials")
-        {
-            return Err(Refusal::GrantType);
-        }
-        let dpop = self.verify_dpop(&parts.headers, &client.client_id, now)?;
-        let key = possession::choose_key(
-            client.pop_algorithm,
-            Evidence {
-                req_cnf: request.req_cnf.as_ref(),
-                assertion_key: authenticated.assertion.as_ref().map(|(_, key)| key),
-                dpop_key: dpop.as_ref().map(|proof| &proof.key),
-            },
-        )?;
-        let asked = request.audience.as_deref();
-        let servers = self.store.resource_servers_for(asked).await?;
-        let server = policy::choose_server(asked, servers)?;
-        log.audience = Some(server.audience.clone());
-        let rules = self
-            .store
-            .rules(&client.client_id, &server.audience)
+        let caller = self
+            .authenticator
+            .client(parts, request, &mut log.client_id, now)
             .await?;
+        let refreshing = self.refreshing(request, &caller, now).await?;
+        let asked = request.audience.as_deref();
+        let audience = match &refreshing {
+            Some(refreshing) => Some(refreshing.grant.audience.as_str()),
+            None => asked,
+        };
+        let key = match refreshing {
+            None => Some(self.key(parts, request, &caller, now)?),
+            Some(_) => None,
+        };
+        let servers = self.store.resource_servers_for(audience).await?;
+        let destination = policy::choose_destination(audience, servers)?;
+        log.audience = Some(destination.audience.clone());
+        let key = match (key, &refreshing) {
+            (Some(key), _) => key,
+            (None, Some(refreshing)) => Key::of_refresh_token(&refreshing.grant)?,
+            (None, None) => return Err(Refusal::RefreshToken),
+        };
+        let key = key.bind(self, &caller.client, &destination, now).await?;
         // One reading for the whole token, whatever is changed meanwhile.
         let issuing = self.issuing.load_full();
-        let lifetime_secs = issuing.token_lifetime_secs();
-        let permitted = policy::permit(request.scope.as_ref(), &rules, lifetime_secs, now)?;
+        let permitted = self
+            .permitted(request, &caller, &destination, refreshing.as_ref(), now)
+            .await?;
         let decided = Decided {
-            client_id: &client.client_id,
-            server,
+            client: &caller.client,
+            destination,
             key,
             permitted,
+            client_nonce: request.client_nonce.clone(),
+            refreshing: refreshing.map(|refreshing| (refreshing.sha256, refreshing.grant)),
         };
-        self.issue(decided, &issuing, now)
+        self.issue(decided, &issuing, format, now).await
     }
 
-    async fn authenticate(
+    /// The refresh token that the request is made with, if that is what it asks for.
+    async fn refreshing(
         &self,
-        headers: &HeaderMap,
         request: &TokenRequest,
-        log: &mut Outcome,
+        caller: &AuthenticatedClient,
         now: UnixTime,
-    ) -> Result<Authenticated, Refusal> {
-        let authorization = only(headers, header::AUTHORIZATION.as_str())
-            .map_err(|Several| AuthenticationError::Several)?;
-        let credentials = Credentials::parse(authorization, request)?;
-        let claimed = ClientId::parse(credentials.client_id()).ok();
-        log.client_id = claimed.map(|claimed| claimed.as_str().to_owned());
-        let client = self.store.client(credentials.client_id()).await?;
-        let authenticated = credentials.authenticate(client, &self.rules, now)?;
-        if let Some((assertion, _)) = &authenticated.assertion {
-            self.remember(
-                (Kind::Assertion, &assertion.client_id, &assertion.identifier),
-                assertion.expires_at,
-                now,
-            )?
-            .map_err(|Replayed| AuthenticationError::Replayed)?;
+    ) -> Result<Option<Refreshing>, Refusal> {
+        match request.grant_type.as_deref() {
+            None | Some("client_credentials") => return Ok(None),
+            Some("refresh_token") => {}
+            Some(_) => return Err(Refusal::GrantType),
         }
-        let named = request.client_id.as_ref();
-        if named.is_some_and(|named| *named != authenticated.client.client_id) {
-            return Err(AuthenticationError::ClientIdMismatch.into());
+        let token = request.refresh_token.as_deref();
+        let token = token.ok_or(Refusal::RefreshToken)?;
+        let sha256 = sha256_of(token.as_bytes());
+        let client_id = &caller.client.client_id;
+        let grant = match self.store.refresh_token(&sha256, client_id, now).await? {
+            Refresh::Grant(grant) => grant,
+            Refresh::Unknown => return Err(Refusal::RefreshToken),
+            Refresh::Replayed => {
+                self.tell_changes();
+                return Err(Refusal::RefreshTokenReplayed);
+            }
+        };
+        // RFC 9200 §4: the same key and the same audience.
+        let asked = request.audience.as_ref();
+        if asked.is_some_and(|asked| *asked != grant.audience) {
+            return Err(Refusal::RefreshToken);
         }
-        Ok(authenticated)
+        if request.req_cnf.is_some() {
+            return Err(PossessionError::KeyWithRefreshToken.into());
+        }
+        Ok(Some(Refreshing { sha256, grant }))
+    }
+
+    /// Which key is asked for, and whether the client may have it.
+    fn key(
+        &self,
+        parts: &Parts,
+        request: &TokenRequest,
+        caller: &AuthenticatedClient,
+        now: UnixTime,
+    ) -> Result<Key, Refusal> {
+        let dpop = self.verify_dpop(&parts.headers, &caller.client.client_id, now)?;
+        let req_cnf = request.req_cnf.as_ref();
+        if let Some(kid) = req_cnf.and_then(Confirmation::key_identifier) {
+            return Ok(Key::Named(kid));
+        }
+        let certificate_key = parts
+            .extensions
+            .get::<PeerCertificates>()
+            .and_then(|shown| Certificate::parse(shown.end_entity())?.public_key());
+        let evidence = Evidence {
+            req_cnf,
+            assertion_key: caller.assertion.as_ref().map(|(_, key)| key),
+            dpop_key: dpop.as_ref().map(|proof| &proof.key),
+            certificate_key: certificate_key.as_ref(),
+        };
+        match possession::choose_key(caller.client.pop_algorithm, evidence)? {
+            TokenKey::New => Ok(Key::Fresh),
+            TokenKey::Client(key) => Ok(Key::Own(Box::new(labelled(&key, req_cnf)))),
+        }
+    }
+
+    /// The scope that is granted: of a group what may be done at each member.
+    async fn permitted(
+        &self,
+        request: &TokenRequest,
+        caller: &AuthenticatedClient,
+        destination: &Destination,
+        refreshing: Option<&Refreshing>,
+        now: UnixTime,
+    ) -> Result<policy::Permitted, Refusal> {
+        let mut scope = request.scope.clone();
+        if let Some(refreshing) = refreshing {
+            let first = Scope::from_json(&refreshing.grant.scope);
+            let first = first.map_err(|_| Refusal::RefreshToken)?;
+            // RFC 6749 §6: not more than was granted at first.
+            scope = Some(match scope {
+                Some(scope) => scope.intersect(&first),
+                None => first,
+            });
+        }
+        let mut lifetime_secs = self.issuing.load().token_lifetime_secs();
+        let mut permitted = None;
+        for audience in destination.members() {
+            let client_id = &caller.client.client_id;
+            let rules = self.store.rules(client_id, audience).await?;
+            let here = policy::permit(scope.as_ref(), &rules, lifetime_secs, now)?;
+            lifetime_secs = here.token_lifetime_secs;
+            scope = Some(here.scope.clone());
+            permitted = Some(here);
+        }
+        permitted.ok_or(Refusal::Policy(PolicyError::UnknownAudience))
     }
 
     fn verify_dpop(
@@ -272,120 +350,47 @@ impl TokenEndpoint {
         };
         // Bytes outside ASCII are in no JWT: what they are replaced by fails like they would.
         let text = String::from_utf8_lossy(header);
-        let proof = dpop::verify(&text, "POST", &self.url, now).map_err(PossessionError::Dpop)?;
-        self.remember(
-            (Kind::Dpop, client_id, &proof.identifier),
-            proof.issued_at.plus_secs(dpop::WINDOW_SECS),
-            now,
-        )?
-        .map_err(|Replayed| PossessionError::DpopReplayed)?;
+        let url = self.issuer.token_endpoint();
+        let proof = dpop::verify(&text, "POST", &url, now).map_err(PossessionError::Dpop)?;
+        self.authenticator
+            .remember(
+                (Kind::Dpop, client_id, &proof.identifier),
+                proof.issued_at.plus_secs(dpop::WINDOW_SECS),
+                now,
+            )?
+            .map_err(|Replayed| PossessionError::DpopReplayed)?;
         Ok(Some(proof))
     }
-
-    /// The outer error is ours (no room), the inner one the client's.
-    fn remember(
-        &self,
-        identifier: (Kind, &str, &str),
-        expires_at: UnixTime,
-        now: UnixTime,
-    ) -> Result<Result<(), Replayed>, Refusal> {
-        // A panic elsewhere leaves at worst a mark without expiry in it: still right, if not tidy.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.remember(identifier, expires_at, now) {
-            Ok(()) => Ok(Ok(())),
-            Err(SeenError::Replayed) => Ok(Err(Replayed)),
-            Err(error @ SeenError::Full) => Err(Refusal::Busy(error)),
-        }
-    }
-
-    fn issue(
-        &self,
-        decided: Decided<'_>,
-        issuing: &Issuing,
-        now: UnixTime,
-    ) -> Result<TokenResponse, Refusal> {
-        let Decided {
-            server, permitted, ..
-        } = decided;
-        let parties = Parties {
-            issuer: self.issuer.as_str(),
-            client_id: decided.client_id,
-            audience: &server.audience,
-        };
-        let (confirmation, cnf, rs_cnf) = match decided.key {
-            TokenKey::Client(key) => {
-                let confirmation = Confirmation::Key(Box::new(key.to_jwk()));
-                (confirmation, None, server.rs_cnf)
-            }
-            TokenKey::New => {
-                let jwk = PopSigner::generate(PopAlgorithm::Hs256)?
-                    .verifying_key()
-                    .to_jwk();
-                let content_key = server.content_key.ok_or(PossessionError::Unsupported)?;
-                let encrypted = content_key.encrypt(&jwk)?;
-                let cnf = Confirmation::Key(Box::new(jwk));
-                // RFC 9201 §3.2: rs_cnf must not be present with a symmetric key.
-                (Confirmation::Encrypted(encrypted), Some(cnf), None)
-            }
-        };
-        let claims = grant::claims(parties, &permitted, confirmation, random()?, now);
-        let access_token = issuing.sign(&claims)?;
-        if access_token.len() > MAX_TOKEN_BYTES {
-            return Err(PolicyError::TooLarge.into());
-        }
-        Ok(TokenResponse {
-            access_token,
-            token_type: Some("PoP".to_owned()),
-            expires_in_secs: Some(permitted.token_lifetime_secs),
-            scope: Some(permitted.scope),
-            cnf,
-            refresh_token: None,
-            rs_cnf,
-            ace_profile: Some(PROFILE.to_owned()),
-        })
-    }
 }
 
-/// All that stands before a token is made.
-struct Decided<'a> {
-    client_id: &'a str,
-    server: ResourceServer,
-    key: TokenKey,
-    permitted: Permitted,
-}
+/// The longest `kid` of a client that is kept, bytes: it stands in every token.
+const MAX_KID_BYTES: usize = 64;
 
-/// An identifier that was used before.
-struct Replayed;
-
-/// More than one where one is allowed.
-struct Several;
-
-/// The value of a header that may stand once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Several> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value.map(header::HeaderValue::as_bytes)),
-        (_, Some(_)) => Err(Several),
+/// A client's key with the name that the client gave it.
+fn labelled(key: &PopKey, req_cnf: Option<&Confirmation>) -> Jwk {
+    let jwk = key.to_jwk();
+    let named = match req_cnf {
+        Some(Confirmation::Key(jwk)) => jwk.kid.as_deref(),
+        Some(Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_)) | None => None,
+    };
+    match named.filter(|kid| kid.len() <= MAX_KID_BYTES) {
+        Some(kid) => jwk.with_kid(kid),
+        None => jwk,
     }
-}
-
-fn random() -> Result<[u8; 16], Unspecified> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::replay::SeenError;
 
     #[test]
     fn failures_of_ours_say_so_and_no_more() {
         for (refusal, status) in [
-            (Refusal::Busy(SeenError::Full), 503),
+            (CallerError::Busy(SeenError::Full).into(), 503),
+            (Refusal::TooManyTokens, 429),
             (StoreError::Database("secret".to_owned()).into(), 500),
             (PopError::Crypto.into(), 500),
-            (Refusal::Random(Unspecified), 500),
         ] {
             let response = refusal.respond(Format::Json);
             assert_eq!(response.status(), status);

@@ -10,7 +10,9 @@ mod tokens;
 
 pub(super) use audit::Deed;
 
-use super::{Client, ClientAuthentication, Policy, Revocation, Store, StoreError, schema};
+use super::{
+    Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
+};
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -183,6 +185,7 @@ impl Sqlite {
             .execute(&mut *transaction)
             .await?;
         found(done.rows_affected(), "client", client_id)?;
+        revocations::forget_updates(&mut transaction, Requester::Client(client_id)).await?;
         self.commit(transaction, Deed::done("client.remove", client_id, ""))
             .await
     }
@@ -270,3 +273,6 @@ fn client_from(row: ClientRow) -> Result<Client, StoreError> {
         refresh_tokens,
     })
 }
+
+#[cfg(test)]
+mod tests;

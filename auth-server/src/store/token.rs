@@ -1,6 +1,6 @@
 //! Tokens that were issued, refresh tokens, and what changed on the token revocation list.
 
-use symbolon_ace_proto::UnixTime;
+use symbolon_ace_proto::{Scope, TokenHash, UnixTime};
 
 /// A token that was issued and has not expired, for the operator.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,10 +32,12 @@ pub enum Revocation {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewToken<'a> {
     pub(crate) sha256: [u8; 32],
-    pub(crate) listed_sha256: [u8; 32],
+    pub(crate) listed_as: TokenHash,
     pub(crate) identifier: &'a str,
     pub(crate) client_id: &'a str,
     pub(crate) audience: &'a str,
+    /// For the audit log.
+    pub(crate) scope: &'a Scope,
     pub(crate) pop_kid: Option<&'a [u8]>,
     pub(crate) answer: &'a str,
     pub(crate) family: Option<[u8; 16]>,
@@ -109,7 +111,16 @@ pub(crate) struct ListUpdate {
     /// 0 for the first there ever was.
     pub(crate) number: u64,
     /// What it is about.
-    pub(crate) listed_sha256: [u8; 32],
+    pub(crate) listed_as: TokenHash,
     /// Added, or removed.
     pub(crate) added: bool,
+}
+
+/// What came of forgetting tokens that have expired.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Swept {
+    /// The token revocation list has changed.
+    pub(crate) list_changed: bool,
+    /// There may be more.
+    pub(crate) more: bool,
 }

@@ -1,6 +1,7 @@
 //! The audit log on real files.
 
-use crate::harness::{AUDIENCE, SECRET, resource_server};
+use crate::harness::{AUDIENCE, SECRET, Server, basic, resource_server, with_secret};
+use serde_json::json;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::PathBuf;
 use symbolon_ace_proto::{PopAlgorithm, UnixTime};
@@ -9,6 +10,7 @@ use symbolon_auth_server::store::{
 };
 use tempfile::TempDir;
 
+const GUESS: &str = "correct-horse-battery-staple";
 const NOW: UnixTime = UnixTime(1_000_000);
 
 async fn open() -> (TempDir, PathBuf, Store) {
@@ -187,4 +189,59 @@ async fn several_processes_write_one_chain() {
     }
     let mark = store.verify_audit(None).await.unwrap().unwrap();
     assert_eq!(mark.number, 1 + 4 * 10 * 3);
+}
+
+#[tokio::test]
+async fn grants_and_refusals_are_recorded_and_show_no_secret() {
+    let server = Server::start().await;
+    server.add("sensor", with_secret(PopAlgorithm::Hs256)).await;
+    let right = basic("sensor", SECRET);
+    let wrong = basic("sensor", GUESS);
+    let right = [("authorization", right.as_str())];
+    let answer = server.ask(&right, &json!({})).await.granted();
+    let refused = server.ask(&right, &json!({ "audience": "nowhere" })).await;
+    assert_eq!(refused.status, 400);
+    let headers = [("authorization", wrong.as_str())];
+    assert_eq!(server.ask(&headers, &json!({})).await.status, 401);
+    let records = server.store.audit_records(None, 3).await.unwrap();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let outcome = record.outcome.as_str();
+            (&*record.actor, &*record.action, &*record.object, outcome)
+        })
+        .collect();
+    assert_eq!(told[0].0, "client sensor");
+    assert_eq!((told[0].1, told[0].3), ("token.issue", "done"));
+    assert!(records[0].detail.contains(r#"["news/+",["sub"]]"#));
+    assert_eq!(
+        told[1..],
+        [
+            ("client sensor", "token.issue", "-", "refused"),
+            ("somebody as client sensor", "token.issue", "-", "refused"),
+        ]
+    );
+    let all = format!("{records:?}");
+    for secret in [SECRET, answer["access_token"].as_str().unwrap(), GUESS] {
+        assert!(!all.contains(secret), "{all}");
+    }
+    assert!(server.store.verify_audit(None).await.unwrap().is_ok());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_sends_wrong_requests_does_not_fill_the_log() {
+    let server = Server::start().await;
+    server.add("sensor", with_secret(PopAlgorithm::Hs256)).await;
+    let before = server.store.verify_audit(None).await.unwrap().unwrap();
+    let wrong = basic("sensor", "wrong");
+    let headers = [("authorization", wrong.as_str())];
+    let began = std::time::Instant::now();
+    for _ in 0..40 {
+        assert_eq!(server.ask(&headers, &json!({})).await.status, 401);
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    let after = server.store.verify_audit(None).await.unwrap().unwrap();
+    assert!(after.number - before.number <= 10 * seconds);
+    server.stop().await;
 }

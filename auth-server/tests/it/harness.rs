@@ -1,7 +1,11 @@
 //! A running authorization server, and a client that may send anything.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rcgen::KeyPair;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -10,7 +14,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{
-    Claims, KeySet, PopAlgorithm, PopSigner, Scope, SigningKey, SymmetricKey, UnixTime, Validation,
+    Claims, KeySet, PopAlgorithm, PopSigner, Scope, SigningKey, SymmetricKey, TokenRequest,
+    UnixTime, Validation,
     client_assertion::{self, ASSERTION_TYPE},
     dpop,
     jwe::ContentKey,
@@ -18,7 +23,7 @@ use symbolon_ace_proto::{
 };
 use symbolon_auth_server::{
     AuthServer, Config, Reloader,
-    store::{Client, ClientAuthentication, Policy, ResourceServer, Store},
+    store::{Client, ClientAuthentication, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -38,6 +43,9 @@ pub(crate) const CONTENT_KEY: [u8; 32] = [7; 32];
 pub(crate) const LIFETIME: u64 = 3600;
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const ACE_JSON: &str = "application/ace+json";
+pub(crate) const CBOR: &str = "application/ace+cbor";
+/// What the resource server of [`AUDIENCE`] calls itself where it asks.
+pub(crate) const RESOURCE_SERVER: &str = "broker-1";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Longer than any limit of the server that a test reaches.
@@ -52,7 +60,8 @@ pub(crate) struct Server {
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    _directory: TempDir,
+    roots: RootCertStore,
+    directory: Arc<TempDir>,
 }
 
 /// An HTTP answer.
@@ -60,7 +69,10 @@ pub(crate) struct Server {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
+    /// As text.
     pub(crate) body: String,
+    /// As it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Server {
@@ -69,7 +81,26 @@ impl Server {
     }
 
     pub(crate) async fn start_as(issuer: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(directory, issuer, None).await
+    }
+
+    /// One that believes this CA about clients.
+    pub(crate) async fn start_believing(client_ca_pem: &str) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(directory, ISSUER, Some(client_ca_pem.to_owned())).await
+    }
+
+    /// Another on the same database.
+    pub(crate) async fn start_beside(&self) -> Self {
+        Self::start_in(Arc::clone(&self.directory), ISSUER, None).await
+    }
+
+    async fn start_in(
+        directory: Arc<TempDir>,
+        issuer: &str,
+        client_ca_pem: Option<String>,
+    ) -> Self {
         let database = directory.path().join("as.sqlite");
         let store = Store::open(&database).await.unwrap();
         store
@@ -82,6 +113,7 @@ impl Server {
             issuer: issuer.to_owned(),
             certificate_chain_pem: certified.cert.pem(),
             private_key_pem: certified.signing_key.serialize_pem(),
+            client_ca_pem,
             database: database.clone(),
             signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
                 .unwrap()
@@ -96,7 +128,7 @@ impl Server {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(roots.clone())
             .with_no_client_auth();
         let (stop, stopped) = oneshot::channel::<()>();
         Self {
@@ -109,8 +141,22 @@ impl Server {
             task: tokio::spawn(server.serve(async {
                 drop(stopped.await);
             })),
-            _directory: directory,
+            roots,
+            directory,
         }
+    }
+
+    /// From now on requests come with this certificate, leaf first.
+    pub(crate) fn show(&mut self, chain: Vec<CertificateDer<'static>>, key: &KeyPair) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        self.connector = TlsConnector::from(Arc::new(config));
     }
 
     /// Stops it, and fails if it had stopped before.
@@ -121,10 +167,15 @@ impl Server {
     }
 
     pub(crate) async fn add(&self, client_id: &str, how: Registration<'_>) {
-        let policy = |filter: &str, publish, subscribe| Policy {
+        self.add_at(client_id, how, &[AUDIENCE]).await;
+    }
+
+    /// The same at other audiences.
+    pub(crate) async fn add_at(&self, client_id: &str, how: Registration<'_>, audiences: &[&str]) {
+        let policy = |audience: &str, filter: &str, publish, subscribe| Policy {
             publish,
             subscribe,
-            ..Policy::allow(client_id, AUDIENCE, filter)
+            ..Policy::allow(client_id, audience, filter)
         };
         let client = Client {
             client_id: client_id.to_owned(),
@@ -133,12 +184,15 @@ impl Server {
                 Some(key) => ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
             },
             pop_algorithm: how.pop_algorithm,
-            refresh_tokens: false,
+            refresh_tokens: how.refresh_tokens,
         };
-        let policies = [
-            policy("devices/${client_id}/#", true, true),
-            policy("news/+", false, true),
-        ];
+        let both = |audience: &&str| {
+            [
+                policy(audience, "devices/${client_id}/#", true, true),
+                policy(audience, "news/+", false, true),
+            ]
+        };
+        let policies: Vec<Policy> = audiences.iter().flat_map(both).collect();
         self.store.add_client(&client, &policies).await.unwrap();
     }
 
@@ -187,6 +241,33 @@ impl Server {
             .await
     }
 
+    /// A token request in CBOR, answered in CBOR.
+    pub(crate) async fn ask_in_cbor(&self, client_id: &str, request: &TokenRequest) -> Answer {
+        let authorization = basic(client_id, SECRET);
+        let headers = [("content-type", CBOR), ("authorization", &*authorization)];
+        let body = request.to_cbor().unwrap();
+        self.send("POST /token", &headers, &body).await
+    }
+
+    /// A question in a form, by the resource server of [`asking`] or whoever else has [`SECRET`].
+    pub(crate) async fn question(&self, path: &str, who: &str, token: &str) -> Answer {
+        let authorization = basic(who, SECRET);
+        let headers = [("content-type", FORM), ("authorization", &*authorization)];
+        let body = format!("token={token}");
+        self.send(&format!("POST {path}"), &headers, body.as_bytes())
+            .await
+    }
+
+    /// Whether [`RESOURCE_SERVER`] is told that this token is active.
+    pub(crate) async fn is_active(&self, token: &str) -> bool {
+        let answer = self.question("/introspect", RESOURCE_SERVER, token).await;
+        let json = answer.granted();
+        let active = json["active"].as_bool().unwrap();
+        // RFC 7662 §2.2
+        assert!(active || json == json!({ "active": false }), "{json}");
+        active
+    }
+
     pub(crate) async fn key_set(&self) -> KeySet {
         let answer = self.send("GET /jwks.json", &[], b"").await;
         assert_eq!(answer.status, 200);
@@ -214,12 +295,14 @@ impl Server {
 pub(crate) struct Registration<'a> {
     pub(crate) key: Option<&'a PopSigner>,
     pub(crate) pop_algorithm: PopAlgorithm,
+    pub(crate) refresh_tokens: bool,
 }
 
 pub(crate) fn with_secret(pop_algorithm: PopAlgorithm) -> Registration<'static> {
     Registration {
         key: None,
         pop_algorithm,
+        refresh_tokens: false,
     }
 }
 
@@ -227,6 +310,7 @@ pub(crate) fn with_key(key: &PopSigner) -> Registration<'_> {
     Registration {
         key: Some(key),
         pop_algorithm: key.algorithm(),
+        refresh_tokens: false,
     }
 }
 
@@ -280,8 +364,10 @@ pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Answer> {
     if bytes.is_empty() {
         return None;
     }
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let end = bytes.windows(4).position(|part| part == b"\r\n\r\n");
+    let (head, body) = bytes.split_at(end.unwrap());
+    let head = str::from_utf8(head).unwrap();
+    let body = &body[4..];
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap();
     let headers = lines.map(|line| {
@@ -291,7 +377,8 @@ pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Answer> {
     Some(Answer {
         status: status.parse().unwrap(),
         headers: headers.filter(|(name, _)| name != "date").collect(),
-        body: body.to_owned(),
+        body: String::from_utf8_lossy(body).into_owned(),
+        bytes: body.to_vec(),
     })
 }
 
@@ -303,6 +390,17 @@ pub(crate) fn resource_server(audience: &str) -> ResourceServer {
     ResourceServer {
         rs_cnf: Some(json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dgw" })),
         ..ResourceServer::new(audience, content_key)
+    }
+}
+
+/// One that may ask, under the name [`RESOURCE_SERVER`].
+pub(crate) fn asking(audience: &str, name: &str) -> ResourceServer {
+    ResourceServer {
+        access: Some(ServerAccess {
+            client_id: name.to_owned(),
+            authentication: ClientAuthentication::from_secret(SECRET),
+        }),
+        ..resource_server(audience)
     }
 }
 

@@ -7,10 +7,15 @@
 
 mod audit;
 mod harness;
+mod introspection;
+mod kinds;
 mod log;
 mod malformed;
 mod metadata;
+mod mutual_tls;
+mod refresh;
 mod reload;
+mod revocation;
 mod rules;
 mod store;
 mod token;

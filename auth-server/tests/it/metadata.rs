@@ -13,17 +13,35 @@ async fn metadata_names_the_endpoints_and_what_they_support() {
         .send("GET /.well-known/oauth-authorization-server", &[], b"")
         .await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
+    let methods = json!([
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ]);
     assert_eq!(
         answer.granted(),
         json!({
             "issuer": ISSUER,
             "token_endpoint": TOKEN_ENDPOINT,
+            "introspection_endpoint": "https://as.example.com/introspect",
+            "revocation_endpoint": "https://as.example.com/revoke",
             "jwks_uri": "https://as.example.com/jwks.json",
             "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
+            "grant_types_supported": ["client_credentials", "refresh_token"],
+            "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256"],
+            "introspection_endpoint_auth_methods_supported": methods,
+            "introspection_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256"],
+            "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256"],
             "dpop_signing_alg_values_supported": ["EdDSA", "ES256"],
+            "symbolon_cose_keys_uri": "https://as.example.com/cose-keys",
+            "symbolon_trl_endpoint": "https://as.example.com/trl",
+            "symbolon_trl_hash": "sha-256",
+            "symbolon_trl_max_n": 128,
+            "symbolon_trl_max_diff_batch": 32,
         })
     );
 }
@@ -102,6 +120,7 @@ async fn a_server_that_cannot_work_does_not_start() {
         issuer: ISSUER.to_owned(),
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
+        client_ca_pem: None,
         database: directory.path().join("as.sqlite"),
         signing_key: SigningKey::generate(SigningAlgorithm::Es256)
             .unwrap()
@@ -128,6 +147,7 @@ async fn a_server_that_cannot_work_does_not_start() {
     });
     assert!(matches!(lifetime.await, Err(StartError::TokenLifetime)));
     let database = AuthServer::bind(Config {
+        client_ca_pem: None,
         database: directory.path().join("none/as.sqlite"),
         ..config()
     });

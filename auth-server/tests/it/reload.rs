@@ -18,6 +18,7 @@ fn config(database: &Path) -> Config {
         issuer: ISSUER.to_owned(),
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
+        client_ca_pem: None,
         database: database.to_owned(),
         signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
             .unwrap()

@@ -388,3 +388,49 @@ async fn a_file_of_a_newer_version_or_of_another_program_is_refused_and_left_alo
     let opened = Store::open(&nowhere).await;
     assert!(matches!(opened, Err(StoreError::Database(_))));
 }
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_what_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("as.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    for statements in [
+        include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
+        "INSERT INTO client VALUES ('a', zeroblob(32), NULL, 'HS256');
+         INSERT INTO client VALUES ('b', NULL, '{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}', 'EdDSA');
+         INSERT INTO resource_server VALUES ('broker', 'k', zeroblob(32), NULL);
+         INSERT INTO policy VALUES (5, 'a', 'broker', 'x', 1, 0, 60);
+         INSERT INTO policy VALUES (9, 'a', 'broker', 'y', 1, 1, NULL);
+         DELETE FROM policy WHERE id = 9;",
+    ] {
+        sqlx::raw_sql(statements).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    let store = Store::open(&path).await.unwrap();
+    let clients = store.clients().await.unwrap();
+    assert_eq!(clients.len(), 2);
+    assert!(matches!(
+        clients[0].authentication,
+        ClientAuthentication::Secret { sha256 } if sha256 == [0; 32]
+    ));
+    assert!(matches!(
+        clients[1].authentication,
+        ClientAuthentication::Key(_)
+    ));
+    let server = store.resource_server("broker").await.unwrap().unwrap();
+    assert_eq!(server.content_key.unwrap().kid, "k");
+    assert_eq!(
+        server.tokens,
+        symbolon_auth_server::store::TokenKind::default()
+    );
+    let policies = store.policies(None).await.unwrap();
+    assert_eq!((policies.len(), policies[0].id), (1, 5));
+    // An identifier that was removed never names another policy.
+    assert_eq!(store.add_policy(&policy("a", "z")).await.unwrap(), 10);
+    // And what refers to what is kept: a client takes its policies along.
+    store.remove_client("a", now()).await.unwrap();
+    assert_eq!(store.policies(None).await.unwrap(), []);
+}

@@ -183,6 +183,7 @@ async fn a_client_for_a_key_pair_must_name_one_unless_its_assertion_does() {
     server.add("secret", with_secret(PopAlgorithm::EdDsa)).await;
     let own = key(PopAlgorithm::Es256);
     let unlike = Registration {
+        refresh_tokens: false,
         key: Some(&own),
         pop_algorithm: PopAlgorithm::EdDsa,
     };
@@ -333,7 +334,7 @@ async fn another_content_type_is_not_supported() {
     let server = Server::start().await;
     for headers in [
         &[("content-type", "text/plain")][..],
-        &[("content-type", "application/ace+cbor")],
+        &[("content-type", "application/cbor")],
         &[("content-type", "")],
         &[],
     ] {
@@ -459,7 +460,6 @@ async fn exactly_one_supported_method_of_authentication_is_needed() {
     for (headers, body) in [
         (&[][..], json!({})),
         (&[], json!({ "client_id": "secret" })),
-        (&[], in_body),
         (
             &[],
             and(signed.clone(), "client_assertion_type", "urn:other"),
@@ -471,6 +471,13 @@ async fn exactly_one_supported_method_of_authentication_is_needed() {
         answer.refused(401, "invalid_client");
         assert!(answer.header("www-authenticate").is_some());
     }
+    // RFC 6749 §2.3.1: client_secret_post.
+    server.ask(&[], &in_body).await.granted();
+    let wrong = json!({ "client_id": "secret", "client_secret": "x" });
+    server.ask(&[], &wrong).await.refused(401, "invalid_client");
+    let nameless = json!({ "client_secret": SECRET });
+    let answer = server.ask(&[], &nameless).await;
+    answer.refused(400, "invalid_request");
     // Nothing of that used the assertion up.
     server.ask(&[], &signed).await.granted();
 }
@@ -589,7 +596,7 @@ async fn a_broken_database_is_a_server_error_that_tells_nothing() {
     server.add("c", with_secret(PopAlgorithm::Hs256)).await;
     let path = server.database.to_str().unwrap();
     let pool = sqlx::SqlitePool::connect(path).await.unwrap();
-    let broken = "UPDATE client SET secret_sha256 = NULL, public_key = 'broken'";
+    let broken = "UPDATE client SET auth_method = 'key', auth_data = CAST('broken' AS BLOB)";
     sqlx::query(broken).execute(&pool).await.unwrap();
     let authorization = basic("c", SECRET);
     let header = [("authorization", &*authorization)];
@@ -631,14 +638,14 @@ async fn what_another_process_changes_holds_for_the_next_request() {
 
 // RFC 6749 §5.2, RFC 9200 §5.8.1
 #[tokio::test]
-async fn client_credentials_is_the_only_grant_and_the_default() {
+async fn client_credentials_is_the_default_and_grants_by_people_are_refused() {
     let server = Server::start().await;
     server.add("c", with_secret(PopAlgorithm::Hs256)).await;
     let authorization = basic("c", SECRET);
     let header = [("authorization", &*authorization)];
     let body = json!({ "grant_type": "client_credentials" });
     server.ask(&header, &body).await.granted();
-    for other in ["password", "authorization_code", "refresh_token", ""] {
+    for other in ["password", "authorization_code", ""] {
         let answer = server.ask(&header, &json!({ "grant_type": other })).await;
         answer.refused(400, "unsupported_grant_type");
     }

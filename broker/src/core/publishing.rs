@@ -1,6 +1,7 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
+    authority::KeySets,
     authz_info::AUTHZ_INFO,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
@@ -17,7 +18,6 @@ use super::{
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
-use symbolon_ace_proto::KeySet;
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
@@ -45,7 +45,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         publish: Publish<'_>,
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));

@@ -1,13 +1,13 @@
 //! Wills, from the end of their client's connection on (MQTT 5.0 §3.1.2.5): published at once, later, or not at all.
 
 use super::{
-    admission::Refusal,
     bounds::topic_beyond,
     counters::Limit,
     forwarding::Forwarding,
     grant::Holder,
     message::{Message, Origin},
     publishing::NotPublished,
+    refusal::Refusal,
     session::{SessionKey, SessionWill, State},
     shard::{Now, Shard, Timer, WillFate},
 };

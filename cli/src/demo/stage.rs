@@ -73,6 +73,7 @@ impl Stage {
                 pop: client.pop,
                 allow: &allow,
                 token_lifetime_secs: client.token_lifetime_secs,
+                refresh_tokens: false,
             };
             let profile = register(&store, &new, &destination).await;
             let profile = profile.map(|profile| (profile, words.to_owned()));

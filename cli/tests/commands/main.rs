@@ -25,6 +25,7 @@ mod reload;
 mod rights;
 #[cfg(test)]
 #[cfg(unix)]
+mod rs;
 mod signals;
 #[cfg(test)]
 mod store;

@@ -1,9 +1,9 @@
 //! Statements about resource servers and groups of them.
 
-use super::{Deed, Sqlite, corrupt, exists_or, found};
+use super::{Deed, Sqlite, corrupt, exists_or, found, revocations};
 use crate::store::{
-    ClientAuthentication, Lifetime, Protection, ResourceServer, ServerAccess, StoreError,
-    SymmetricKeys, TokenFormat, TokenKind,
+    ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, ServerAccess,
+    StoreError, SymmetricKeys, TokenFormat, TokenKind,
 };
 use sqlx::{Row, sqlite::SqliteRow};
 use symbolon_ace_proto::{SymmetricKey, cwt::MacKey, jwe::ContentKey};
@@ -88,6 +88,8 @@ impl Sqlite {
             .execute(&mut *transaction)
             .await?;
         found(done.rows_affected(), "resource server", audience)?;
+        let requester = Requester::ResourceServer(audience);
+        revocations::forget_updates(&mut transaction, requester).await?;
         self.commit(transaction, Deed::done("rs.remove", audience, ""))
             .await
     }

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::store::{
     Revocation, Store, StoreError,
-    token::{ListUpdate, Requester},
+    token::{ListUpdate, Requester, Swept},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{Sqlite as Engine, Transaction};
-use symbolon_ace_proto::UnixTime;
+use symbolon_ace_proto::{TokenHash, UnixTime};
 
 /// The most tokens that one sweep removes; the next goes on.
 const SWEPT_AT_ONCE: i64 = 1_000;
@@ -50,7 +50,7 @@ impl Sqlite {
             .await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "UPDATE token SET revoked_at = ?2 WHERE family = ?1 AND revoked_at IS NULL
-                 AND expires_at > ?2 RETURNING listed_sha256, client_id, audience",
+                 AND expires_at > ?2 RETURNING listed_as, client_id, audience",
         )
         .bind(family.as_slice())
         .bind(seconds(now))
@@ -70,18 +70,18 @@ impl Sqlite {
         &self,
         requester: Requester<'_>,
         now: UnixTime,
-    ) -> Result<Vec<[u8; 32]>, StoreError> {
+    ) -> Result<Vec<TokenHash>, StoreError> {
         let (statement, who) = match requester {
             Requester::Client(client_id) => (
-                "SELECT listed_sha256 FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
-                     AND expires_at > ?2 ORDER BY revoked_at, listed_sha256",
+                "SELECT listed_as FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
+                     AND expires_at > ?2 ORDER BY revoked_at, listed_as",
                 client_id,
             ),
             Requester::ResourceServer(audience) => (
-                "SELECT listed_sha256 FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
+                "SELECT listed_as FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
                      AND (audience = ?1 OR audience IN
                          (SELECT name FROM audience_group WHERE audience = ?1))
-                 ORDER BY revoked_at, listed_sha256",
+                 ORDER BY revoked_at, listed_as",
                 audience,
             ),
         };
@@ -90,7 +90,7 @@ impl Sqlite {
             .bind(seconds(now))
             .fetch_all(&self.pool)
             .await?;
-        hashes.into_iter().map(hash_from).collect()
+        hashes.iter().map(|hash| hash_from(hash)).collect()
     }
 
     /// The last updates for this requester, the newest first.
@@ -99,16 +99,16 @@ impl Sqlite {
         requester: Requester<'_>,
     ) -> Result<Vec<ListUpdate>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
-            "SELECT number, listed_sha256, added FROM revocation_update WHERE requester = ?1
+            "SELECT number, listed_as, added FROM revocation_update WHERE requester = ?1
              ORDER BY number DESC",
         )
         .bind(requester.key())
         .fetch_all(&self.pool)
         .await?;
-        let update = |(number, hash, added)| {
+        let update = |(number, hash, added): (i64, Vec<u8>, bool)| {
             Ok(ListUpdate {
                 number: time(number)?.0,
-                listed_sha256: hash_from(hash)?,
+                listed_as: hash_from(&hash)?,
                 added,
             })
         };
@@ -130,12 +130,12 @@ impl Sqlite {
             .transpose()
     }
 
-    /// Forgets what has expired, a part at a time; whether the list has changed.
-    pub(in crate::store) async fn sweep(&self, now: UnixTime) -> Result<bool, StoreError> {
+    /// Forgets what has expired, a part at a time.
+    pub(in crate::store) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
         let mut transaction = self.write().await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token WHERE revoked_at IS NOT NULL
-                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_sha256, client_id, audience",
+                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_as, client_id, audience",
         )
         .bind(seconds(now))
         .bind(SWEPT_AT_ONCE)
@@ -144,20 +144,25 @@ impl Sqlite {
         for row in &rows {
             tell(&mut transaction, row, false).await?;
         }
+        let mut most = rows.len() as u64;
         for statement in [
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
                  WHERE expires_at <= ?1 AND revoked_at IS NULL LIMIT ?2)",
             "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
                  WHERE expires_at <= ?1 LIMIT ?2)",
         ] {
-            sqlx::query(statement)
+            let done = sqlx::query(statement)
                 .bind(seconds(now))
                 .bind(SWEPT_AT_ONCE)
                 .execute(&mut *transaction)
                 .await?;
+            most = most.max(done.rows_affected());
         }
         transaction.commit().await?;
-        Ok(!rows.is_empty())
+        Ok(Swept {
+            list_changed: !rows.is_empty(),
+            more: most >= SWEPT_AT_ONCE.unsigned_abs(),
+        })
     }
 }
 
@@ -168,7 +173,7 @@ pub(super) async fn revoke_within(
     now: UnixTime,
 ) -> Result<u64, StoreError> {
     const RETURNING: &str =
-        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_sha256, client_id, audience";
+        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_as, client_id, audience";
     let (column, value) = match which {
         Revocation::Identifier(identifier) => {
             ("identifier = CAST(?1 AS TEXT)", identifier.as_bytes())
@@ -205,37 +210,64 @@ async fn tell(
             .bind(audience)
             .fetch_all(&mut **transaction)
             .await?;
-    let servers = members
-        .iter()
-        .map(|member| Requester::ResourceServer(member));
-    let whole = [
-        Requester::Client(client_id),
-        Requester::ResourceServer(audience),
-    ];
-    let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
-    for requester in whole.into_iter().chain(servers) {
-        let key = requester.key();
-        sqlx::query(
-            "INSERT INTO revocation_update (requester, number, listed_sha256, added)
-             SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3",
-        )
-        .bind(&key)
-        .bind(hash)
-        .bind(added)
-        .execute(&mut **transaction)
-        .await?;
-        sqlx::query(
-            "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
-                 (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
-        )
-        .bind(&key)
-        .bind(most)
-        .execute(&mut **transaction)
-        .await?;
+    let servers = members.iter().chain(std::iter::once(audience));
+    let servers = servers.map(|server| Requester::ResourceServer(server));
+    for requester in std::iter::once(Requester::Client(client_id)).chain(servers) {
+        tell_one(transaction, requester, (hash, added)).await?;
     }
     Ok(())
 }
 
-fn hash_from(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
-    bytes.try_into().map_err(|_| corrupt("token"))
+/// Only those who are registered can ask; of the others nothing is kept.
+async fn tell_one(
+    transaction: &mut Transaction<'static, Engine>,
+    requester: Requester<'_>,
+    (hash, added): (&[u8], bool),
+) -> Result<(), StoreError> {
+    const NEXT: &str = "INSERT INTO revocation_update (requester, number, listed_as, added)
+         SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3";
+    let (who, registered) = match requester {
+        Requester::Client(client_id) => (
+            client_id,
+            "EXISTS (SELECT 1 FROM client WHERE client_id = ?4)",
+        ),
+        Requester::ResourceServer(audience) => (
+            audience,
+            "EXISTS (SELECT 1 FROM resource_server WHERE audience = ?4)",
+        ),
+    };
+    let key = requester.key();
+    sqlx::query(sqlx::AssertSqlSafe(format!("{NEXT} WHERE {registered}")))
+        .bind(&key)
+        .bind(hash)
+        .bind(added)
+        .bind(who)
+        .execute(&mut **transaction)
+        .await?;
+    let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
+    sqlx::query(
+        "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
+             (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
+    )
+    .bind(&key)
+    .bind(most)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was to be told whoever is no longer registered.
+pub(super) async fn forget_updates(
+    transaction: &mut Transaction<'static, Engine>,
+    requester: Requester<'_>,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM revocation_update WHERE requester = ?1")
+        .bind(requester.key())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+fn hash_from(bytes: &[u8]) -> Result<TokenHash, StoreError> {
+    TokenHash::from_bytes(bytes).ok_or_else(|| corrupt("token"))
 }

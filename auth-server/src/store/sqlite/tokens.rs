@@ -21,12 +21,12 @@ impl Sqlite {
         let most = i64::try_from(Store::MAX_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
         let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
-            "INSERT INTO token (sha256, listed_sha256, identifier, client_id, audience, pop_kid, answer, family, expires_at)
+            "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
              WHERE (SELECT count(*) FROM token WHERE client_id = ?4 AND expires_at > ?10) < ?11",
         )
         .bind(token.sha256.as_slice())
-        .bind(token.listed_sha256.as_slice())
+        .bind(token.listed_as.to_bytes().to_vec())
         .bind(token.identifier)
         .bind(token.client_id)
         .bind(token.audience)
@@ -42,7 +42,8 @@ impl Sqlite {
             return Ok(false);
         }
         let actor = format!("client {}", token.client_id);
-        let detail = format!("at {} until {}", token.audience, token.expires_at.0);
+        let (audience, until) = (token.audience, token.expires_at.0);
+        let detail = format!("at {audience} until {until}: {}", token.scope.to_json());
         let deed = Deed::done("token.issue", token.identifier, &detail);
         self.record_of(&mut transaction, &actor, deed).await?;
         transaction.commit().await?;
