@@ -508,10 +508,7 @@ impl Close {
     }
 
     pub(super) fn token_revoked() -> Self {
-        Self::new(
-            ReasonCode::NotAuthorized,
-            "the authorization server does not vouch for the token any more",
-        )
+        Self::new(ReasonCode::NotAuthorized, "the token has been revoked")
     }
 }
 
