@@ -182,11 +182,7 @@ impl Retaining {
     /// Drops all that this token published; with their stamps.
     pub(crate) fn drop_of(&mut self, token: TokenTag, now: Now) -> Vec<(Arc<Message>, Stamp)> {
         let count = self.entries.len();
-        self.drop_some(
-            count,
-            |message| message.token != Some(token) && message.may_be_retained(now),
-            now,
-        )
+        self.drop_some(count, |message| message.token != Some(token), now)
     }
 
     /// Drops some of what has expired; the messages among it, with their stamps.
