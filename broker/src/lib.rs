@@ -126,19 +126,17 @@ impl Broker {
         let shards = config.shard_count();
         let token_keys = Arc::<TokenKeys>::default();
         let bound = Bound::new(config, shards, &token_keys)?;
-        let management = config.management.as_ref().map(management::bind);
-        let management = management.transpose()?;
+        let management = (config.management.as_ref().map(management::bind)).transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
         let rules = config.rules();
-        let source = source_of(config, &rules)?;
-        let (source, announced_source) = watch::channel(Announcement::first(source));
+        let source = Announcement::first(source_of(config, &rules)?);
+        let (source, announced_source) = watch::channel(source);
         let (keys, fetcher) = Keys::new(announced_source.clone());
-        let clock = (config.authorization.as_ref()).is_none_or(|authorization| authorization.clock);
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let time = TimeOfDay::new(clock, started);
+        let time = TimeOfDay::new(config.has_clock(), started);
         let restored = Restored::open(config.store.as_ref(), shards, &home, (started, time))?;
         (rules.admission.tokens.spans).restore(restored.expired_numbers);
         let common = Arc::new(Common {
@@ -354,6 +352,11 @@ impl Config {
         }
     }
 
+    /// Whether the system's clock tells the time of day.
+    pub(crate) fn has_clock(&self) -> bool {
+        (self.authorization.as_ref()).is_none_or(|config| config.clock)
+    }
+
     fn token_keeping(&self) -> TokenKeeping {
         let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
             authz_info: config.tokens.authz_info,
@@ -369,7 +372,7 @@ impl Config {
         let servers = self.authorization.iter().flat_map(|config| &config.servers);
         Admission {
             authorities: servers.map(AuthorizationServerConfig::authority).collect(),
-            clock: (self.authorization.as_ref()).is_none_or(|config| config.clock),
+            clock: self.has_clock(),
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,

@@ -514,6 +514,8 @@ impl Close {
 
 impl From<Refusal> for Close {
     fn from(refusal: Refusal) -> Self {
+        // What the client is told, which the log has too, may say less.
+        tracing::debug!(reason = %refusal, "a client is refused");
         Self {
             reason_code: refusal.reason_code(),
             text: refusal.text(),
