@@ -20,8 +20,9 @@ mod program;
 #[cfg(unix)]
 mod reload;
 #[cfg(test)]
-#[cfg(unix)]
 mod rs;
+#[cfg(test)]
+#[cfg(unix)]
 mod signals;
 #[cfg(test)]
 mod store;
