@@ -3,14 +3,14 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
-use crate::introspection::form_encoded;
+use crate::form::encoded;
 
 /// The value of the `Authorization` header: both parts are form-encoded first. Wiped when dropped.
 pub fn basic(client_id: &str, secret: &str) -> Zeroizing<String> {
-    let secret = Zeroizing::new(form_encoded(secret));
-    let pair = Zeroizing::new(format!("{}:{}", form_encoded(client_id), *secret));
-    let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
-    Zeroizing::new(format!("Basic {}", *encoded))
+    let secret = Zeroizing::new(encoded(secret));
+    let pair = Zeroizing::new(format!("{}:{}", encoded(client_id), *secret));
+    let pair = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+    Zeroizing::new(format!("Basic {}", *pair))
 }
 
 #[cfg(test)]

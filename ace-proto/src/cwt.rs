@@ -26,7 +26,7 @@ const KID_LENGTH: usize = 16;
 
 /// A key that AS and RS share for the MACs of tokens, at least 32 bytes, with its `kid`. Not to be the one that encrypts: one key, one
 /// algorithm (RFC 8725 §3.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MacKey {
     kid: String,
     key: SymmetricKey,
@@ -158,6 +158,11 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
         return Err(TokenError::BadClaim("cnf"));
     }
     Ok(claims)
+}
+
+/// `iss` of a CWT, nothing verified.
+pub(crate) fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    Claims::issuer_in_cbor(Message::parse(token)?.payload)
 }
 
 /// The token with tag 61 before it, which [`verify`] does not ask for. A hash that is to name a token (RFC 9770) is taken of this form, or

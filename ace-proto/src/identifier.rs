@@ -7,6 +7,14 @@ pub fn to_bytes(text: &str) -> Vec<u8> {
     base64url::decode(text).unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
+/// Of a token that has `exi`: its number among those of its resource server, 8 bytes behind the server's audience (RFC 9200 §5.10.3, which
+/// leaves the width open). `None` where the identifier is another.
+pub fn sequence_number(token_identifier: &str, audience: &str) -> Option<u64> {
+    let bytes = to_bytes(token_identifier);
+    let number = bytes.strip_prefix(audience.as_bytes())?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
+}
+
 /// Of the bytes: such a text that [`to_bytes`] gives them back. Where the bytes are printable ASCII that is not base64url by itself they
 /// are left as they are, so that the short names that people give stay readable.
 pub(crate) fn to_text(bytes: &[u8]) -> String {
@@ -46,6 +54,27 @@ mod tests {
         assert_eq!(to_text(b"as1"), "as1");
         assert_eq!(to_bytes("as1"), b"as1");
         assert_eq!(to_text(b"Symmetric256"), "U3ltbWV0cmljMjU2");
+    }
+
+    // RFC 9200 §5.10.3.
+    #[test]
+    fn a_sequence_number_stands_behind_the_audience() {
+        let of = |audience: &str, number: &[u8]| to_text(&[audience.as_bytes(), number].concat());
+        let number = 0x0102_0304_0506_0708_u64.to_be_bytes();
+        let identifier = of("rs", &number);
+        assert_eq!(
+            sequence_number(&identifier, "rs"),
+            Some(0x0102_0304_0506_0708)
+        );
+        assert_eq!(sequence_number(&identifier, "rt"), None);
+        assert_eq!(sequence_number(&identifier, "r"), None);
+        assert_eq!(sequence_number(&of("rs", &number[1..]), "rs"), None);
+        assert_eq!(sequence_number("", "rs"), None);
+        // Bytes that are all printable stand as they are in a text.
+        assert_eq!(
+            sequence_number(&of("mqtts://rs", b"12345678"), "mqtts://rs"),
+            Some(u64::from_be_bytes(*b"12345678"))
+        );
     }
 
     proptest! {

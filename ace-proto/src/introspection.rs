@@ -5,8 +5,6 @@ mod claims;
 mod form;
 mod json;
 
-pub(crate) use form::form_encoded;
-
 use crate::{Confirmation, Scope, UnixTime};
 
 /// The question. `Debug` does not show the token.

@@ -122,6 +122,13 @@ pub fn verify(token: &str, validation: &Validation<'_>) -> Result<Claims, TokenE
     }
 }
 
+/// `iss` of a JWT, nothing verified.
+pub(crate) fn issuer(token: &str) -> Result<String, TokenError> {
+    let jws = Compact::parse(token, MAX_TOKEN_LENGTH)?;
+    let members = Members::parse(&jws.payload).map_err(|_| TokenError::NotAToken)?;
+    members.take("iss")?.ok_or(TokenError::BadClaim("iss"))
+}
+
 impl<'a> Validation<'a> {
     /// What the claims must fit, whatever form the token has.
     pub(crate) fn expected(&self) -> Expected<'a> {

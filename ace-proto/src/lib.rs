@@ -15,6 +15,8 @@
 //! | [`derived_key`] | a symmetric key computed from the token |
 //! | [`authentication_data`] | what stands in MQTT's Authentication Data property |
 //! | [`token_request`], [`token_response`] | the token endpoint |
+//! | [`form`] | parameters of a request as a form |
+//! | [`token_hash`] | what a revoked token is called (RFC 9770) |
 //! | [`introspection`], [`token_question`] | asking the AS what a token says, and what it is asked |
 //! | [`token_hash`] | what a revoked token is called (RFC 9770) |
 //! | [`revocation_list`] | the list of them |
@@ -33,6 +35,7 @@ pub mod cwt;
 mod derived_key;
 pub mod dpop;
 mod encrypted_cose_key;
+pub mod form;
 pub mod hint;
 pub mod identifier;
 pub mod introspection;

@@ -1,7 +1,7 @@
 //! What the identity of a pre-shared key says (RFC 9202 §3.3.2, RFC 9431 §2.2.3.2): the name of the key of a token that was uploaded before,
 //! or a whole token.
 
-use crate::{Confirmation, base64url, cbor};
+use crate::{Confirmation, base64url, cbor, json_object::Members};
 
 /// The number of `cnf` (RFC 9201 §5).
 const CNF: i64 = 8;
@@ -47,9 +47,12 @@ fn kid_in_cbor(identity: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn kid_in_json(identity: &[u8]) -> Option<Vec<u8>> {
-    let value: serde_json::Value = serde_json::from_slice(identity).ok()?;
-    let cnf = value.get("cnf").unwrap_or(&value);
-    Confirmation::parse(cnf).ok()?.key_identifier()
+    let member: Option<Confirmation> = Members::parse(identity).ok()?.take("cnf").ok()?;
+    let cnf = match member {
+        Some(cnf) => cnf,
+        None => serde_json::from_slice(identity).ok()?,
+    };
+    cnf.key_identifier()
 }
 
 #[cfg(test)]
@@ -102,6 +105,10 @@ mod tests {
             b"{",
             b"opaque",
             br#"{"cnf":{"jwk":{"kty":"oct","k":"AAAA"}}}"#,
+            // A name that stands twice has no meaning.
+            br#"{"cnf":{"kid":"AAAA"},"cnf":{"kid":"AAAB"}}"#,
+            br#"{"cnf":{"jwk":{"kty":"oct","kid":"AAAA","kid":"AAAB"}}}"#,
+            br#"{"jwk":{"kty":"oct","kid":"AAAA","kid":"AAAB"}}"#,
         ] {
             assert_eq!(named(other), None);
         }

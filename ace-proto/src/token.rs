@@ -45,6 +45,18 @@ pub fn verify(token: &[u8], validation: &Validation<'_>) -> Result<Claims, Token
     }
 }
 
+/// Who the token says that it is from, nothing verified: only to choose the keys that it is to be verified with, which then must be that
+/// issuer's.
+pub fn issuer(token: &[u8]) -> Result<String, TokenError> {
+    if token.len() > MAX_TOKEN_LENGTH {
+        return Err(TokenError::NotAToken);
+    }
+    match Form::of(token).ok_or(TokenError::NotAToken)? {
+        Form::Jwt => jwt::issuer(as_text(token)?),
+        Form::Cwt | Form::CwtAsText => cwt::issuer(&own_bytes(token)),
+    }
+}
+
 /// The token's own bytes, byte for byte as its maker wrote them: of a CWT in a text what the text stands for, of others what is there. A key
 /// is derived from these ([`derived_key`](crate::derived_key)).
 pub fn own_bytes(token: &[u8]) -> Cow<'_, [u8]> {

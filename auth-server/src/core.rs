@@ -2,7 +2,9 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`audit`] | whether the audit log is whole |
 //! | [`authenticate`] | who asks |
+//! | [`refusals`] | which refusals are recorded one by one |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`pacing`] | whether somebody asks too often |
 //! | [`policy`] | which resource server, and what the client may do there |
@@ -12,6 +14,7 @@
 //! | [`certificate`] | what a client's certificate says |
 //! | [`revocations`] | what is answered about revoked tokens |
 
+pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod certificate;
 pub(crate) mod grant;
@@ -19,5 +22,6 @@ pub(crate) mod minting;
 pub(crate) mod pacing;
 pub(crate) mod policy;
 pub(crate) mod possession;
+pub(crate) mod refusals;
 pub(crate) mod replay;
 pub(crate) mod revocations;

@@ -1,6 +1,7 @@
 //! The endpoints. Moves bytes between HTTP and `core/`.
 
 mod answer;
+mod auditing;
 mod body;
 mod caller;
 mod metadata;
@@ -9,7 +10,7 @@ mod revocation_list;
 mod token;
 
 use crate::{
-    core::authenticate::AuthenticationRules,
+    core::{authenticate::AuthenticationRules, refusals::Refusals},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
     store::Store,
@@ -24,7 +25,10 @@ use axum::{
     routing::{get, post},
 };
 use caller::Authenticator;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{Semaphore, watch},
     time::sleep,
@@ -53,6 +57,8 @@ pub(crate) struct Endpoints {
     closing: watch::Sender<bool>,
     /// Places for requests that wait.
     waiting: Semaphore,
+    /// What of refusals goes into the audit log.
+    refusals: Mutex<Refusals>,
 }
 
 impl Endpoints {
@@ -71,6 +77,7 @@ impl Endpoints {
             changes: watch::Sender::new(()),
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
+            refusals: Mutex::default(),
         }
     }
 

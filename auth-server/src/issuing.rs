@@ -1,57 +1,66 @@
 //! What tokens are signed with, and how long they live. It may change while the server runs.
 
+use crate::key_ring::{KeyRing, KeyState};
 use std::time::{SystemTime, UNIX_EPOCH};
 use symbolon_ace_proto::{Jwk, KeySet, SigningKey, UnixTime};
 
-/// The most replaced keys that stay in the key set; the oldest goes first.
-const RETIRED_KEYS_AT_MOST: usize = 8;
+/// The most keys that are in no ring any more and stay in the key set; those that go first go first.
+const KEPT_KEYS_AT_MOST: usize = 8;
 
 /// What the next token is made with.
 #[derive(Debug)]
 pub(crate) struct Issuing {
-    signing_key: SigningKey,
+    ring: KeyRing,
     token_lifetime_secs: u64,
-    /// Until when tokens may live that were signed with this key before the lifetime was last changed.
-    earlier_tokens_until: UnixTime,
-    /// Keys that were replaced, the oldest first.
-    retired: Vec<Retired>,
+    /// Keys with tokens from before the last change, whether the ring has them or not.
+    kept: Vec<Kept>,
 }
 
-/// The public half of a key that signs no more, and until when the last of its tokens may live.
+/// The public half of a key, and until when the last of its tokens may live.
 #[derive(Clone, Debug)]
-struct Retired {
+struct Kept {
     key: Jwk,
     until: UnixTime,
 }
 
 impl Issuing {
-    pub(crate) fn new(signing_key: SigningKey, token_lifetime_secs: u64) -> Self {
+    pub(crate) fn new(ring: KeyRing, token_lifetime_secs: u64) -> Self {
         Self {
-            signing_key,
+            ring,
             token_lifetime_secs,
-            earlier_tokens_until: UnixTime(0),
-            retired: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
-    /// What comes after `before`. Tokens that `before` has issued stay good: its key stays in the key set until the last has run out.
+    /// What comes after `before`. Tokens that `before` has issued stay good: its keys stay in the key set until the last has run out, unless
+    /// the new ring revokes them.
     pub(crate) fn after(mut self, before: &Self, now: UnixTime) -> Self {
-        let own = self.signing_key.to_public_jwk().to_json();
-        let until = now.plus_secs(before.token_lifetime_secs);
-        let mut retired = before.retired.clone();
-        retired.push(Retired {
-            key: before.signing_key.to_public_jwk(),
-            until: until.max(before.earlier_tokens_until),
+        let published = before.ring.published(before.token_lifetime_secs, now);
+        let signed = published.into_iter().filter_map(|(key, state)| {
+            let until = match state {
+                KeyState::Active => now.plus_secs(before.token_lifetime_secs),
+                KeyState::Retired(until) => until,
+                KeyState::Next(_) | KeyState::Gone => return None,
+            };
+            Some(Kept { key, until })
         });
-        retired.retain(|retired| retired.until > now);
-        let (again, mut retired): (Vec<_>, Vec<_>) = retired
-            .into_iter()
-            .partition(|retired| retired.key.to_json() == own);
-        // A key that stays, or comes back, is no retired one; its tokens are remembered.
-        let again = again.into_iter().map(|retired| retired.until);
-        self.earlier_tokens_until = again.max().unwrap_or(UnixTime(0));
-        let surplus = retired.len().saturating_sub(RETIRED_KEYS_AT_MOST);
-        self.retired = retired.split_off(surplus);
+        for kept in before.kept.iter().cloned().chain(signed) {
+            if kept.until <= now || self.ring.is_revoked(&kept.key) {
+                continue;
+            }
+            let name = kept.key.to_json();
+            match self
+                .kept
+                .iter_mut()
+                .find(|known| known.key.to_json() == name)
+            {
+                Some(known) => known.until = known.until.max(kept.until),
+                None => self.kept.push(kept),
+            }
+        }
+        self.kept.sort_by_key(|kept| kept.until);
+        let surplus = self.kept.len().saturating_sub(KEPT_KEYS_AT_MOST);
+        self.kept.drain(..surplus);
         self
     }
 
@@ -59,16 +68,22 @@ impl Issuing {
         self.token_lifetime_secs
     }
 
+    /// The key that signs now.
     pub(crate) fn signing_key(&self) -> &SigningKey {
-        &self.signing_key
+        self.ring.active(now())
     }
 
-    /// The keys that verify the tokens that are good now.
+    /// The keys that verify the tokens that are good now, and the one that will sign next; the one that signs is the first.
     pub(crate) fn key_set(&self, now: UnixTime) -> KeySet {
-        let retired = self.retired.iter().filter(|retired| retired.until > now);
-        let own = self.signing_key.to_public_jwk();
-        let keys = retired.map(|retired| retired.key.clone());
-        KeySet::from_keys(std::iter::once(own).chain(keys).collect())
+        let ring = self.ring.published(self.token_lifetime_secs, now);
+        let mut keys: Vec<Jwk> = ring.into_iter().map(|(key, _)| key).collect();
+        for kept in self.kept.iter().filter(|kept| kept.until > now) {
+            let name = kept.key.to_json();
+            if !keys.iter().any(|key| key.to_json() == name) {
+                keys.push(kept.key.clone());
+            }
+        }
+        KeySet::from_keys(keys)
     }
 }
 
@@ -86,9 +101,18 @@ mod tests {
 
     const NOW: UnixTime = UnixTime(1_000);
 
+    fn key() -> SigningKey {
+        SigningKey::generate(SigningAlgorithm::EdDsa).unwrap()
+    }
+
     fn issuing(lifetime_secs: u64) -> Issuing {
-        let key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
-        Issuing::new(key, lifetime_secs)
+        Issuing::new(key().into(), lifetime_secs)
+    }
+
+    /// With the ring of another.
+    fn same(other: &Issuing, lifetime_secs: u64) -> Issuing {
+        let ring = KeyRing::from_json(&other.ring.to_json(), NOW).unwrap();
+        Issuing::new(ring, lifetime_secs)
     }
 
     fn count(issuing: &Issuing, at: u64) -> usize {
@@ -106,15 +130,13 @@ mod tests {
     #[test]
     fn a_key_that_stays_is_in_the_key_set_once() {
         let first = issuing(60);
-        let same = SigningKey::from_jwk(&first.signing_key.to_jwk()).unwrap();
-        assert_eq!(count(&Issuing::new(same, 5).after(&first, NOW), 1_000), 1);
+        assert_eq!(count(&same(&first, 5).after(&first, NOW), 1_000), 1);
     }
 
     #[test]
     fn a_lifetime_made_shorter_does_not_cut_the_tokens_before_it() {
         let first = issuing(60);
-        let same = SigningKey::from_jwk(&first.signing_key.to_jwk()).unwrap();
-        let shorter = Issuing::new(same, 5).after(&first, NOW);
+        let shorter = same(&first, 5).after(&first, NOW);
         let second = issuing(5).after(&shorter, NOW);
         assert_eq!(count(&second, 1_059), 2);
         assert_eq!(count(&second, 1_060), 1);
@@ -126,6 +148,26 @@ mod tests {
         for _ in 0..20 {
             last = issuing(60).after(&last, NOW);
         }
-        assert_eq!(count(&last, 1_000), 1 + RETIRED_KEYS_AT_MOST);
+        assert_eq!(count(&last, 1_000), 1 + KEPT_KEYS_AT_MOST);
+    }
+
+    #[test]
+    fn a_lifetime_made_shorter_does_not_cut_the_tokens_of_a_ring_that_turned() {
+        let first = issuing(60);
+        let mut turned = same(&first, 5);
+        turned.ring.rotate(key(), NOW, 5, NOW).unwrap();
+        let turned = turned.after(&first, NOW);
+        assert_eq!(count(&turned, 1_059), 2);
+        assert_eq!(count(&turned, 1_060), 1);
+    }
+
+    #[test]
+    fn a_key_that_the_new_ring_revokes_is_gone_at_once() {
+        let first = issuing(60);
+        let mut turned = same(&first, 60);
+        turned.ring.rotate(key(), NOW, 60, NOW).unwrap();
+        let kid = turned.ring.keys(60, NOW).next().unwrap().0.kid().to_owned();
+        turned.ring.revoke(&kid, NOW).unwrap();
+        assert_eq!(count(&turned.after(&first, NOW), 1_000), 1);
     }
 }

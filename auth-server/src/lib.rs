@@ -7,25 +7,30 @@
 //! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
 //! | `listener`, `tls` | connections |
+//! | [`import`] | what other brokers' files say of clients and rights |
 //! | `issuer` | the URLs of the endpoints |
 //! | `issuing` | what tokens are signed with |
+//! | [`KeyRing`] | signing keys by time |
 //! | [`Reloader`] | another configuration while it runs |
 
 use crate::core::authenticate::{AuthenticationRules, Decoys};
 use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
-use symbolon_ace_proto::{PopAlgorithm, PopSigner, SigningKey};
+use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use tokio::net::TcpListener;
 
 mod core;
 mod http;
+pub mod import;
 mod issuer;
 mod issuing;
+mod key_ring;
 mod listener;
 mod reload;
 pub mod store;
 mod tls;
 
 pub use issuer::IssuerError;
+pub use key_ring::{KeyRing, KeyRingError, KeyState, RingKey};
 pub use reload::{Prepared, ReloadError, Reloader};
 
 /// Everything the authorization server is told at its start.
@@ -44,8 +49,8 @@ pub struct Config {
     pub client_ca_pem: Option<String>,
     /// The database file.
     pub database: PathBuf,
-    /// The key that signs tokens.
-    pub signing_key: SigningKey,
+    /// The keys that sign tokens, each in its time.
+    pub signing_key: KeyRing,
     /// The longest life of a token, seconds, at least 1; policies may shorten it.
     pub token_lifetime_secs: u64,
 }

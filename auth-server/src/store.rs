@@ -7,10 +7,12 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `sqlite` | the database |
 
 mod authentication;
 mod resource_server;
+mod rules;
 mod schema;
 mod sqlite;
 mod token;
@@ -24,11 +26,21 @@ pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
 };
 
-use crate::core::policy::{ClientId, filter_of};
+pub use crate::core::{
+    audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
+    policy::{
+        explanation::{Standing, Verdict},
+        plan::{Desired, Group, Loss, Plan},
+        rule::{Effect, Policy, Subject, Validity},
+    },
+};
+pub use rules::{Considered, Explanation, Owner, Tree};
+
+use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlite::Sqlite;
 use std::path::Path;
-use symbolon_ace_proto::{PopAlgorithm, Scope, ScopeEntry, TokenHash, UnixTime, cwt, token::Form};
+use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
@@ -49,12 +61,21 @@ pub enum StoreError {
     /// A value that must not be stored; what, which and why.
     #[error("{0} {1:?} is refused: {2}")]
     Invalid(&'static str, String, String),
-    /// The client has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
+    /// The client, or the group, has [`Store::MAX_POLICIES_PER_CLIENT`] policies already.
     #[error(
-        "client {0:?} would have more than {max} policies",
+        "{0:?} would have more than {max} policies",
         max = Store::MAX_POLICIES_PER_CLIENT
     )]
     TooManyPolicies(String),
+    /// The client is in [`Store::MAX_GROUPS_PER_CLIENT`] groups already.
+    #[error(
+        "client {0:?} would be in more than {max} groups",
+        max = Store::MAX_GROUPS_PER_CLIENT
+    )]
+    TooManyGroups(String),
+    /// An owner grants outside of what they own; who, and what.
+    #[error("owner {0:?} does not own all of {1:?}")]
+    NotOwned(String, String),
     /// The database was written by a newer version.
     #[error("the database was written by a newer version of symbolon")]
     Newer,
@@ -77,34 +98,6 @@ pub struct Client {
     pub refresh_tokens: bool,
 }
 
-/// A policy: a client may do this on these filters at this audience.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Policy {
-    /// Given by the store; 0 in a new one.
-    pub id: i64,
-    /// Which client.
-    pub client_id: String,
-    /// At which resource server; it must be registered.
-    pub audience: String,
-    /// A Topic Filter template: `${client_id}` stands for the client's identifier.
-    pub filter: String,
-    /// May publish.
-    pub publish: bool,
-    /// May subscribe.
-    pub subscribe: bool,
-    /// The longest life of a token that uses it, seconds; the server's own where absent.
-    pub token_lifetime_secs: Option<u64>,
-}
-
-/// A policy with its client's identifier filled in.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Allowed {
-    /// The Topic Filter and what may be done on it.
-    pub(crate) entry: ScopeEntry,
-    /// The longest life of a token that uses it, seconds.
-    pub(crate) token_lifetime_secs: Option<u64>,
-}
-
 /// The digest under which a secret is stored and compared.
 pub(crate) fn sha256_of(secret: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret);
@@ -118,8 +111,10 @@ fn decode_base64url(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Store {
-    /// The most policies of one client, so that all it may do fits a scope.
+    /// The most policies of one client or group, so that all it may do fits a scope.
     pub const MAX_POLICIES_PER_CLIENT: usize = Scope::MAX_ENTRIES;
+    /// The most records of the audit log; past it the oldest tenth goes.
+    pub const MAX_AUDIT_RECORDS: u64 = 1_000_000;
     /// The longest audience, bytes.
     pub const MAX_AUDIENCE_BYTES: usize = 1024;
     /// The most tokens of one client that are good at a time; further ones are refused.
@@ -137,9 +132,34 @@ impl Store {
         Ok(Self { database })
     }
 
+    /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
+    #[must_use]
+    pub fn acting_as(mut self, actor: &str) -> Self {
+        self.database.set_actor(actor);
+        self
+    }
+
+    /// The same with another bound on the records of the audit log: past it the oldest tenth goes.
+    #[must_use]
+    pub fn with_audit_records(mut self, most: u64) -> Self {
+        self.database.set_audit_records(most);
+        self
+    }
+
     /// Closes it, which also folds SQLite's `-wal` file into the database file where nobody else has it open.
     pub async fn close(self) {
         self.database.close().await;
+    }
+
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.database.backup(to).await
+    }
+
+    /// Makes a copy ready to take the place of the original; fails where it is not sound. Sequence numbers of tokens jump, so that none is
+    /// used twice.
+    pub async fn revive(&self) -> Result<(), StoreError> {
+        self.database.revive().await
     }
 
     /// Registers a client with its policies, all or nothing.
@@ -150,14 +170,14 @@ impl Store {
             ..client.clone()
         };
         for policy in policies {
-            if policy.client_id != client.client_id {
+            if policy.subject != Subject::Client(client.client_id.clone()) {
                 return Err(StoreError::Invalid(
                     "policy",
                     policy.filter.clone(),
                     "it is for another client".to_owned(),
                 ));
             }
-            check_policy(policy, client_id)?;
+            rules::check_policy(policy)?;
         }
         self.database.add_client(&client, policies).await
     }
@@ -175,22 +195,6 @@ impl Store {
     /// Removes a client and its policies, and revokes its tokens.
     pub async fn remove_client(&self, client_id: &str, now: UnixTime) -> Result<(), StoreError> {
         self.database.remove_client(client_id, now).await
-    }
-
-    /// Adds a policy; its identifier. Client and resource server must be registered.
-    pub async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        check_policy(policy, client_id_of(&policy.client_id)?)?;
-        self.database.add_policy(policy).await
-    }
-
-    /// Policies, of one client or of all, in the order they were added.
-    pub async fn policies(&self, client_id: Option<&str>) -> Result<Vec<Policy>, StoreError> {
-        self.database.policies(client_id).await
-    }
-
-    /// Removes a policy.
-    pub async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        self.database.remove_policy(id).await
     }
 
     /// Registers a resource server, or replaces the one with this audience; its sequence numbers go on.
@@ -281,21 +285,6 @@ impl Store {
         } else {
             sha256_of(token)
         }
-    }
-
-    /// What a client may do at an audience, `${client_id}` filled in. Each filter stands once.
-    pub async fn scope_of(&self, client_id: &str, audience: &str) -> Result<Scope, StoreError> {
-        let allowed = self.allowed(client_id, audience).await?;
-        Ok(crate::core::policy::whole_scope(&allowed))
-    }
-
-    /// The policies of a client at an audience, as the token endpoint uses them.
-    pub(crate) async fn allowed(
-        &self,
-        client_id: &str,
-        audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        self.database.allowed(client_id, audience).await
     }
 
     /// The resource server with this audience, or those of the group of this name; without one, the only registered one, or two of more.
@@ -424,21 +413,4 @@ fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {
     ClientId::parse(text).map_err(|error| {
         StoreError::Invalid("client identifier", text.to_owned(), error.to_string())
     })
-}
-
-fn check_policy(policy: &Policy, client_id: ClientId<'_>) -> Result<(), StoreError> {
-    let refused = |why: String| Err(StoreError::Invalid("policy", policy.filter.clone(), why));
-    if let Err(error) = filter_of(&policy.filter, client_id) {
-        return refused(error.to_string());
-    }
-    if !policy.publish && !policy.subscribe {
-        return refused("it allows neither publishing nor subscribing".to_owned());
-    }
-    match policy.token_lifetime_secs {
-        Some(0) => refused("a token lifetime of 0 seconds".to_owned()),
-        Some(secs) if i64::try_from(secs).is_err() => {
-            refused("a token lifetime longer than time".to_owned())
-        }
-        Some(_) | None => Ok(()),
-    }
 }

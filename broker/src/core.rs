@@ -2,7 +2,8 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | `admission.rs` | who may come in: CONNECT, token, proof of possession |
+//! | `admission.rs`, `refusal.rs` | who may come in: CONNECT, proof of possession; and what who may not is told |
+//! | `judging.rs`, `authority.rs`, `spans.rs` | whether a token counts: whose it is, its key, how long |
 //! | `grant.rs` | what a token allows |
 //! | `shard.rs` | the whole: what comes from the driver, timers, other shards |
 //! | `connecting.rs` | sessions: begun, taken over, resumed, ended; Wills |
@@ -14,12 +15,13 @@
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
+//! | `outbound.rs` | how much other shards may have of what this one sends them |
 //! | `shrinking.rs` | tables that a peak made large, made small again |
 //! | `counters.rs` | what was counted |
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `freshness.rs` | nonces that a token must bring back |
-//! | `introspected.rs` | what the authorization server said of tokens by reference |
+//! | `introspected.rs`, `introspecting.rs` | what authorization servers said of tokens by reference; sessions that they are asked about again |
 //! | `known.rs` | whom the identity of a pre-shared key means |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
@@ -27,6 +29,7 @@
 
 pub(crate) mod admission;
 mod aliases;
+pub(crate) mod authority;
 mod authz_info;
 mod bounds;
 pub(crate) mod connecting;
@@ -41,25 +44,32 @@ mod holding;
 mod inbound;
 mod interest;
 pub(crate) mod introspected;
+mod introspecting;
 pub(crate) mod journal;
+mod judging;
 mod known;
 mod level_tree;
 pub(crate) mod message;
+mod outbound;
 mod outbox;
 mod pacing;
+pub mod publishers;
 mod publishing;
 pub(crate) mod quota;
 pub(crate) mod reauthentication;
+pub(crate) mod refusal;
 pub(crate) mod reloading;
 mod restoring;
 pub mod retained;
 pub(crate) mod retaining;
+pub mod revoked;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod shard;
 mod sharing;
 mod short_text;
 mod shrinking;
+pub(crate) mod spans;
 mod split_index;
 pub mod stored_tokens;
 mod subscribing;
@@ -67,6 +77,7 @@ pub mod subscriptions;
 pub(crate) mod system;
 mod tickets;
 pub mod wheel;
+mod wills;
 
 #[cfg(test)]
 mod simulation;

@@ -2,8 +2,9 @@
 //! `core::introspected`, where admission looks.
 
 use crate::{
-    config::{AuthorizationConfig, IntrospectionConfig, IntrospectionCredential},
-    core::introspected::{Introspected, Reference, Verdict},
+    config::{AuthorizationServerConfig, IntrospectionConfig},
+    core::introspected::{Answer, Introspected, Reference, Verdict},
+    credential::Credential,
 };
 use std::{
     fmt,
@@ -14,12 +15,10 @@ use std::{
     time::Duration,
 };
 use symbolon_ace_proto::{
-    IntrospectionRequest, IntrospectionResponse, Jwk, MalformedMessage, PopAlgorithm, PopSigner,
-    UnixTime, client_assertion, client_secret,
+    IntrospectionRequest, IntrospectionResponse, MalformedMessage, UnixTime, client_assertion,
 };
 use symbolon_tls::https::{HttpsClient, HttpsError, HttpsRequest, Method};
 use tokio::{sync::Semaphore, time::timeout};
-use zeroize::Zeroizing;
 
 /// Questions that the authorization server is asked at once; the others wait.
 const IN_FLIGHT_AT_MOST: usize = 32;
@@ -37,30 +36,6 @@ pub(crate) struct Introspector {
     introspected: Arc<Introspected>,
     in_flight: Semaphore,
     waiting: Semaphore,
-}
-
-/// [`IntrospectionCredential`], ready for use.
-enum Credential {
-    Secret(Zeroizing<String>),
-    Key(PopSigner),
-}
-
-impl Credential {
-    fn parse(credential: &IntrospectionCredential) -> Result<Self, String> {
-        match credential {
-            IntrospectionCredential::Secret(secret) => {
-                Ok(Self::Secret(Zeroizing::new(secret.clone())))
-            }
-            IntrospectionCredential::Key(jwk) => {
-                let jwk = Jwk::from_json(jwk.as_bytes());
-                let signer = jwk.ok().and_then(|jwk| PopSigner::from_jwk(&jwk).ok());
-                let usable = signer.filter(|signer| signer.algorithm() != PopAlgorithm::Hs256);
-                usable.map(Self::Key).ok_or_else(|| {
-                    "key for introspection: not a private JWK for Ed25519 or P-256".to_owned()
-                })
-            }
-        }
-    }
 }
 
 /// How often it was asked, over all authorization servers that there were.
@@ -90,7 +65,7 @@ enum IntrospectionError {
 impl Introspector {
     /// Of this authorization server, if it is to be asked.
     pub(crate) fn new(
-        config: &AuthorizationConfig,
+        config: &AuthorizationServerConfig,
         client: HttpsClient,
         introspected: &Arc<Introspected>,
     ) -> Result<Option<Self>, String> {
@@ -99,7 +74,11 @@ impl Introspector {
         };
         Ok(Some(Self {
             client,
-            credential: Credential::parse(&introspection.credential)?,
+            credential: Credential::new(
+                &introspection.client_id,
+                &config.issuer,
+                &introspection.credential,
+            )?,
             config: introspection.clone(),
             issuer: config.issuer.clone(),
             introspected: Arc::clone(introspected),
@@ -108,22 +87,41 @@ impl Introspector {
         }))
     }
 
-    /// Asks, and remembers the answer. Without one, nothing is remembered: the token is refused, and the next client that brings it asks anew.
-    pub(crate) async fn ask(&self, reference: &Reference, now: UnixTime, count: &Questions) {
+    /// Asks, unless it has said so lately, and remembers the answer; whether the token is active. Without an answer nothing is remembered: the
+    /// token is refused, and the next client that brings it asks anew.
+    pub(crate) async fn ask(
+        &self,
+        reference: &Reference,
+        now: UnixTime,
+        count: &Questions,
+    ) -> bool {
+        match self.introspected.find(&self.issuer, reference, now) {
+            Some(Verdict::Active(_)) => return true,
+            Some(Verdict::Inactive) => return false,
+            None => {}
+        }
         match self.answer(reference, now).await {
             Ok(answer) => {
                 count.succeeded.fetch_add(1, Ordering::Relaxed);
+                let until = now.plus_secs(self.config.cache_secs.max(1));
                 let verdict = match answer {
                     IntrospectionResponse::Inactive => Verdict::Inactive,
-                    IntrospectionResponse::Active(token) => Verdict::Active(Arc::from(token)),
+                    IntrospectionResponse::Active(token) => Verdict::Active(Arc::new(Answer {
+                        token: *token,
+                        asked_at: now,
+                        until,
+                    })),
                 };
-                let end = now.plus_secs(self.config.cache_secs.max(1));
-                self.introspected.remember(reference, verdict, end);
+                let is_active = matches!(verdict, Verdict::Active(_));
+                let token = (self.issuer.as_str(), reference);
+                self.introspected.remember(token, verdict, until);
+                is_active
             }
             Err(error) => {
                 count.failed.fetch_add(1, Ordering::Relaxed);
                 let endpoint = &self.config.endpoint;
                 tracing::warn!(%endpoint, %error, "cannot ask the authorization server what a token says");
+                false
             }
         }
     }
@@ -171,27 +169,17 @@ impl Introspector {
                 "application/ace+json, application/json".to_owned(),
             ),
         ];
-        let client_id = &self.config.client_id;
-        let body = match &self.credential {
-            Credential::Secret(secret) => {
-                let header = client_secret::basic(client_id, secret);
-                headers.push(("authorization", header.to_string()));
-                question.to_form(&[])?
-            }
-            Credential::Key(signer) => {
-                let assertion = client_assertion::make(client_id, &self.issuer, signer, now)?;
-                question.to_form(&[
-                    ("client_id", client_id),
-                    ("client_assertion_type", client_assertion::ASSERTION_TYPE),
-                    ("client_assertion", &assertion),
-                ])?
-            }
-        };
+        let introduction = self.credential.introduce(now)?;
+        headers.extend(introduction.authorization_header());
+        let parameters = introduction.parameters.iter();
+        let parameters: Vec<_> = parameters
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         Ok(HttpsRequest {
             method: Method::POST,
             url: self.config.endpoint.clone(),
             headers,
-            body,
+            body: question.to_form(&parameters)?.into(),
         })
     }
 }

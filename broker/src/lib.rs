@@ -7,27 +7,34 @@
 //! | `driver/` | sockets, threads, timers |
 //! | `keys`, `introspection` | what the authorization server is asked for: its keys, what a token says |
 //! | `management` | health and metrics |
+//! | `threads` | the threads, and the word that one has failed |
+//! | `revocations` | follows the list of revoked tokens |
 //! | [`store`] | what outlives the process |
 //! | [`Reloader`] | another configuration while it runs |
 
 mod config;
 #[doc(hidden)]
 pub mod core;
+mod credential;
 mod driver;
 mod introspection;
 mod keys;
 mod management;
 mod reload;
+mod revocations;
 pub mod store;
+mod threads;
 
 pub use config::{
-    AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
-    ListenerConfig, ManagementConfig, StoreConfig, TokensConfig, Transport,
+    AuthorizationConfig, AuthorizationServerConfig, Config, Durability, IntrospectionConfig,
+    IntrospectionCredential, Limits, ListenerConfig, ManagementConfig, RevocationListConfig,
+    StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
-    admission::{Admission, Authority, TokenKeeping},
+    admission::{Admission, TokenKeeping},
+    authority::{Authority, DerivationKey},
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
@@ -40,22 +47,26 @@ use crate::driver::{
     listener::{self, Entrance, Listener},
     reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
+    time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
 use driver::restored::Restored;
 use keys::{Fetcher, Keys, Source};
 use management::published::Published;
-use reload::{Announcement, Changing};
+use reload::{Announced, Announcement, Changing};
+use revocations::Revocations;
 use std::{
+    collections::BTreeSet,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 use store::{StoreError, writer::StoreWriter};
-use symbolon_ace_proto::{AsHint, jwe::ContentKeys};
+use symbolon_ace_proto::{AsHint, DERIVED_KEY_LENGTH, jwe::ContentKeys};
+use threads::Threads;
 use tokio::sync::{Barrier, mpsc, watch};
 
 /// The most shards.
@@ -73,7 +84,7 @@ pub struct Broker {
     management_addr: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
     reloader: Reloader,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Threads,
     store: Option<StoreWriter>,
 }
 
@@ -121,31 +132,44 @@ impl Broker {
         let rules = config.rules();
         let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
-        let (keys, fetcher) = Keys::new(announced_source);
+        let (keys, fetcher) = Keys::new(announced_source.clone());
+        let clock = (config.authorization.as_ref()).is_none_or(|authorization| authorization.clock);
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let restored = Restored::open(config.store.as_ref(), shards, &home, started)?;
+        let time = TimeOfDay::new(clock, started);
+        let restored = Restored::open(config.store.as_ref(), shards, &home, (started, time))?;
+        (rules.admission.tokens.spans).restore(restored.expired_numbers);
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
+            revocations: Revocations::new(),
             home,
             connections: Arc::new(AtomicUsize::new(0)),
             addresses: Arc::new(Addresses::default()),
             mailboxes,
             arrivals,
             started,
+            time,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
-        let mut threads = vec![spawn_background(fetcher, &common, shutdown.subscribe())?];
+        let mut threads = Threads::new();
+        let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
+        spawn(
+            "background".into(),
+            background(fetcher, announced_source, &common, shutdown.subscribe()),
+        )?;
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            threads.push(spawn_management(listener, common, shutdown)?);
+            spawn(
+                "management".into(),
+                Box::new(move || management::run(listener, common, shutdown)),
+            )?;
         }
         let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
         for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
@@ -162,7 +186,10 @@ impl Broker {
                 sessions,
                 retained: Arc::clone(&restored.retained),
             };
-            threads.push(spawn(format!("shard-{index}"), move || shard::run(start))?);
+            spawn(
+                format!("shard-{index}"),
+                Box::new(move || shard::run(start)),
+            )?;
         }
         let changing = Changing {
             entrances: bound.entrances,
@@ -207,12 +234,20 @@ impl Broker {
         self.reloader.clone()
     }
 
+    /// Waits until a thread of the broker has failed, which none should: clients of a shard without a thread hang. Whoever runs the broker
+    /// should end the process, to have it started anew: what is stored is there again then. Cancel safe.
+    pub async fn failed(&self) {
+        let mut failed = self.threads.failed();
+        // An error would say that the broker is gone, which we hold.
+        drop(failed.wait_for(|failed| *failed).await);
+    }
+
     /// Sends DISCONNECT 0x8B to every client, ends the shards and brings what they have to the store. Wills of stored sessions are kept
     /// there, others are not published. Waits at most `limit`; whether all have ended.
     pub fn shutdown(self, limit: Duration) -> bool {
         self.shutdown.send_replace(true);
         let deadline = Instant::now() + limit;
-        for thread in self.threads {
+        for thread in self.threads.into_running() {
             while !thread.is_finished() {
                 if Instant::now() >= deadline {
                     return false;
@@ -298,7 +333,7 @@ impl Config {
         } else if !(self.response_information.as_deref()).is_none_or(is_response_information) {
             "response_information is no text of 1 to 4096 bytes without control characters"
         } else {
-            return None;
+            return (self.authorization.as_ref()).and_then(AuthorizationConfig::complaint);
         })
     }
 
@@ -323,7 +358,7 @@ impl Config {
         let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
             authz_info: config.tokens.authz_info,
             stored_token_challenge: config.tokens.stored_token_challenge,
-            introspection: config.introspection.is_some(),
+            from_connect: config.tokens.store_connect_tokens,
             nonces: (config.tokens.client_nonce).then(fresh_nonces),
             ..TokenKeeping::default()
         });
@@ -331,28 +366,68 @@ impl Config {
     }
 
     fn admission(&self) -> Admission {
-        let authority = self.authorization.as_ref().map(|config| Authority {
-            issuer: config.issuer.clone(),
-            audience: config.audience.clone(),
-            content_keys: ContentKeys(config.content_keys.clone()),
-            hint: AsHint {
-                cnonce: None,
-                authorization_server: config.token_endpoint.clone(),
-                audience: Some(config.audience.clone()),
-                scope: config.hint_scope.clone(),
-            }
-            .to_json(),
-        });
+        let servers = self.authorization.iter().flat_map(|config| &config.servers);
         Admission {
-            authority,
+            authorities: servers.map(AuthorizationServerConfig::authority).collect(),
+            clock: (self.authorization.as_ref()).is_none_or(|config| config.clock),
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,
-                self.conceal_topics,
+                self.hide_topics,
             )),
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
             tokens: self.token_keeping(),
+        }
+    }
+}
+
+impl AuthorizationConfig {
+    /// How it contradicts itself, if it does.
+    fn complaint(&self) -> Option<&'static str> {
+        let servers = &self.servers;
+        if servers.is_empty() {
+            return Some("no authorization server");
+        }
+        if servers.len() > Self::SERVERS_AT_MOST {
+            return Some("more than 16 authorization servers");
+        }
+        let issuers = servers.iter().map(|server| &server.issuer);
+        if issuers.collect::<BTreeSet<_>>().len() < servers.len() {
+            return Some("two authorization servers have the same issuer");
+        }
+        (servers.iter()).find_map(AuthorizationServerConfig::complaint)
+    }
+}
+
+impl AuthorizationServerConfig {
+    fn complaint(&self) -> Option<&'static str> {
+        let key = self.derivation_key.as_ref();
+        if key.is_some_and(|key| key.as_bytes().len() != DERIVED_KEY_LENGTH) {
+            Some("a derivation key is not of 32 bytes")
+        } else if self.jwks_uri.is_none() && self.mac_key.is_none() && self.introspection.is_none()
+        {
+            Some(
+                "an authorization server whose tokens nothing vouches for: no key set, no key for MACs, no introspection",
+            )
+        } else {
+            None
+        }
+    }
+
+    fn authority(&self) -> Authority {
+        Authority {
+            issuer: self.issuer.as_str().into(),
+            audience: self.audience.clone(),
+            content_keys: ContentKeys(self.content_keys.clone()),
+            derivation_key: self.derivation_key.as_ref().and_then(DerivationKey::new),
+            introspection: self.introspection.is_some(),
+            hint: AsHint {
+                cnonce: None,
+                authorization_server: self.token_endpoint.clone(),
+                audience: Some(self.audience.clone()),
+                scope: self.hint_scope.clone(),
+            },
         }
     }
 }
@@ -367,7 +442,7 @@ fn fresh_nonces() -> Arc<ClientNonces> {
 /// Where the authorization server is asked; what it says of tokens is put where these rules look.
 fn source_of(config: &Config, rules: &Rules) -> Result<Source, StartError> {
     let introspected = &rules.admission.tokens.introspected;
-    Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)
+    Source::new(config.authorization.as_ref(), introspected, None).map_err(StartError::Config)
 }
 
 /// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
@@ -380,40 +455,23 @@ fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::R
     (0..count).map(|_| mpsc::channel(bound)).unzip()
 }
 
-fn spawn(
-    name: String,
-    work: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
-    thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(StartError::Thread)
-}
+/// What a thread does.
+type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-fn spawn_management(
-    listener: TcpListener,
-    common: Arc<Common>,
-    shutdown: watch::Receiver<bool>,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
-    spawn("management".into(), move || {
-        management::run(listener, common, shutdown)
-    })
-}
-
-fn spawn_background(
+fn background(
     fetcher: Fetcher,
+    source: Announced<Source>,
     common: &Arc<Common>,
     shutdown: watch::Receiver<bool>,
-) -> Result<JoinHandle<io::Result<()>>, StartError> {
+) -> Work {
     let common = Arc::clone(common);
-    spawn("background".into(), move || {
-        run_background(fetcher, common, shutdown)
-    })
+    Box::new(move || run_background(fetcher, source, common, shutdown))
 }
 
 /// What goes on beside the shards, and seldom.
 fn run_background(
     fetcher: Fetcher,
+    source: Announced<Source>,
     common: Arc<Common>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -421,6 +479,7 @@ fn run_background(
     runtime.block_on(async {
         tokio::join!(
             fetcher.run(shutdown.clone()),
+            revocations::run(source, Arc::clone(&common), shutdown.clone()),
             reclaiming::run(common, shutdown)
         )
     });

@@ -53,23 +53,15 @@ fn merge(allowed: &[Allowed]) -> Vec<Allowed> {
     merged
 }
 
-/// As policies of a client: one for each `--allow`, so that each can be removed by itself.
-pub(crate) fn policies(
-    allowed: &[Allowed],
-    client_id: &str,
-    audience: &str,
-    token_lifetime_secs: Option<u64>,
-) -> Vec<Policy> {
+/// As policies, one for each, so that each can be removed by itself. All else is as in `like`.
+pub(crate) fn policies(allowed: &[Allowed], like: &Policy) -> Vec<Policy> {
     allowed
         .iter()
         .map(|entry| Policy {
-            id: 0,
-            client_id: client_id.to_owned(),
-            audience: audience.to_owned(),
             filter: entry.filter.as_str().to_owned(),
             publish: entry.publish,
             subscribe: entry.subscribe,
-            token_lifetime_secs,
+            ..like.clone()
         })
         .collect()
 }
@@ -116,7 +108,7 @@ mod tests {
     #[test]
     fn each_allow_is_a_policy_of_its_own() {
         let allowed = ["pub:a/#", "sub:a/#", "pubsub:b"].map(|text| text.parse().unwrap());
-        let policies = policies(&allowed, "c", "aud", None);
+        let policies = policies(&allowed, &Policy::allow("c", "aud", ""));
         let may: Vec<_> = policies.iter().map(|p| (p.publish, p.subscribe)).collect();
         assert_eq!(may, [(true, false), (false, true), (true, true)]);
     }

@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use symbolon_auth_server::store::{
-    CertificateName, Client, ClientAuthentication, Store, StoreError,
+    CertificateName, Client, ClientAuthentication, Policy, Store, StoreError, Subject,
 };
 use symbolon_client::{
     Profile,
@@ -258,8 +258,11 @@ impl AddArgs {
             pop_algorithm: self.pop.algorithm(),
             refresh_tokens: self.refresh_tokens,
         };
-        let lifetime = self.token_lifetime_secs;
-        let policies = allow::policies(&self.allow, &self.name, &audience, lifetime);
+        let like = Policy {
+            token_lifetime_secs: self.token_lifetime_secs,
+            ..Policy::allow(&self.name, &audience, "")
+        };
+        let policies = allow::policies(&self.allow, &like);
         store.add_client(&client, &policies).await?;
         if self.output.is_json() {
             return show(&store, &self.name, self.output).await;
@@ -270,7 +273,11 @@ impl AddArgs {
 }
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
-async fn write_profile(store: &Store, profile: &Profile, file: &Path) -> anyhow::Result<()> {
+pub(crate) async fn write_profile(
+    store: &Store,
+    profile: &Profile,
+    file: &Path,
+) -> anyhow::Result<()> {
     let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
         store
@@ -292,12 +299,11 @@ pub(crate) async fn register(
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
     let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
-    let policies = allow::policies(
-        client.allow,
-        client.name,
-        &destination.audience,
-        client.token_lifetime_secs,
-    );
+    let like = Policy {
+        token_lifetime_secs: client.token_lifetime_secs,
+        ..Policy::allow(client.name, &destination.audience, "")
+    };
+    let policies = allow::policies(client.allow, &like);
     let registered = Client {
         client_id: client.name.to_owned(),
         authentication,
@@ -305,7 +311,10 @@ pub(crate) async fn register(
         refresh_tokens: client.refresh_tokens,
     };
     store.add_client(&registered, &policies).await?;
-    let scope = store.scope_of(client.name, &destination.audience).await?;
+    let now = clock::now();
+    let scope = store
+        .scope_of(client.name, &destination.audience, now)
+        .await?;
     Ok(Profile {
         client_id: client.name.to_owned(),
         issuer: destination.issuer.clone(),
@@ -319,6 +328,8 @@ pub(crate) async fn register(
             jwk: pop_key.map(|key| Box::new(key.to_jwk())),
         },
         scope: serde_json::from_str(&scope.to_json())?,
+        auth: None,
+        encoding: None,
     })
 }
 
@@ -394,7 +405,7 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
     for client in store.clients().await? {
         let own = policies
             .iter()
-            .filter(|policy| policy.client_id == client.client_id);
+            .filter(|policy| policy.subject == Subject::Client(client.client_id.clone()));
         shown.push(ShownClient::new(
             &client,
             own.map(ShownPolicy::from).collect(),
@@ -475,7 +486,7 @@ pub(crate) fn jwa_name(algorithm: PopAlgorithm) -> &'static str {
 }
 
 /// A name becomes a file name and stands for `${client_id}` in Topic Filters, so it has neither separators nor wildcards.
-fn check_name(name: &str) -> anyhow::Result<()> {
+pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte);
     let good = (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(plain)

@@ -30,7 +30,7 @@ async fn perform() -> anyhow::Result<()> {
         "A symbolon was a token broken in two: whoever held the other half proved who they were.",
     );
     let stage = Stage::set(&mut narrator).await?;
-    let told = story::tell(&stage, &mut narrator).await;
+    let told = Box::pin(story::tell(&stage, &mut narrator)).await;
     let stopped = stage.clear().await;
     told?;
     narrator.check(

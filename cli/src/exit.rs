@@ -1,9 +1,9 @@
 //! Exit codes: stable, listed in `docs/commands.md`.
 
-use crate::mqtt::describe;
+use crate::mqtt::{describe, printable};
 use symbolon_auth_server::StartError as AuthServerStartError;
 use symbolon_broker::StartError as BrokerStartError;
-use symbolon_client::{ConnectError, token::TokenRequestError};
+use symbolon_client::{ConnectError, discovery::DiscoveryError, token::TokenRequestError};
 
 /// What the program tells its caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,6 +88,9 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<TokenRequestError>() {
             return Some(Self::of_token_request(error));
         }
+        if let Some(error) = cause.downcast_ref::<DiscoveryError>() {
+            return Some(Self::of_discovery(error));
+        }
         let wrong_setup = cause
             .downcast_ref::<AuthServerStartError>()
             .is_some_and(|error| {
@@ -109,12 +112,24 @@ impl Exit {
             ConnectError::Unreachable(..) | ConnectError::Tls(_) | ConnectError::WrongBroker => {
                 Self::Unreachable
             }
-            ConnectError::Refused { .. } => Self::RefusedByBroker,
+            ConnectError::Refused { .. } | ConnectError::NotTaken { .. } => Self::RefusedByBroker,
             ConnectError::Lost(_) | ConnectError::Protocol(_) => Self::Lost,
             ConnectError::Timeout => Self::TimedOut,
             ConnectError::NotRenewed(error) => Self::of_token_request(error),
-            ConnectError::Options(_) => Self::Usage,
+            ConnectError::Options(_) | ConnectError::Mode(_) => Self::Usage,
             ConnectError::NotSent(_) | ConnectError::Backlog | _ => Self::General,
+        }
+    }
+
+    fn of_discovery(error: &DiscoveryError) -> Self {
+        match error {
+            DiscoveryError::Authorities(_) => Self::Usage,
+            DiscoveryError::Unreachable(_) => Self::Unreachable,
+            // The broker sends us to a server that is not what it says: no tokens from there.
+            DiscoveryError::Endpoint(_)
+            | DiscoveryError::NoMetadata(_)
+            | DiscoveryError::Mismatch(_)
+            | _ => Self::RefusedByAuthorizationServer,
         }
     }
 
@@ -123,6 +138,7 @@ impl Exit {
             TokenRequestError::Profile(_) => Self::Usage,
             TokenRequestError::Unreachable(_) => Self::Unreachable,
             TokenRequestError::Refused(_) => Self::RefusedByAuthorizationServer,
+            TokenRequestError::NotTaken { .. } => Self::RefusedByBroker,
             TokenRequestError::Answer(_) | _ => Self::General,
         }
     }
@@ -167,9 +183,17 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
         }) => {
             let refusal = describe(*reason_code, reason_string.as_deref());
             let hint = hint.as_ref().map_or_else(String::new, |hint| {
-                format!("; tokens are issued at {}", hint.authorization_server)
+                let endpoint = printable(&hint.authorization_server);
+                format!("; tokens are issued at {endpoint}")
             });
             format!("the broker refuses: {refusal}{hint}")
+        }
+        Some(ConnectError::NotTaken {
+            reason_code,
+            reason_string,
+        }) => {
+            let refusal = describe(*reason_code, reason_string.as_deref());
+            format!("the broker does not take the token at authz-info: {refusal}")
         }
         Some(_) | None => cause.to_string(),
     }

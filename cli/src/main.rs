@@ -6,7 +6,11 @@
 //! | [`serve`] | `symbolon up`, `as`, `broker` |
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
-//! | [`client`], [`policy`] | who may do what |
+//! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`import`] | clients and policies from other brokers' files |
+//! | [`audit`] | who did what |
+//! | [`signing_keys`] | `symbolon key` |
+//! | [`backup`] | `symbolon backup`, `restore` |
 //! | [`rs`], [`shared_key`], [`certificate_file`] | `symbolon rs`: resource servers |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
@@ -16,6 +20,8 @@
 //! | [`exit`] | exit codes |
 
 mod allow;
+mod audit;
+mod backup;
 mod broker_address;
 mod certificate_file;
 mod certificates;
@@ -24,10 +30,15 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod group;
+mod hardening;
+mod import;
 mod init;
 mod logging;
+mod moment;
 mod mqtt;
 mod output;
+mod owner;
 mod policy;
 mod private_file;
 mod profile_file;
@@ -39,6 +50,7 @@ mod runtime;
 mod serve;
 mod service;
 mod shared_key;
+mod signing_keys;
 mod store;
 mod subscribe;
 mod token;
@@ -75,6 +87,26 @@ enum Command {
     /// What devices may do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Devices that share policies
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Who owns which topics, and may grant within them
+    #[command(subcommand)]
+    Owner(owner::OwnerCommand),
+    /// Say which policies decide what a device may do with a topic
+    Why(policy::explain::WhyArgs),
+    /// Take clients and policies over from another broker's file
+    Import(import::ImportArgs),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Copy the database and the signing keys into a new directory, also while servers run
+    Backup(backup::BackupArgs),
+    /// Put the database and the signing keys of a backup in the place of those there are
+    Restore(backup::RestoreArgs),
+    /// The keys that sign tokens
+    #[command(subcommand)]
+    Key(signing_keys::KeyCommand),
     /// Resource servers, and what kind of tokens each gets
     #[command(subcommand)]
     Rs(rs::ResourceServerCommand),
@@ -120,6 +152,14 @@ impl CommandLine {
             | Command::Reload(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Group(_)
+            | Command::Owner(_)
+            | Command::Why(_)
+            | Command::Import(_)
+            | Command::Audit(_)
+            | Command::Key(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Rs(_)
             | Command::Token(_)
             | Command::Pub(_)
@@ -146,6 +186,14 @@ impl CommandLine {
             | Command::Broker(_)
             | Command::Client(_)
             | Command::Policy(_)
+            | Command::Group(_)
+            | Command::Owner(_)
+            | Command::Why(_)
+            | Command::Import(_)
+            | Command::Audit(_)
+            | Command::Key(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Rs(_)
             | Command::Token(_)
             | Command::Demo(_)
@@ -163,6 +211,14 @@ impl Command {
             Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
             Self::Policy(command) => command.run(),
+            Self::Group(command) => command.run(),
+            Self::Owner(command) => command.run(),
+            Self::Why(arguments) => arguments.run(),
+            Self::Import(arguments) => arguments.run(),
+            Self::Audit(command) => command.run(),
+            Self::Key(command) => command.run(),
+            Self::Backup(arguments) => arguments.run(),
+            Self::Restore(arguments) => arguments.run(),
             Self::Rs(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
@@ -185,6 +241,14 @@ impl Command {
             | Self::Broker(_)
             | Self::Client(_)
             | Self::Policy(_)
+            | Self::Group(_)
+            | Self::Owner(_)
+            | Self::Why(_)
+            | Self::Import(_)
+            | Self::Audit(_)
+            | Self::Key(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Rs(_)
             | Self::Token(_)
             | Self::Demo(_)

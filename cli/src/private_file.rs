@@ -18,6 +18,23 @@ pub(crate) fn write_secret(path: &Path, content: &str, replace: bool) -> anyhow:
     write(path, content, true)
 }
 
+/// Puts a secret file in the place of another in one step: whoever reads it meanwhile gets the one or the other, whole.
+pub(crate) fn swap_secret(path: &Path, content: &str) -> anyhow::Result<()> {
+    let failed = || format!("cannot replace {}", path.display());
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    // Temporary files have mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(directory).with_context(failed)?;
+    file.write_all(content.as_bytes()).with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .with_context(failed)
+}
+
 /// Writes a new file that everyone may read. Fails if there is one.
 pub(crate) fn write_public(path: &Path, content: &str) -> anyhow::Result<()> {
     write(path, content, false)
@@ -113,6 +130,16 @@ mod tests {
         let error = read_secret(&path).unwrap_err();
         assert!(error.contains("mode 0644"), "{error}");
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_file_that_takes_the_place_of_another_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_secret(&path, "one", false).unwrap();
+        swap_secret(&path, "two").unwrap();
+        assert_eq!(read_secret(&path).unwrap(), "two");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

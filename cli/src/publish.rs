@@ -181,8 +181,17 @@ impl Publisher<'_> {
             }
             Event::Renewed => tracing::debug!("token renewed"),
             Event::NotRenewed(error) => tracing::warn!(%error, "token not renewed yet"),
+            Event::Reconnected { session_present } => {
+                tracing::debug!(session_present, "token renewed on another connection");
+            }
+            Event::Forgotten { .. } => {
+                self.under_way = self.under_way.saturating_sub(1);
+                self.refused.get_or_insert_with(|| {
+                    "it has lost the session, and nobody knows whether a message arrived".into()
+                });
+            }
             // A session that was gone on with may have messages for us: they are for `sub`.
-            Event::Message(_) | Event::Forgotten { .. } | _ => {}
+            Event::Message(_) | _ => {}
         }
     }
 

@@ -26,14 +26,34 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Store> {
             section.database.display()
         )));
     }
-    create(&section.database).await
+    let store = create(&section.database).await?;
+    Ok(store.acting_as(&actor()))
+}
+
+/// Whom the audit log names: the user that runs the command, and who became it by sudo.
+pub(crate) fn actor() -> String {
+    let sudo = std::env::var("SUDO_USER").map(|user| format!(" sudo={user}"));
+    format!("cli uid={}{}", user(), sudo.unwrap_or_default())
+}
+
+#[cfg(unix)]
+fn user() -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    // Of a new file of ours the owner is the user; no call for it is in the standard library.
+    let owner = tempfile::tempfile().and_then(|file| file.metadata());
+    owner.map_or_else(|_| "unknown".to_owned(), |owner| owner.uid().to_string())
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    "unknown".to_owned()
 }
 
 /// The audience to work with: the one given, or the broker's of this configuration.
 pub(crate) fn audience(settings: &Settings, given: Option<String>) -> anyhow::Result<String> {
     let configured = || {
         let broker = settings.broker.as_ref()?;
-        Some(broker.authorization.as_ref()?.audience.clone())
+        Some(broker.authorization.first()?.audience.clone())
     };
     given
         .or_else(configured)

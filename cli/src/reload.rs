@@ -28,6 +28,15 @@ pub(crate) struct ReloadArgs {
     directory: PathBuf,
 }
 
+impl ReloadArgs {
+    /// For the servers of a directory, or of a configuration file.
+    pub(crate) fn of(directory: &std::path::Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+        }
+    }
+}
+
 #[cfg(not(unix))]
 impl ReloadArgs {
     pub(crate) fn run(self) -> anyhow::Result<()> {
@@ -39,7 +48,7 @@ impl ReloadArgs {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{Hangup, listen, serve};
+pub(crate) use unix::{Hangup, is_running, listen, serve};
 
 #[cfg(unix)]
 mod unix {
@@ -100,6 +109,16 @@ mod unix {
             }
             ended
         }
+    }
+
+    /// Whether a server of this directory is at work.
+    pub(crate) fn is_running(directory: &Path) -> anyhow::Result<bool> {
+        for which in SERVERS {
+            if connect(directory, which)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A server of this kind, if one is at work.

@@ -2,12 +2,13 @@
 
 use crate::{
     config::{self, Opened, Snapshot},
+    hardening,
     logging::{self, LogArgs, LogSwitch},
     reload::{self, Reading, Reloader, Source},
     service,
 };
 use anyhow::Context as _;
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future::pending, io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 use symbolon_auth_server::AuthServer;
 use symbolon_broker::Broker;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -53,11 +54,15 @@ pub(crate) struct ServeArgs {
     /// Set a key over file and environment, as in as.listen=127.0.0.1:8443
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Let a crash leave a core dump, and debuggers attach: they see every key
+    #[arg(long)]
+    allow_core_dumps: bool,
 }
 
 impl ServeArgs {
     /// Starts, says `ready`, and serves until SIGTERM or SIGINT.
     pub(crate) fn run(self, which: Which, logs: &LogArgs) -> anyhow::Result<()> {
+        hardening::apply(self.allow_core_dumps);
         let source = Source {
             directory: self.directory,
             set: self.set,
@@ -184,14 +189,26 @@ impl Servers {
         }
     }
 
-    /// Ends when the authorization server ends by itself, which it never should.
-    async fn failed(&mut self) {
-        match &mut self.authorization_server {
-            Some(server) => {
-                let ended = (&mut server.task).await;
-                tracing::error!(?ended, "the authorization server ended by itself");
+    /// Ends when a server fails by itself, which none should; which.
+    async fn failed(&mut self) -> &'static str {
+        let authorization_server = async {
+            match &mut self.authorization_server {
+                Some(server) => (&mut server.task).await,
+                None => pending().await,
             }
-            None => std::future::pending().await,
+        };
+        let broker = async {
+            match &self.broker {
+                Some(broker) => broker.failed().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            ended = authorization_server => {
+                tracing::error!(?ended, "the authorization server ended by itself");
+                "the authorization server"
+            }
+            () = broker => "the broker",
         }
     }
 
@@ -252,6 +269,7 @@ async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Resu
     #[cfg(unix)]
     let hangup = reload::Hangup::listen()?;
     let mut servers = Servers::start(configs).await?;
+    say_if_files_are_few(&opened);
     let which = source.which;
     let reloader = servers.reloader(source, snapshot, log);
     #[cfg(unix)]
@@ -261,22 +279,36 @@ async fn serve(source: Source, reading: Reading, log: LogSwitch) -> anyhow::Resu
     };
     say_ready(&servers)?;
     service::ready();
-    let by_itself = tokio::select! {
+    let failed = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "stopping; a second signal ends at once");
-            false
+            None
         }
-        () = servers.failed() => true,
+        which = servers.failed() => Some(which),
     };
     service::stopping();
     #[cfg(unix)]
     reloading.abort();
-    if by_itself {
-        return Err(anyhow::anyhow!("the authorization server ended by itself"));
+    if let Some(which) = failed {
+        return Err(anyhow::anyhow!("{which} has failed; the log says how"));
     }
     tokio::select! {
         stopped = servers.stop() => stopped,
         name = signals.next() => Err(anyhow::anyhow!("ended by a second {name}")),
+    }
+}
+
+/// Each connection is an open file.
+fn say_if_files_are_few(opened: &Opened) {
+    let wanted = (opened.settings.broker.as_ref()).map(|broker| broker.limits.connections);
+    if let (Some(connections), Some(open_files)) = (wanted, hardening::open_files_at_most())
+        && u64::try_from(connections).is_ok_and(|connections| connections > open_files)
+    {
+        tracing::warn!(
+            connections,
+            open_files,
+            "broker.limits.connections is above the limit of open files (ulimit -n, LimitNOFILE=)"
+        );
     }
 }
 

@@ -298,6 +298,13 @@ impl Subscriber<'_> {
                 tracing::warn!(%error, "token not renewed yet");
                 Ok(Step::GoOn)
             }
+            Event::Reconnected { session_present } => {
+                tracing::debug!(session_present, "token renewed on another connection");
+                if !session_present {
+                    self.subscribe(connection).await?;
+                }
+                Ok(Step::GoOn)
+            }
             Event::Forgotten { .. } | _ => Ok(Step::GoOn),
         }
     }

@@ -166,7 +166,7 @@ impl ShownGrant {
             expires_in: now.secs_until(token.expires_at),
             pop: jwa_name(token.signer.algorithm()),
             scope,
-            broker_certificate_pinned: token.broker_certificate_sha256.is_some(),
+            broker_certificate_pinned: token.broker.is_some(),
             access_token: token.text,
         })
     }
@@ -227,7 +227,10 @@ fn verify(text: &str, directory: &DirectoryArg, now: UnixTime) -> anyhow::Result
     let opened = config::open(&directory.dir, &[])?;
     let server = config::authorization_server(&opened)?;
     let audience = crate::registry::audience(&opened.settings, None)?;
-    let keys = KeySet::from_keys(vec![server.signing_key.to_public_jwk()]);
+    let published = server
+        .signing_key
+        .published(server.token_lifetime_secs, now);
+    let keys = KeySet::from_keys(published.into_iter().map(|(key, _)| key).collect());
     let validation = Validation {
         keys: &keys,
         issuer: &server.issuer,

@@ -1,16 +1,23 @@
 //! An MQTT connection that proves possession and renews its token in time.
 
+mod channel;
 mod driver;
 mod error;
+mod moving;
 mod open;
 mod options;
+mod place;
+mod raw_key;
+mod source;
+mod upload;
+mod will;
 
 pub use crate::core::{
     event::{Event, Message},
     session::Session,
 };
 pub use error::ConnectError;
-pub use options::{ConnectOptions, Credentials, Proof};
+pub use options::{ConnectOptions, Credentials};
 
 use crate::clock;
 use driver::Driver;
@@ -69,7 +76,7 @@ impl Connection {
         credentials: Option<Credentials>,
         session: Session,
     ) -> Result<Self, ConnectError> {
-        let driver = open::open(&options, credentials, session).await?;
+        let driver = Box::pin(open::open(&options, credentials, session)).await?;
         Ok(Self { driver })
     }
 
@@ -101,6 +108,7 @@ impl Connection {
         &mut self,
         subscriptions: Vec<Subscription>,
     ) -> Result<Acknowledgement, ConnectError> {
+        self.driver.keep_session().await?;
         let now = clock::now();
         self.driver.machine.handle_subscribe(subscriptions, now)?;
         self.driver.answer().await
@@ -111,6 +119,7 @@ impl Connection {
         &mut self,
         filters: Vec<(Option<ShareName>, TopicFilter)>,
     ) -> Result<Acknowledgement, ConnectError> {
+        self.driver.settle().await?;
         let now = clock::now();
         self.driver.machine.handle_unsubscribe(filters, now)?;
         self.driver.answer().await

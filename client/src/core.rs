@@ -18,7 +18,7 @@ mod inbox;
 mod keep_alive;
 pub(crate) mod opening;
 mod outbox;
-mod publishing;
+pub(crate) mod publishing;
 mod receiving;
 pub(crate) mod renewal;
 pub(crate) mod session;

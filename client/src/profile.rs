@@ -1,7 +1,9 @@
 //! A device profile: one JSON object, stable, documented in `docs/profile.md`.
 
+use crate::{Mode, token::Encoding};
 use std::fmt;
 use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, PopSigner, Scope};
+use symbolon_mqtt_proto::ProtocolVersion;
 
 /// The port of MQTT over TLS where [`Profile::broker`] names none.
 pub const DEFAULT_PORT: u16 = 8883;
@@ -11,13 +13,16 @@ pub const DEFAULT_PORT: u16 = 8883;
 pub struct Profile {
     /// The client identifier at the AS, also its MQTT Client Identifier.
     pub client_id: String,
-    /// The AS's issuer identifier.
+    /// The AS's issuer identifier. Empty together with the next one: the broker has to be asked for both.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub issuer: String,
     /// The AS's token endpoint, an `https` URL.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub token_endpoint: String,
     /// The broker, `mqtts://host:port`.
     pub broker: String,
-    /// The broker's audience.
+    /// The broker's audience; may be empty where the broker has to be asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub audience: String,
     /// The CA that AS and broker are checked against, PEM text.
     pub ca: String,
@@ -27,6 +32,12 @@ pub struct Profile {
     pub pop: Pop,
     /// The AIF array it may ask for: `[["topic", ["pub", "sub"]]]`.
     pub scope: serde_json::Value,
+    /// How it says to the broker who it is; the client chooses where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Mode>,
+    /// What it speaks with the AS; JSON where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
 }
 
 /// How a device authenticates to the AS. `Debug` shows no secret.
@@ -162,17 +173,19 @@ impl Profile {
     }
 
     fn check(&self) -> Result<(), ProfileError> {
-        for (name, value) in [
-            ("client_id", &self.client_id),
-            ("issuer", &self.issuer),
-            ("audience", &self.audience),
-        ] {
-            if value.is_empty() {
-                return Err(member(name, "must not be empty"));
-            }
+        if self.client_id.is_empty() {
+            return Err(member("client_id", "must not be empty"));
         }
-        if !self.token_endpoint.starts_with("https://") {
-            return Err(member("token_endpoint", "must be an https URL"));
+        // Without both, the broker is asked for them.
+        if !(self.issuer.is_empty() && self.token_endpoint.is_empty()) {
+            for (name, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+                if value.is_empty() {
+                    return Err(member(name, "must not be empty"));
+                }
+            }
+            if !self.token_endpoint.starts_with("https://") {
+                return Err(member("token_endpoint", "must be an https URL"));
+            }
         }
         if !self.ca.contains("-----BEGIN CERTIFICATE-----") {
             return Err(member(
@@ -189,7 +202,25 @@ impl Profile {
         self.parsed_scope()?;
         self.pop_signer()?;
         self.assertion_signer()?;
-        Ok(())
+        self.check_auth()
+    }
+
+    /// A mode that no version of MQTT makes possible with this key.
+    fn check_auth(&self) -> Result<(), ProfileError> {
+        let Some(mode) = self.auth else {
+            return Ok(());
+        };
+        let version = match mode {
+            Mode::V311 => ProtocolVersion::V311,
+            Mode::Anon
+            | Mode::Exporter
+            | Mode::Challenge
+            | Mode::Rpk
+            | Mode::PskToken
+            | Mode::PskKid => ProtocolVersion::V5,
+        };
+        mode.check(version, self.pop_algorithm()?)
+            .map_err(|error| member("auth", &error))
     }
 }
 

@@ -12,6 +12,7 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 METHOD = "ace"
 EXPORTER_LABEL = b"EXPORTER-ACE-MQTT-Sign-Challenge"
@@ -57,6 +58,10 @@ class Key:
         private = ec.generate_private_key(ec.SECP256R1())
         return cls(alg, json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private)))
 
+    def private_key(self):
+        """As the package cryptography has it."""
+        return self._key
+
     def prove(self, message):
         if self.alg == "HS256":
             return hmac.new(self._key, message, hashlib.sha256).digest()
@@ -79,6 +84,15 @@ def thumbprint(jwk):
     members = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "oct": ("k", "kty")}[jwk["kty"]]
     canonical = json.dumps({name: jwk[name] for name in members}, separators=(",", ":"), sort_keys=True)
     return b64url(hashlib.sha256(canonical.encode()).digest())
+
+
+def encrypt_jwk(content_key, jwk, **headers):
+    """A key as a JWE that the AS's and the broker's content key opens (RFC 7516, `dir` and A256GCM), as a `cnf` has it."""
+    head = {"alg": "dir", "enc": "A256GCM", "kid": content_key["kid"], "cty": "jwk+json", **headers}
+    head = b64url(json.dumps(head).encode())
+    iv = os.urandom(12)
+    sealed = AESGCM(unb64url(content_key["k"])).encrypt(iv, json.dumps(jwk).encode(), head.encode())
+    return ".".join([head, "", b64url(iv), b64url(sealed[:-16]), b64url(sealed[-16:])])
 
 
 def token_only(token):

@@ -3,7 +3,7 @@
 `cwt_vectors.py make` prints tokens as JSON, which ace-proto's tests read (`ace-proto/tests/ace/cwt_theirs.json`).
 `cwt_vectors.py check FILE` verifies those that Symbolon made (`ace-proto/tests/ace/cwt_ours.json`).
 
-Needs pycose 1.1.0, cwt 3.3.0 and cbor2 5.9.0 from PyPI; not part of the environment that `./check` makes.
+`cases/cwts.py` has the same two against a running broker.
 """
 
 import json

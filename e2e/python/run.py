@@ -1,4 +1,4 @@
-"""Runs one case against a running system: `run.py CASE SYSTEM.json`. `run.py --list` prints the cases."""
+"""Runs one case against a running system: `run.py CASE SYSTEM.json`. `run.py --list FOLDER` prints the cases of `cases` or `bad_input`."""
 
 import importlib
 import pathlib
@@ -7,14 +7,14 @@ import traceback
 
 from system import System
 
-FOLDER = pathlib.Path(__file__).parent / "cases"
+FOLDERS = ("cases", "bad_input")
 
 
-def cases():
-    """All cases by name: the public functions of the modules in `cases/` that are defined there."""
+def cases(*folders):
+    """All cases by name: the public functions of the modules in these folders that are defined there."""
     found = {}
-    for path in sorted(FOLDER.glob("*.py")):
-        module = importlib.import_module(f"cases.{path.stem}")
+    for path in sorted(path for folder in folders for path in (pathlib.Path(__file__).parent / folder).glob("*.py")):
+        module = importlib.import_module(f"{path.parent.name}.{path.stem}")
         for name, value in vars(module).items():
             if getattr(value, "is_case", False) and value.__module__ == module.__name__:
                 assert name not in found, f"{name} stands there twice"
@@ -23,12 +23,12 @@ def cases():
 
 
 def main(arguments):
-    if arguments == ["--list"]:
-        print("\n".join(cases()))
-        return 0
     name, path = arguments
+    if name == "--list":
+        print("\n".join(cases(path)))
+        return 0
     try:
-        cases()[name](System(path))
+        cases(*FOLDERS)[name](System(path))
     except Exception:  # whatever it is, the case has failed, and the harness prints why
         traceback.print_exc()
         return 1

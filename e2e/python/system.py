@@ -165,12 +165,19 @@ class System:
         headers = {"Content-Type": content_type, **dict(headers)}
         return self.https("POST", self.token_endpoint, request, headers)
 
-    def as_key(self):
-        """The AS's own signing key, to sign what the AS never would."""
+    def _key_file(self, section, name):
         config = pathlib.Path(self.config)
         settings = tomllib.loads(config.read_text())
-        jwk = json.loads((config.parent / settings["as"]["signing_key"]).read_text())
+        return json.loads((config.parent / settings[section][name]).read_text())
+
+    def as_key(self):
+        """The AS's own signing key, to sign what the AS never would."""
+        jwk = self._key_file("as", "signing_key")
         return ace.Key(jwk.get("alg") or _alg_of(jwk), jwk)
+
+    def content_key(self):
+        """The JWK that the AS and the broker share for symmetric keys in tokens."""
+        return self._key_file("broker", "content_key")
 
     def forge(self, token, key=None, headers=None, drop=(), **changes):
         """The same token with other claims, signed anew with the AS's key or another. Possession stays provable."""

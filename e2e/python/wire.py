@@ -10,7 +10,7 @@ CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 1, 2, 3, 4, 5, 6, 7
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = 8, 9, 10, 11, 12, 13, 14, 15
 
 SUCCESS, CONTINUE, REAUTHENTICATE = 0x00, 0x18, 0x19
-MALFORMED, PROTOCOL_ERROR, NOT_AUTHORIZED = 0x81, 0x82, 0x87
+MALFORMED, PROTOCOL_ERROR, NOT_AUTHORIZED, TOKEN_PAYLOAD = 0x81, 0x82, 0x87, 0x99
 
 SESSION_EXPIRY, METHOD, DATA, WILL_DELAY, REASON, USER, ALIAS, MAXIMUM_PACKET = 0x11, 0x15, 0x16, 0x18, 0x1F, 0x26, 0x23, 0x27
 _U8 = {0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2A}
@@ -217,8 +217,9 @@ class Received:
 class Wire:
     """One connection on which packets are sent by hand."""
 
-    def __init__(self, system, version=None, timeout_secs=10.0):
-        self.channel = Channel(system.host, system.port, system.ca, timeout_secs, version)
+    def __init__(self, system, version=None, timeout_secs=10.0, channel=None):
+        """Over a channel of its own, unless there is one already."""
+        self.channel = channel or Channel(system.host, system.port, system.ca, timeout_secs, version)
         # 4 for MQTT 3.1.1, whose packets have no properties.
         self.level = 5
 

@@ -20,12 +20,12 @@ fn python(program: &str) -> Command {
     Command::new(python).arg(root().join("e2e/python").join(program))
 }
 
-/// The names of all cases.
+/// The names of all cases in this folder of `python/`.
 ///
 /// # Panics
 /// Where they cannot be listed.
-pub fn cases() -> Vec<String> {
-    let printed = python("run.py").arg("--list").run().success();
+pub fn cases(folder: &str) -> Vec<String> {
+    let printed = python("run.py").arg("--list").arg(folder).run().success();
     printed.lines().map(str::to_owned).collect()
 }
 
@@ -71,4 +71,17 @@ pub fn another_certificate(system: &System) -> (PathBuf, PathBuf) {
         .arg(ca.with_extension("key"));
     command.arg(&certificate).arg(&key).run().success();
     (certificate, key)
+}
+
+/// Of a test target that names its cases in modules: one test for each, `settings` for the servers, and `NAMES` to hold against [`cases`].
+#[macro_export]
+macro_rules! peer_cases {
+    ($settings:expr => $($name:ident)*) => {
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        $(#[test]
+        fn $name() {
+            $crate::peer::run(stringify!($name), $settings);
+        })*
+    };
 }

@@ -16,7 +16,7 @@ fn flows(key: &str, proof: &str) {
     let system = System::start();
     let device = system.device("meter", &format!("{ROOMS} {key}"));
     for qos in 0..=2 {
-        let words = format!("--proof {proof} -t rooms/{qos} -q {qos}");
+        let words = format!("--auth {proof} -t rooms/{qos} -q {qos}");
         let subscriber = format!("{words} -i reader -C 1 -W 20 -F %t:%q:%p");
         let subscriber = system.as_device("sub", &device, &subscriber);
         let publisher = || system.as_device("pub", &device, &format!("{words} -i writer -m warm"));
@@ -41,7 +41,7 @@ flows! {
     messages_flow_with_an_ed25519_key_and_a_challenge: "--auth secret --pop ed25519" "challenge"
     messages_flow_with_a_p256_key_and_the_exporter: "--auth key --pop es256" "exporter"
     messages_flow_with_a_p256_key_and_a_challenge: "--auth secret --pop es256" "challenge"
-    messages_flow_in_mqtt_3_1_1: "--auth key --pop ed25519" "exporter -V 311"
+    messages_flow_in_mqtt_3_1_1: "--auth key --pop ed25519" "v311"
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_token_is_renewed_before_it_runs_out() {
     let system = System::start_with(&[("SYMBOLON_AS_TOKEN_LIFETIME_SECS", "5")]);
     let device = system.device("meter", ROOMS);
     for proof in ["exporter", "challenge"] {
-        let words = format!("--proof {proof} -i reader -t rooms/1 -C 1 -W 30");
+        let words = format!("--auth {proof} -i reader -t rooms/1 -C 1 -W 30");
         let mut reader = system.as_device("sub", &device, &words).start();
         std::thread::sleep(Duration::from_secs(12));
         assert!(reader.ended().is_none(), "{}", reader.stderr());
@@ -245,7 +245,7 @@ fn nothing_is_proved_to_a_broker_that_the_authorization_server_does_not_vouch_fo
         ("SYMBOLON_BROKER_KEY", key.to_str().unwrap()),
     ]);
     for proof in ["exporter", "challenge"] {
-        let words = format!("--proof {proof} -t rooms/1 -m x -q 1");
+        let words = format!("--auth {proof} -t rooms/1 -m x -q 1");
         let said = system
             .as_device("pub", &device, &words)
             .run()
@@ -458,7 +458,7 @@ fn no_token_and_no_payload_is_logged_even_at_the_finest_level() {
     let mut system = System::start_with(&[("SYMBOLON_LOG_LEVEL", "trace")]);
     let device = system.device("meter", &format!("{ROOMS} --auth secret --pop hs256"));
     for proof in ["exporter", "challenge"] {
-        let words = format!("--proof {proof} -t rooms/1 -m PAYLOAD-TO-HIDE -q 1");
+        let words = format!("--auth {proof} -t rooms/1 -m PAYLOAD-TO-HIDE -q 1");
         system.as_device("pub", &device, &words).run().success();
     }
     let profile = std::fs::read_to_string(&device).unwrap();

@@ -1,20 +1,9 @@
 //! The foreign client against our servers: one test for each case in `python/cases/`.
 
-use symbolon_e2e::peer;
-
-macro_rules! cases {
-    ($settings:expr => $($name:ident)*) => {
-        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
-
-        $(#[test]
-        fn $name() {
-            super::peer::run(stringify!($name), $settings);
-        })*
-    };
-}
+use symbolon_e2e::{peer, peer_cases as cases};
 
 mod tokens {
-    cases! { &[] =>
+    super::cases! { &[] =>
         the_metadata_names_the_endpoints
         a_secret_gets_a_token_with_a_key_made_by_the_as
         an_assertion_gets_a_token_for_an_ed25519_key
@@ -44,7 +33,7 @@ mod tokens {
 }
 
 mod sessions {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_shared_key_is_proved_by_the_exporter_and_messages_flow
         a_shared_key_is_proved_by_a_challenge_and_messages_flow
         an_ed25519_key_is_proved_by_the_exporter_and_messages_flow
@@ -63,7 +52,7 @@ mod sessions {
 }
 
 mod refusals {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_token_for_another_audience_is_refused
         a_token_of_another_issuer_is_refused
         a_token_signed_with_another_key_is_refused
@@ -100,7 +89,7 @@ mod refusals {
 }
 
 mod scope {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_publish_beyond_the_scope_at_qos_0_ends_the_connection
         a_publish_beyond_the_scope_at_qos_1_gets_a_puback_that_refuses
         a_publish_beyond_the_scope_at_qos_2_gets_a_pubrec_that_refuses
@@ -126,7 +115,7 @@ mod scope {
 }
 
 mod delivery {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_message_arrives_with_all_its_properties
         a_message_expires
         the_lower_quality_of_service_holds
@@ -146,7 +135,7 @@ mod delivery {
 }
 
 mod v311 {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_3_1_1_client_proves_a_shared_key
         a_3_1_1_client_proves_an_ed25519_key
         a_3_1_1_client_proves_a_p256_key
@@ -154,7 +143,7 @@ mod v311 {
 }
 
 mod old_version {
-    cases! { &[] =>
+    super::cases! { &[] =>
         a_3_1_1_client_proves_possession_and_messages_flow
         versions_talk_to_each_other
         a_3_1_1_client_without_a_good_token_is_refused
@@ -164,7 +153,7 @@ mod old_version {
 }
 
 mod packets {
-    cases! { &[] =>
+    super::cases! { &[] =>
         malformed_packets_end_the_connection_with_their_reason_code
         packets_against_the_protocol_end_the_connection_with_their_reason_code
         an_invalid_topic_filter_is_refused
@@ -185,7 +174,7 @@ mod slow_clients {
         ("SYMBOLON_BROKER_LIMITS_HANDSHAKE_TIMEOUT_SECS", "2"),
     ];
 
-    cases! { IMPATIENT =>
+    super::cases! { IMPATIENT =>
         a_slow_connect_is_cut
         a_slow_answer_to_the_challenge_is_cut
         a_slow_tls_handshake_is_cut
@@ -198,7 +187,7 @@ mod websockets {
         r#"[{address = "127.0.0.1:PORT", transport = "wss", origins = ["https://app.example"]}]"#,
     )];
 
-    cases! { WSS =>
+    super::cases! { WSS =>
         the_exporter_proves_possession_over_wss
         a_challenge_proves_possession_over_wss
         a_3_1_1_client_proves_possession_over_wss
@@ -219,7 +208,7 @@ mod bare_websockets {
         ("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#),
     ];
 
-    cases! { WS =>
+    super::cases! { WS =>
         public_topics_are_served_over_ws_in_both_versions
     }
 }
@@ -227,7 +216,7 @@ mod bare_websockets {
 mod asynchronous {
     const PUBLIC: &[(&str, &str)] = &[("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#)];
 
-    cases! { PUBLIC =>
+    super::cases! { PUBLIC =>
         aiomqtt_publishes_and_subscribes_at_every_qos
         aiomqtt_gets_a_retained_message
         the_will_of_aiomqtt_is_published_when_its_connection_breaks
@@ -248,8 +237,34 @@ mod asynchronous_websockets {
         ("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#),
     ];
 
-    cases! { WSS =>
+    super::cases! { WSS =>
         aiomqtt_publishes_and_subscribes_at_every_qos_over_a_websocket
+    }
+}
+
+/// Where anyone may publish tokens, for those that come by the TLS layer afterwards.
+mod known {
+    const AUTHZ_INFO: &[(&str, &str)] = &[("SYMBOLON_BROKER_AUTHZ_INFO", "true")];
+
+    super::cases! { AUTHZ_INFO =>
+        openssl_brings_its_whole_token_as_identity_on_tls_1_3
+        openssl_names_its_key_on_both_versions
+        gnutls_names_its_key_or_brings_its_token_as_raw_bytes
+        gnutls_shows_a_raw_ed25519_key_on_tls_1_3
+        gnutls_shows_a_raw_p256_key_on_tls_1_3
+        gnutls_shows_a_raw_ed25519_key_on_tls_1_2
+        gnutls_shows_a_raw_p256_key_on_tls_1_2_with_the_suite_of_the_profile
+        mosquitto_comes_with_a_pre_shared_key_and_messages_flow
+        a_token_in_connect_replaces_what_a_raw_key_brought
+        a_client_with_a_pre_shared_key_is_cut_when_its_token_expires
+    }
+}
+
+mod cwts {
+    super::cases! { &[] =>
+        a_cwt_of_two_foreign_implementations_is_admitted_by_both_proofs
+        a_cwt_that_says_anything_wrong_is_refused
+        a_cwt_is_the_identity_of_a_pre_shared_key_or_is_named_by_it
     }
 }
 
@@ -269,9 +284,11 @@ fn every_case_has_its_test() {
         bare_websockets::NAMES,
         asynchronous::NAMES,
         asynchronous_websockets::NAMES,
+        known::NAMES,
+        cwts::NAMES,
     ];
     let mut tested = modules.concat();
-    let mut cases = peer::cases();
+    let mut cases = peer::cases("cases");
     tested.sort_unstable();
     cases.sort_unstable();
     assert_eq!(tested, cases);

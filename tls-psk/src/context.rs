@@ -21,6 +21,8 @@ use std::sync::Arc;
 const SUITES_13: &str = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 /// OpenSSL has no `TLS_ECDHE_PSK_WITH_AES_128_GCM_SHA256` (RFC 8442); these are what it has with forward secrecy and an unbroken hash.
 const PSK_SUITES_12: &str = "ECDHE-PSK-CHACHA20-POLY1305:ECDHE-PSK-AES128-CBC-SHA256";
+/// The longest identity on TLS 1.2, bytes: OpenSSL takes no longer one.
+const IDENTITY_BYTES_12: usize = 255;
 const RAW_KEY_SUITES_12: &str =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256";
 
@@ -37,7 +39,7 @@ pub struct RawKeyServer {
     context: SslContext,
 }
 
-/// Connects to a Server that holds the same pre-shared key: TLS 1.3. Cheap to clone.
+/// Connects to a Server that holds the same pre-shared key: TLS 1.3, and TLS 1.2 where the identity allows. Cheap to clone.
 #[derive(Clone)]
 pub struct PskClient {
     context: SslContext,
@@ -114,11 +116,18 @@ impl RawKeyServer {
 }
 
 impl PskClient {
-    /// Offers this identity, of up to 62 000 bytes, and proves possession of this key.
+    /// Offers this identity, of up to 62 000 bytes, and proves possession of this key. On TLS 1.2 too (`ECDHE_PSK`) where the identity has
+    /// up to 255 bytes and none of them is zero: more does not fit through OpenSSL there.
     pub fn new(identity: &[u8], key: PreSharedKey) -> Result<Self, SetupError> {
         let mut context = builder(SslVersion::TLS1_3)?;
         context.set_ciphersuites(SUITES_13)?;
         foreign::use_key(&mut context);
+        if identity.len() <= IDENTITY_BYTES_12 && !identity.contains(&0) {
+            context.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+            // No other suites than these: a Server cannot choose one without the key.
+            context.set_cipher_list(PSK_SUITES_12)?;
+            context.set_psk_client_callback(offer_key);
+        }
         // A Server that does not know the key may show a certificate instead. No certificate is good enough.
         context.set_verify_callback(SslVerifyMode::PEER, |_is_valid, _chain| false);
         Ok(Self {
@@ -213,5 +222,32 @@ fn find_key(
         return Ok(0);
     };
     place.copy_from_slice(key);
+    Ok(key.len())
+}
+
+/// Our own identity and key for TLS 1.2. The binding calls it from C: it must not panic.
+#[expect(clippy::unnecessary_wraps, reason = "the binding takes it so")]
+fn offer_key(
+    ssl: &mut SslRef,
+    _hint: Option<&[u8]>,
+    identity_place: &mut [u8],
+    key_place: &mut [u8],
+) -> Result<usize, ErrorStack> {
+    let own = Handshake::of(ssl).and_then(|handshake| handshake.own.as_ref());
+    let Some((identity, key)) = own else {
+        return Ok(0);
+    };
+    let key = key.bytes();
+    let (Some((end, name_place)), Some(key_place)) = (
+        identity_place
+            .get_mut(..=identity.len())
+            .and_then(<[u8]>::split_last_mut),
+        key_place.get_mut(..key.len()),
+    ) else {
+        return Ok(0);
+    };
+    name_place.copy_from_slice(identity);
+    *end = 0;
+    key_place.copy_from_slice(key);
     Ok(key.len())
 }

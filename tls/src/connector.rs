@@ -60,7 +60,8 @@ impl Connector {
     }
 
     /// Trusts exactly the Server that holds this pre-shared key too, which is told it by this identity, of 1 to 62 000 bytes: a token, or
-    /// what names one (RFC 9431 §2.2.3.2). TLS 1.3 alone, with ephemeral keys; a Server that would do without the key is refused.
+    /// what names one (RFC 9431 §2.2.3.2). TLS 1.3 with ephemeral keys, or TLS 1.2 with `ECDHE_PSK` where the identity has up to 255 bytes and
+    /// none of them is zero; a Server that would do without the key is refused.
     pub fn with_pre_shared_key(
         identity: &[u8],
         key: PreSharedKey,

@@ -23,6 +23,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
     connector: Connector,
+    body_limit: usize,
 }
 
 /// What is asked. It has no `Debug`: headers and body hold secrets.
@@ -34,7 +35,7 @@ pub struct HttpsRequest {
     /// Header fields, names in lower case. `host` is set from the URL.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 /// An answer, whatever its status.
@@ -61,8 +62,8 @@ pub enum HttpsError {
     /// The server breaks HTTP, or the connection broke.
     #[error("not HTTP: {0}")]
     Http(#[from] hyper::Error),
-    /// The answer is larger than [`BODY_LIMIT`].
-    #[error("the answer is longer than {BODY_LIMIT} bytes")]
+    /// The answer is larger than is taken.
+    #[error("the answer is too long")]
     TooLong,
     /// The answer broke off.
     #[error("the answer is incomplete")]
@@ -76,7 +77,16 @@ impl HttpsClient {
     /// Trusts the CAs in the PEM text and no others.
     pub fn new(ca_pem: &str) -> Result<Self, SetupError> {
         let connector = Connector::for_http(ca_pem, TIME_LIMIT)?;
-        Ok(Self { connector })
+        Ok(Self {
+            connector,
+            body_limit: BODY_LIMIT,
+        })
+    }
+
+    /// Takes answers of up to so many bytes, in place of [`BODY_LIMIT`].
+    #[must_use]
+    pub fn with_body_limit(self, body_limit: usize) -> Self {
+        Self { body_limit, ..self }
     }
 
     /// Asks, and takes the whole answer.
@@ -103,7 +113,7 @@ impl HttpsClient {
         let exchange = async move {
             let response = sender.send_request(request).await?;
             let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), BODY_LIMIT)
+            let body = Limited::new(response.into_body(), self.body_limit)
                 .collect()
                 .await;
             let body = body.map_err(|error| {

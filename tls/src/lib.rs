@@ -19,7 +19,7 @@
 //! fails as for a wrong key.
 //!
 //! A client connects with [`Connector::showing_raw_key`], [`Connector::expecting_raw_key`] (the `rs_cnf` of its token) and
-//! [`Connector::with_pre_shared_key`], all on TLS 1.3.
+//! [`Connector::with_pre_shared_key`]: the former two on TLS 1.3, the last on TLS 1.2 too where its identity is short.
 //!
 //! # Modules
 //!

@@ -62,6 +62,12 @@ impl Claims {
         })
     }
 
+    /// `iss` alone, nothing verified.
+    pub(crate) fn issuer_in_cbor(payload: &[u8]) -> Result<String, TokenError> {
+        let members = cbor::decode_map(payload).map_err(|_| TokenError::NotAToken)?;
+        required(members.text(ISS, "iss")?, "iss")
+    }
+
     /// As the claims of a CWT.
     pub(crate) fn to_cbor(&self) -> Result<Zeroizing<Vec<u8>>, MalformedConfirmation> {
         let cnf = self.confirmation.to_cbor()?;

@@ -12,10 +12,7 @@ impl ActiveToken {
         if issuer != expected.issuer {
             return Err(TokenError::WrongIssuer);
         }
-        let expires_at = self.expires_at.ok_or(TokenError::BadClaim("exp"))?;
-        if expires_at <= expected.now {
-            return Err(TokenError::Expired);
-        }
+        let expires_at = expected.end_of(self.expires_at, self.expires_in_secs)?;
         if expected.is_early(self.not_before) {
             return Err(TokenError::NotYetValid);
         }

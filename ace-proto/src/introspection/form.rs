@@ -1,9 +1,7 @@
 //! The question as `application/x-www-form-urlencoded` (RFC 7662 §2.1).
 
-use std::fmt::Write;
-
 use super::IntrospectionRequest;
-use crate::{MalformedMessage, token};
+use crate::{MalformedMessage, form, token};
 
 impl IntrospectionRequest {
     /// As a form, with `more` parameters behind. Fails for a token that is neither text nor a CWT.
@@ -12,32 +10,8 @@ impl IntrospectionRequest {
         let hint = self.token_type_hint.as_deref();
         let hint = hint.map(|hint| ("token_type_hint", hint));
         let own = std::iter::once(("token", token.as_str())).chain(hint);
-        let mut form = String::new();
-        for (name, value) in own.chain(more.iter().copied()) {
-            if !form.is_empty() {
-                form.push('&');
-            }
-            form.push_str(name);
-            form.push('=');
-            form.push_str(&form_encoded(value));
-        }
-        Ok(form)
+        Ok(form::encode(own.chain(more.iter().copied())))
     }
-}
-
-/// `application/x-www-form-urlencoded` (RFC 6749 Appendix B).
-pub(crate) fn form_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => write!(encoded, "%{byte:02X}").expect("a String takes everything"),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -122,6 +122,11 @@ impl PopSigner {
         }
     }
 
+    /// The secret bytes: those of `d`, or of `k` of a symmetric key. Handle with care.
+    pub fn secret(&self) -> &[u8] {
+        self.secret.as_bytes()
+    }
+
     /// Which algorithm it signs with.
     pub fn algorithm(&self) -> PopAlgorithm {
         self.verifying_key.algorithm()

@@ -19,6 +19,8 @@ mod key_set;
 mod lifetimes;
 mod mac;
 mod messages_in_cbor;
+mod mutations;
+mod mutator;
 mod never_panics;
 mod revocation_list;
 mod scope;

@@ -1,49 +1,53 @@
-//! Requested scope ∩ what this client may do at this audience.
+//! Requested scope ∩ what the rules let this client do at this audience.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`name`] | names that may become a topic level |
+//! | [`template`] | `${client_id}` and `${group}` in a Topic Filter |
+//! | [`rule`] | rules: allow or deny, for whom, from when until when |
+//! | [`difference`] | a Topic Filter without another |
+//! | [`explanation`] | which rule decides |
+//! | [`ownership`] | within which trees an owner grants |
+//! | [`plan`] | many changes at once, and who loses what |
+//!
+//! **Deny wins.** A client may publish to a topic if a rule allows it and none denies it, and so for subscribing. A scope has no way to say
+//! "but not", so what is granted is cut to filters that no deny in force overlaps: where a deny covers a filter it goes; where what is left
+//! is a filter again ([`difference`]) that is granted; else the whole filter is withheld, and the client has to ask for what it needs of
+//! it. A single topic is always granted if and only if the rules allow it.
+//!
+//! **Time.** A token lives no longer than the shortest of the server's own limit, the limits and ends of all rules that its scope comes
+//! from, and the beginning of a deny that will overlap it.
 
-use crate::store::{Allowed, ResourceServer};
+pub(crate) mod difference;
+pub(crate) mod explanation;
+pub(crate) mod name;
+pub(crate) mod ownership;
+pub(crate) mod plan;
+pub(crate) mod rule;
+pub(crate) mod template;
+
+use crate::store::ResourceServer;
+use difference::{Rest, overlap, without};
+use rule::{Effect, Phase, Rule};
 use std::collections::{HashMap, hash_map::Entry};
-use symbolon_ace_proto::{ErrorCode, ErrorResponse, Scope, ScopeEntry};
-use symbolon_mqtt_proto::{TopicError, TopicFilter};
+use symbolon_ace_proto::{ErrorCode, ErrorResponse, Permission, Scope, ScopeEntry, UnixTime};
+use symbolon_mqtt_proto::TopicFilter;
 
-/// What a filter template writes for the client identifier.
-const CLIENT_ID_PLACEHOLDER: &str = "${client_id}";
+pub(crate) use name::ClientId;
 
-/// A client identifier that is safe as, or inside, a topic level.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct ClientId<'a>(&'a str);
+/// The most rules, of a client and of its groups together, that a token is made from.
+pub(crate) const MAX_RULES: usize = 4 * Scope::MAX_ENTRIES;
+/// The most filters while a scope is made, before those that others cover go.
+const MAX_CANDIDATES: usize = 4 * Scope::MAX_ENTRIES;
 
-/// Why a client identifier is refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum ClientIdError {
-    #[error("it is empty")]
-    Empty,
-    #[error("it is longer than 256 bytes")]
-    TooLong,
-    #[error("it has a character other than printable ASCII, or a space")]
-    NotPrintable,
-    #[error("it has one of '/', '+' and '#', which mean something in topics")]
-    TopicSyntax,
-    #[error("it begins with '$', as the broker's own topics do")]
-    Dollar,
-}
-
-/// Why the filter of a policy is refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum FilterError {
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    #[error("the only placeholder is ${{client_id}}")]
-    Placeholder,
-    #[error("policies name the filter inside of $share/NAME/FILTER")]
-    Share,
-}
+const PERMISSIONS: [Permission; 2] = [Permission::Publish, Permission::Subscribe];
 
 /// What a client is granted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Permitted {
     /// Never empty.
     pub(crate) scope: Scope,
-    /// The shortest of the server's own and of the policies that the scope comes from.
+    /// The shortest of the server's own and of what the rules that the scope comes from leave.
     pub(crate) token_lifetime_secs: u64,
 }
 
@@ -58,6 +62,8 @@ pub(crate) enum PolicyError {
     MixedGroup,
     #[error("the client may do nothing of the requested scope at this audience")]
     NothingGranted,
+    #[error("a part of each filter is denied, and no Topic Filter is left of it: ask for less")]
+    Withheld,
     #[error("the granted scope is too large for a token: ask for less")]
     TooLarge,
 }
@@ -69,47 +75,10 @@ impl PolicyError {
             Self::AudienceMissing | Self::UnknownAudience | Self::MixedGroup => {
                 ErrorCode::InvalidRequest
             }
-            Self::NothingGranted | Self::TooLarge => ErrorCode::InvalidScope,
+            Self::NothingGranted | Self::Withheld | Self::TooLarge => ErrorCode::InvalidScope,
         };
         ErrorResponse::new(code, &self.to_string())
     }
-}
-
-impl<'a> ClientId<'a> {
-    const MAX_BYTES: usize = 256;
-
-    pub(crate) fn parse(text: &'a str) -> Result<Self, ClientIdError> {
-        match text {
-            "" => Err(ClientIdError::Empty),
-            _ if text.len() > Self::MAX_BYTES => Err(ClientIdError::TooLong),
-            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(ClientIdError::NotPrintable)
-            }
-            _ if text.contains(['/', '+', '#']) => Err(ClientIdError::TopicSyntax),
-            _ if text.starts_with('$') => Err(ClientIdError::Dollar),
-            _ => Ok(Self(text)),
-        }
-    }
-
-    pub(crate) fn as_str(self) -> &'a str {
-        self.0
-    }
-}
-
-/// The filter that a template means for a client.
-pub(crate) fn filter_of(
-    template: &str,
-    client_id: ClientId<'_>,
-) -> Result<TopicFilter, FilterError> {
-    if template.replace(CLIENT_ID_PLACEHOLDER, "").contains("${") {
-        return Err(FilterError::Placeholder);
-    }
-    if template.starts_with("$share/") {
-        // A broker authorises the filter inside, so such a policy would allow nothing.
-        return Err(FilterError::Share);
-    }
-    let filter = template.replace(CLIENT_ID_PLACEHOLDER, client_id.as_str());
-    Ok(TopicFilter::parse(&filter)?)
 }
 
 /// Whom a token is for.
@@ -165,48 +134,153 @@ pub(crate) fn choose_destination(
     }
 }
 
-/// All that a client may do, each filter once.
-pub(crate) fn whole_scope(allowed: &[Allowed]) -> Scope {
-    let mut scope = Gathered::default();
-    for policy in allowed {
-        scope.add(&policy.entry);
-    }
-    scope.into_scope()
+/// All that a client may be granted now, each filter once. Empty where it is nothing, or too much for a scope.
+pub(crate) fn whole_scope(rules: &[Rule], now: UnixTime) -> Scope {
+    granted(None, rules, now).unwrap_or_default()
 }
 
-/// What of `requested` is allowed; all that is allowed where nothing was requested.
+/// What of `requested` the rules let be granted now; all that they do where nothing was requested.
 pub(crate) fn permit(
     requested: Option<&Scope>,
-    allowed: &[Allowed],
+    rules: &[Rule],
     server_lifetime_secs: u64,
+    now: UnixTime,
 ) -> Result<Permitted, PolicyError> {
-    let whole = whole_scope(allowed);
-    let scope = match requested {
-        Some(requested) => requested.intersect(&whole),
-        None => whole,
-    };
-    let token_lifetime_secs = allowed
-        .iter()
-        .filter(|policy| gives_something_of(&scope, &policy.entry))
-        .filter_map(|policy| policy.token_lifetime_secs)
-        .fold(server_lifetime_secs, u64::min);
+    let scope = granted(requested, rules, now)?;
+    let lives = rules.iter().filter_map(|rule| life_of(rule, &scope, now));
+    Ok(Permitted {
+        token_lifetime_secs: lives.fold(server_lifetime_secs, u64::min),
+        scope,
+    })
+}
+
+/// The deny that leaves no Topic Filter of what a rule allows: what an administrator is warned of.
+pub(crate) fn cut_by<'r>(allowing: &Rule, rules: &'r [Rule], now: UnixTime) -> Option<&'r Rule> {
+    rules.iter().find(|rule| {
+        let shared = PERMISSIONS
+            .iter()
+            .any(|permission| rule.is_about(*permission) && allowing.is_about(*permission));
+        let denies = rule.holds(Effect::Deny, now) && shared;
+        denies && without(&allowing.filter, &rule.filter) == Rest::NoFilter
+    })
+}
+
+fn granted(requested: Option<&Scope>, rules: &[Rule], now: UnixTime) -> Result<Scope, PolicyError> {
+    if rules.len() > MAX_RULES {
+        return Err(PolicyError::TooLarge);
+    }
+    let mut left = Gathered::default();
+    let mut withheld = false;
+    for candidate in allowed(requested, rules, now).entries {
+        for permission in PERMISSIONS.into_iter().filter(|p| has(&candidate, *p)) {
+            match undenied(&candidate.filter, permission, rules, now)? {
+                Some(filters) => filters
+                    .iter()
+                    .for_each(|filter| left.add(filter, permission)),
+                None => withheld = true,
+            }
+        }
+        if left.entries.len() > MAX_CANDIDATES {
+            return Err(PolicyError::TooLarge);
+        }
+    }
+    let scope = left.into_scope();
     match scope.entries().len() {
+        0 if withheld => Err(PolicyError::Withheld),
         0 => Err(PolicyError::NothingGranted),
-        1..=Scope::MAX_ENTRIES => Ok(Permitted {
-            scope,
-            token_lifetime_secs,
-        }),
+        1..=Scope::MAX_ENTRIES => Ok(scope),
         _ => Err(PolicyError::TooLarge),
     }
 }
 
-/// Whether something of `scope` is allowed by this policy, be it by others too.
-fn gives_something_of(scope: &Scope, policy: &ScopeEntry) -> bool {
-    scope.entries().iter().any(|granted| {
-        let publish = policy.publish && granted.publish;
-        let subscribe = policy.subscribe && granted.subscribe;
-        (publish || subscribe) && policy.filter.covers(&granted.filter)
-    })
+/// What is asked for and allowed, denied or not: filters of the request that a rule covers, and filters of rules that the request covers. Of
+/// two that only overlap nothing is taken: the result would be a filter that neither side wrote.
+fn allowed(requested: Option<&Scope>, rules: &[Rule], now: UnixTime) -> Gathered {
+    let mut candidates = Gathered::default();
+    let allowing = || rules.iter().filter(|rule| rule.holds(Effect::Allow, now));
+    let Some(requested) = requested else {
+        for rule in allowing() {
+            for permission in PERMISSIONS.into_iter().filter(|p| rule.is_about(*p)) {
+                candidates.add(&rule.filter, permission);
+            }
+        }
+        return candidates;
+    };
+    for asked in requested.entries() {
+        for rule in allowing() {
+            let filter = if rule.filter.covers(&asked.filter) {
+                &asked.filter
+            } else if asked.filter.covers(&rule.filter) {
+                &rule.filter
+            } else {
+                continue;
+            };
+            for permission in PERMISSIONS {
+                if has(asked, permission) && rule.is_about(permission) {
+                    candidates.add(filter, permission);
+                }
+            }
+        }
+    }
+    candidates
+}
+
+/// The filter without all that is denied of it; `None` where that is no filter.
+fn undenied(
+    filter: &TopicFilter,
+    permission: Permission,
+    rules: &[Rule],
+    now: UnixTime,
+) -> Result<Option<Vec<TopicFilter>>, PolicyError> {
+    let mut left = vec![filter.clone()];
+    let denying = rules
+        .iter()
+        .filter(|rule| rule.is_about(permission) && rule.holds(Effect::Deny, now));
+    let mut cut = false;
+    for rule in denying {
+        let mut next = Vec::with_capacity(left.len());
+        for part in left {
+            match without(&part, &rule.filter) {
+                Rest::Whole => next.push(part),
+                Rest::Filters(filters) => next.extend(filters),
+                Rest::NoFilter => cut = true,
+            }
+        }
+        if next.len() > MAX_CANDIDATES {
+            return Err(PolicyError::TooLarge);
+        }
+        left = next;
+    }
+    Ok((!cut || !left.is_empty()).then_some(left))
+}
+
+/// How long a token with this scope may live as far as this rule is concerned, seconds.
+fn life_of(rule: &Rule, scope: &Scope, now: UnixTime) -> Option<u64> {
+    let concerns = |test: &dyn Fn(&TopicFilter) -> bool| {
+        scope.entries().iter().any(|entry| {
+            let shared = PERMISSIONS
+                .iter()
+                .any(|permission| has(entry, *permission) && rule.is_about(*permission));
+            shared && test(&entry.filter)
+        })
+    };
+    match (rule.effect, rule.validity.phase(now)) {
+        (Effect::Allow, Phase::InForce) if concerns(&|filter| rule.filter.covers(filter)) => {
+            let left = rule.validity.until.map(|until| now.secs_until(until));
+            left.into_iter().chain(rule.token_lifetime_secs).min()
+        }
+        (Effect::Deny, Phase::NotYet) if concerns(&|filter| overlap(&rule.filter, filter)) => {
+            rule.validity.from.map(|from| now.secs_until(from))
+        }
+        (Effect::Allow | Effect::Deny, _) => None,
+    }
+}
+
+fn has(entry: &ScopeEntry, permission: Permission) -> bool {
+    match permission {
+        Permission::Publish => entry.publish,
+        Permission::Subscribe => entry.subscribe,
+    }
 }
 
 /// Scope entries in the order they came, those of one filter made one.
@@ -217,45 +291,117 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, entry: &ScopeEntry) {
-        match self.position.entry(entry.filter.clone()) {
+    fn add(&mut self, filter: &TopicFilter, permission: Permission) {
+        let at = match self.position.entry(filter.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(self.entries.len());
-                self.entries.push(entry.clone());
+                self.entries.push(ScopeEntry {
+                    filter: filter.clone(),
+                    publish: false,
+                    subscribe: false,
+                });
+                self.entries.len() - 1
             }
-            Entry::Occupied(occupied) => {
-                let known = &mut self.entries[*occupied.get()];
-                known.publish |= entry.publish;
-                known.subscribe |= entry.subscribe;
-            }
+            Entry::Occupied(occupied) => *occupied.get(),
+        };
+        match permission {
+            Permission::Publish => self.entries[at].publish = true,
+            Permission::Subscribe => self.entries[at].subscribe = true,
         }
     }
 
+    /// Without entries that another says already.
     fn into_scope(self) -> Scope {
-        Scope::from_entries(self.entries)
+        let mut kept: Vec<ScopeEntry> = Vec::new();
+        for entry in self.entries {
+            // Against those kept only: `#` and `+/#` cover each other, and one of them has to stay.
+            if !kept.iter().any(|other| says_all_of(other, &entry)) {
+                kept.retain(|other| !says_all_of(&entry, other));
+                kept.push(entry);
+            }
+        }
+        Scope::from_entries(kept)
     }
+}
+
+fn says_all_of(one: &ScopeEntry, other: &ScopeEntry) -> bool {
+    one.publish >= other.publish
+        && one.subscribe >= other.subscribe
+        && one.filter.covers(&other.filter)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        difference::tests::{any_filter, topics},
+        explanation::judge,
+        rule::Validity,
+        *,
+    };
+    use proptest::prelude::*;
     use symbolon_ace_proto::{SymmetricKey, jwe::ContentKey};
+    use symbolon_mqtt_proto::TopicName;
 
     const HOUR: u64 = 3600;
+    const NOW: UnixTime = UnixTime(100);
 
-    fn entry(filter: &str, publish: bool, subscribe: bool) -> ScopeEntry {
+    fn filter(text: &str) -> TopicFilter {
+        TopicFilter::parse(text).unwrap()
+    }
+
+    fn entry(text: &str, publish: bool, subscribe: bool) -> ScopeEntry {
         ScopeEntry {
-            filter: TopicFilter::parse(filter).unwrap(),
+            filter: filter(text),
             publish,
             subscribe,
         }
     }
 
-    fn allowed(filter: &str, permissions: (bool, bool), lifetime: Option<u64>) -> Allowed {
-        Allowed {
-            entry: entry(filter, permissions.0, permissions.1),
-            token_lifetime_secs: lifetime,
+    /// For both permissions, for ever.
+    pub(crate) fn rule(id: i64, effect: Effect, text: &str) -> Rule {
+        Rule {
+            id,
+            effect,
+            filter: filter(text),
+            publish: true,
+            subscribe: true,
+            validity: Validity::default(),
+            token_lifetime_secs: None,
         }
+    }
+
+    fn allowed(text: &str, permissions: (bool, bool), lifetime: Option<u64>) -> Rule {
+        Rule {
+            publish: permissions.0,
+            subscribe: permissions.1,
+            token_lifetime_secs: lifetime,
+            ..rule(0, Effect::Allow, text)
+        }
+    }
+
+    fn deny(text: &str) -> Rule {
+        rule(0, Effect::Deny, text)
+    }
+
+    fn permit(
+        requested: Option<&Scope>,
+        rules: &[Rule],
+        life: u64,
+    ) -> Result<Permitted, PolicyError> {
+        super::permit(requested, rules, life, NOW)
+    }
+
+    /// The filters granted, if only these are asked for, or all.
+    fn filters(rules: &[Rule], asked: Option<&[&str]>) -> Result<Vec<String>, PolicyError> {
+        let asked = asked.map(|asked| {
+            let entries = asked.iter().map(|text| entry(text, true, true));
+            Scope::from_entries(entries.collect())
+        });
+        let permitted = permit(asked.as_ref(), rules, HOUR)?;
+        let entries = permitted.scope.entries().iter();
+        Ok(entries
+            .map(|entry| entry.filter.as_str().to_owned())
+            .collect())
     }
 
     fn server(audience: &str) -> ResourceServer {
@@ -264,49 +410,6 @@ mod tests {
             key: SymmetricKey::from_bytes(&[0; 32]),
         };
         ResourceServer::new(audience, content_key)
-    }
-
-    #[test]
-    fn a_client_identifier_that_could_change_a_topic_is_refused() {
-        for (text, error) in [
-            ("", ClientIdError::Empty),
-            ("a/b", ClientIdError::TopicSyntax),
-            ("+", ClientIdError::TopicSyntax),
-            ("a#", ClientIdError::TopicSyntax),
-            ("$SYS", ClientIdError::Dollar),
-            ("a b", ClientIdError::NotPrintable),
-            ("a\0", ClientIdError::NotPrintable),
-            ("ä", ClientIdError::NotPrintable),
-        ] {
-            assert_eq!(ClientId::parse(text), Err(error), "{text:?}");
-        }
-        assert_eq!(
-            ClientId::parse(&"a".repeat(257)),
-            Err(ClientIdError::TooLong)
-        );
-        assert!(ClientId::parse(&"a".repeat(256)).is_ok());
-        assert!(ClientId::parse("urn:dev:mac:0024befffe804ff1").is_ok());
-    }
-
-    #[test]
-    fn a_template_is_filled_in_once_and_then_checked() {
-        let tricky = ClientId::parse("x${client_id}").unwrap();
-        let filter = filter_of("d/${client_id}/#", tricky).unwrap();
-        assert_eq!(filter.as_str(), "d/x${client_id}/#");
-        let client = ClientId::parse("c").unwrap();
-        assert_eq!(
-            filter_of("$SYS/${client_id}", client).unwrap().as_str(),
-            "$SYS/c"
-        );
-        assert_eq!(
-            filter_of("d/${clientid}", client),
-            Err(FilterError::Placeholder)
-        );
-        assert_eq!(filter_of("$share/g/a", client), Err(FilterError::Share));
-        assert_eq!(
-            filter_of("a/#/b", client),
-            Err(FilterError::Topic(TopicError::MultiLevelWildcard))
-        );
     }
 
     #[test]
@@ -337,7 +440,7 @@ mod tests {
         let expected = [entry("a/#", true, true), entry("b", false, true)];
         assert_eq!(permitted.scope.entries(), expected);
         assert_eq!(permitted.token_lifetime_secs, HOUR);
-        assert_eq!(whole_scope(&policies), permitted.scope);
+        assert_eq!(whole_scope(&policies, NOW), permitted.scope);
     }
 
     #[test]
@@ -389,10 +492,205 @@ mod tests {
 
     #[test]
     fn a_scope_past_the_limit_is_refused() {
-        let policies: Vec<Allowed> = (0..=Scope::MAX_ENTRIES)
+        let policies: Vec<Rule> = (0..=Scope::MAX_ENTRIES)
             .map(|number| allowed(&format!("a/{number}"), (true, true), None))
             .collect();
         assert_eq!(permit(None, &policies, HOUR), Err(PolicyError::TooLarge));
         assert!(permit(None, &policies[1..], HOUR).is_ok());
+    }
+
+    #[test]
+    fn a_deny_takes_what_it_covers_and_leaves_what_is_a_filter() {
+        let rules = [
+            rule(1, Effect::Allow, "a/#"),
+            rule(2, Effect::Allow, "b"),
+            deny("a"),
+        ];
+        assert_eq!(filters(&rules, None).unwrap(), ["a/+/#", "b"]);
+        assert_eq!(
+            filters(&[rules[0].clone(), deny("#")], None),
+            Err(PolicyError::NothingGranted)
+        );
+        assert_eq!(
+            filters(&[rules[0].clone(), deny("c/#")], None).unwrap(),
+            ["a/#"]
+        );
+    }
+
+    #[test]
+    fn a_filter_of_which_a_deny_leaves_no_filter_is_withheld_but_not_its_parts() {
+        let rules = [
+            rule(1, Effect::Allow, "a/#"),
+            rule(2, Effect::Allow, "a/open/#"),
+            deny("a/secret/#"),
+        ];
+        // The narrower rule is not lost with the wider one.
+        assert_eq!(filters(&rules, None).unwrap(), ["a/open/#"]);
+        assert_eq!(filters(&rules[1..], Some(&["a/#"])).unwrap(), ["a/open/#"]);
+        assert_eq!(
+            filters(&rules, Some(&["a/x/#", "a/secret/y"])).unwrap(),
+            ["a/x/#"]
+        );
+        let wide = [rules[0].clone(), rules[2].clone()];
+        assert_eq!(filters(&wide, None), Err(PolicyError::Withheld));
+        assert_eq!(
+            PolicyError::Withheld.response().code,
+            ErrorCode::InvalidScope
+        );
+        assert_eq!(cut_by(&wide[0], &wide, NOW), Some(&wide[1]));
+        let narrower = rule(3, Effect::Allow, "a/x/#");
+        assert_eq!(cut_by(&narrower, &wide, NOW), None);
+    }
+
+    #[test]
+    fn a_deny_of_publishing_leaves_subscribing() {
+        let mut publishing = deny("a/+");
+        publishing.subscribe = false;
+        let rules = [rule(1, Effect::Allow, "a/b"), publishing];
+        let permitted = permit(None, &rules, HOUR).unwrap();
+        assert_eq!(permitted.scope.entries(), [entry("a/b", false, true)]);
+    }
+
+    #[test]
+    fn a_token_ends_before_its_rule_does_and_before_a_deny_begins() {
+        let mut ends = rule(1, Effect::Allow, "a/#");
+        ends.validity.until = Some(UnixTime(160));
+        assert_eq!(
+            permit(None, &[ends.clone()], HOUR)
+                .unwrap()
+                .token_lifetime_secs,
+            60
+        );
+        let mut begins = deny("a/b");
+        begins.validity.from = Some(UnixTime(130));
+        let rules = [ends, begins];
+        assert_eq!(permit(None, &rules, HOUR).unwrap().token_lifetime_secs, 30);
+        let elsewhere = Scope::from_entries(vec![entry("a/c", true, true)]);
+        let permitted = permit(Some(&elsewhere), &rules, HOUR).unwrap();
+        assert_eq!(permitted.token_lifetime_secs, 60);
+        for now in [UnixTime(160), UnixTime(1000)] {
+            let refused = super::permit(None, &rules, HOUR, now);
+            assert_eq!(refused, Err(PolicyError::NothingGranted));
+        }
+    }
+
+    #[test]
+    fn a_rule_that_does_not_hold_yet_gives_nothing() {
+        let mut later = rule(1, Effect::Allow, "a");
+        later.validity.from = Some(UnixTime(101));
+        assert_eq!(
+            filters(&[later.clone()], None),
+            Err(PolicyError::NothingGranted)
+        );
+        let permitted = super::permit(None, &[later], HOUR, UnixTime(101)).unwrap();
+        assert_eq!(permitted.token_lifetime_secs, HOUR);
+    }
+
+    #[test]
+    fn no_more_rules_are_worked_through_than_the_bound() {
+        let rules = vec![rule(1, Effect::Allow, "a"); MAX_RULES + 1];
+        assert_eq!(filters(&rules, None), Err(PolicyError::TooLarge));
+        assert!(filters(&rules[1..], None).is_ok());
+    }
+
+    fn any_rule() -> impl Strategy<Value = Rule> {
+        let effect = prop_oneof![2 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
+        let permissions = prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))];
+        let moment = || proptest::option::weighted(0.3, (95_u64..106).prop_map(UnixTime));
+        (effect, any_filter(), permissions, moment(), moment()).prop_map(
+            |(effect, filter, (publish, subscribe), from, until)| Rule {
+                id: 0,
+                effect,
+                filter,
+                publish,
+                subscribe,
+                validity: Validity { from, until },
+                token_lifetime_secs: None,
+            },
+        )
+    }
+
+    fn any_scope() -> impl Strategy<Value = Option<Scope>> {
+        let entry = (any_filter(), any::<bool>()).prop_map(|(filter, publish)| ScopeEntry {
+            filter,
+            publish,
+            subscribe: !publish,
+        });
+        let entries = prop::collection::vec(entry, 1..4);
+        proptest::option::of(entries.prop_map(Scope::from_entries))
+    }
+
+    /// The whole policy in a line: some rule allows the topic, and none denies it.
+    fn model(rules: &[Rule], permission: Permission, topic: TopicName<'_>, now: UnixTime) -> bool {
+        let says = |effect| {
+            rules.iter().any(|rule| {
+                rule.holds(effect, now) && rule.is_about(permission) && rule.filter.matches(topic)
+            })
+        };
+        says(Effect::Allow) && !says(Effect::Deny)
+    }
+
+    fn says(scope: &Scope, permission: Permission, topic: TopicName<'_>) -> bool {
+        let mut entries = scope.entries().iter();
+        entries.any(|entry| has(entry, permission) && entry.filter.matches(topic))
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_never_says_more_than_the_rules_and_the_request_as_long_as_it_lives(
+            rules in prop::collection::vec(any_rule(), 0..6), requested in any_scope()
+        ) {
+            let Ok(permitted) = permit(requested.as_ref(), &rules, 10) else {
+                return Ok(());
+            };
+            prop_assert!(permitted.token_lifetime_secs > 0);
+            for text in topics() {
+                let topic = TopicName::parse(&text).unwrap();
+                for permission in PERMISSIONS {
+                    if !says(&permitted.scope, permission, topic) {
+                        continue;
+                    }
+                    let asked = requested.as_ref();
+                    prop_assert!(asked.is_none_or(|scope| says(scope, permission, topic)));
+                    for second in 0..permitted.token_lifetime_secs {
+                        let now = NOW.plus_secs(second);
+                        prop_assert!(model(&rules, permission, topic, now), "{} at {:?}", text, now);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_single_topic_is_granted_if_and_only_if_the_rules_allow_it(
+            rules in prop::collection::vec(any_rule(), 0..6), index in any::<prop::sample::Index>()
+        ) {
+            let topics = topics();
+            let text = &topics[index.index(topics.len())];
+            let topic = TopicName::parse(text).unwrap();
+            for permission in PERMISSIONS {
+                let publish = permission == Permission::Publish;
+                let asked = Scope::from_entries(vec![entry(text, publish, !publish)]);
+                let expected = model(&rules, permission, topic, NOW);
+                prop_assert_eq!(permit(Some(&asked), &rules, 10).is_ok(), expected);
+                let (verdict, _) = judge(&rules, permission, &filter(text), NOW);
+                prop_assert_eq!(verdict.is_allowed(), expected);
+            }
+        }
+
+        #[test]
+        fn without_denies_nothing_that_is_allowed_is_left_out(
+            rules in prop::collection::vec(any_rule(), 0..6)
+        ) {
+            let mut rules = rules;
+            rules.retain(|rule| rule.effect == Effect::Allow);
+            let scope = whole_scope(&rules, NOW);
+            for text in topics() {
+                let topic = TopicName::parse(&text).unwrap();
+                for permission in PERMISSIONS {
+                    let expected = model(&rules, permission, topic, NOW);
+                    prop_assert_eq!(says(&scope, permission, topic), expected, "{}", text);
+                }
+            }
+        }
     }
 }

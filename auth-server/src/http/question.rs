@@ -222,17 +222,18 @@ impl Endpoints {
             .client(parts, &question.credentials, claimed, now)
             .await?;
         let client_id = caller.client.client_id.as_str();
+        let store = self.store.clone().acting_as(&format!("client {client_id}"));
         let sha256 = Store::token_sha256(&question.token);
-        let token = self.store.token(&sha256).await?;
+        let token = store.token(&sha256).await?;
         let mut revoked = 0;
         // RFC 7009 §2.1: another client's token is left as it is, and nothing is said of it.
         if token.is_some_and(|token| token.client_id == client_id) {
-            revoked = self.store.revoke(&Revocation::Sha256(sha256), now).await?;
+            let which = Revocation::Sha256(sha256);
+            revoked = store.revoke(&which, now).await?;
         }
         // A refresh token is bytes in CBOR and their base64url elsewhere; it is remembered by the text.
         let text = URL_SAFE_NO_PAD.encode(&question.token);
         for sha256 in [sha256, sha256_of(text.as_bytes())] {
-            let store = &self.store;
             if store.revoke_refresh_token(&sha256, client_id, now).await? {
                 revoked += 1;
             }

@@ -5,6 +5,7 @@ mod issue;
 use super::{
     Endpoints, Shared,
     answer::{self, ACE_JSON, FORM, Format, JSON, media_type},
+    auditing::Refused,
     body,
     caller::{AuthenticatedClient, CallerError, Replayed, Several, only},
 };
@@ -127,6 +128,18 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
             .and_then(|response| encoded(&response, format)),
     };
     log.write(answered.as_ref().err());
+    if let Err(refusal) = &answered
+        && !refusal.is_ours()
+    {
+        let refused = Refused {
+            client_id: log.client_id.as_deref(),
+            is_known: !matches!(refusal, Refusal::Caller(_) | Refusal::Request(_)),
+            action: "token.issue",
+            object: log.audience.as_deref().unwrap_or("-"),
+            why: &refusal.to_string(),
+        };
+        shared.endpoints.audit(refused).await;
+    }
     match answered {
         Ok(body) => answer::no_store(StatusCode::OK, format, body),
         Err(refusal) => refusal.respond(format),
@@ -181,6 +194,22 @@ struct Refreshing {
     grant: RefreshGrant,
 }
 
+/// RFC 6749 §6: with a refresh token not more than was granted at first.
+fn asked_scope(
+    request: &TokenRequest,
+    refreshing: Option<&Refreshing>,
+) -> Result<Option<Scope>, Refusal> {
+    let asked = request.scope.clone();
+    let Some(refreshing) = refreshing else {
+        return Ok(asked);
+    };
+    let first = Scope::from_json(&refreshing.grant.scope).map_err(|_| Refusal::RefreshToken)?;
+    Ok(Some(match asked {
+        Some(asked) => asked.intersect(&first),
+        None => first,
+    }))
+}
+
 impl Endpoints {
     async fn grant(
         &self,
@@ -215,9 +244,9 @@ impl Endpoints {
         let key = key.bind(self, &caller.client, &destination, now).await?;
         // One reading for the whole token, whatever is changed meanwhile.
         let issuing = self.issuing.load_full();
-        let permitted = self
-            .permitted(request, &caller, &destination, refreshing.as_ref())
-            .await?;
+        let asked = asked_scope(request, refreshing.as_ref())?;
+        let client_id = &caller.client.client_id;
+        let permitted = self.permitted(asked, client_id, &destination, now).await?;
         let decided = Decided {
             client: &caller.client,
             destination,
@@ -296,27 +325,16 @@ impl Endpoints {
     /// The scope that is granted: of a group what may be done at each member.
     async fn permitted(
         &self,
-        request: &TokenRequest,
-        caller: &AuthenticatedClient,
+        mut scope: Option<Scope>,
+        client_id: &str,
         destination: &Destination,
-        refreshing: Option<&Refreshing>,
+        now: UnixTime,
     ) -> Result<policy::Permitted, Refusal> {
-        let mut scope = request.scope.clone();
-        if let Some(refreshing) = refreshing {
-            let first = Scope::from_json(&refreshing.grant.scope);
-            let first = first.map_err(|_| Refusal::RefreshToken)?;
-            // RFC 6749 §6: not more than was granted at first.
-            scope = Some(match scope {
-                Some(scope) => scope.intersect(&first),
-                None => first,
-            });
-        }
         let mut lifetime_secs = self.issuing.load().token_lifetime_secs();
         let mut permitted = None;
         for audience in destination.members() {
-            let client_id = &caller.client.client_id;
-            let allowed = self.store.allowed(client_id, audience).await?;
-            let here = policy::permit(scope.as_ref(), &allowed, lifetime_secs)?;
+            let rules = self.store.rules(client_id, audience).await?;
+            let here = policy::permit(scope.as_ref(), &rules, lifetime_secs, now)?;
             lifetime_secs = here.token_lifetime_secs;
             scope = Some(here.scope.clone());
             permitted = Some(here);

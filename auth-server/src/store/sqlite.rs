@@ -1,19 +1,25 @@
 //! Every statement that SQLite sees.
 
+mod applying;
+mod audit;
+mod backup;
+mod groups;
+mod policies;
 mod resource_servers;
 mod revocations;
 mod tokens;
 
+pub(super) use audit::Deed;
+
 use super::{
-    Allowed, Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
+    Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
 };
-use crate::core::policy::{ClientId, filter_of};
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{fs, io, path::Path, time::Duration};
-use symbolon_ace_proto::{PopAlgorithm, ScopeEntry, UnixTime};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use symbolon_ace_proto::{PopAlgorithm, UnixTime};
 use tokio::time::sleep;
 
 /// Readers beside the one writer that SQLite allows.
@@ -35,6 +41,10 @@ pub(super) struct Sqlite {
     /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
     /// asked for, which errs on the right side.
     relaxed: SqlitePool,
+    /// Who changes something, for the audit log.
+    actor: Arc<str>,
+    /// The most records of the audit log.
+    audit_records: u64,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -50,8 +60,6 @@ impl From<sqlx::Error> for StoreError {
 }
 
 type ClientRow = (String, String, Vec<u8>, String, bool);
-type PolicyRow = (i64, String, String, String, bool, bool, Option<i64>);
-type AllowedRow = (String, bool, bool, Option<i64>);
 
 impl Sqlite {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
@@ -78,7 +86,17 @@ impl Sqlite {
         Ok(Self {
             pool: pool(MAX_CONNECTIONS, options),
             relaxed: pool(1, relaxed),
+            actor: "server".into(),
+            audit_records: Store::MAX_AUDIT_RECORDS,
         })
+    }
+
+    pub(super) fn set_actor(&mut self, actor: &str) {
+        self.actor = actor.into();
+    }
+
+    pub(super) fn set_audit_records(&mut self, most: u64) {
+        self.audit_records = most;
     }
 
     pub(super) async fn close(self) {
@@ -122,9 +140,15 @@ impl Sqlite {
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
         for policy in policies {
-            insert_policy(&mut transaction, policy).await?;
+            let id = policies::insert(&mut transaction, policy)
+                .await?
+                .to_string();
+            let detail = policy.to_string();
+            let deed = Deed::done("policy.add", &id, &detail);
+            self.record_within(&mut transaction, deed).await?;
         }
-        Ok(transaction.commit().await?)
+        let deed = Deed::done("client.add", &client.client_id, "");
+        self.commit(transaction, deed).await
     }
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
@@ -163,55 +187,8 @@ impl Sqlite {
             .await?;
         found(done.rows_affected(), "client", client_id)?;
         revocations::forget_updates(&mut transaction, Requester::Client(client_id)).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    pub(super) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
-        let mut transaction = self.write().await?;
-        let id = insert_policy(&mut transaction, policy).await?;
-        transaction.commit().await?;
-        Ok(id)
-    }
-
-    pub(super) async fn policies(
-        &self,
-        client_id: Option<&str>,
-    ) -> Result<Vec<Policy>, StoreError> {
-        let rows: Vec<PolicyRow> = sqlx::query_as(
-            "SELECT id, client_id, audience, filter, publish, subscribe, token_lifetime_secs
-             FROM policy WHERE ?1 IS NULL OR client_id = ?1 ORDER BY id",
-        )
-        .bind(client_id)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(policy_from).collect()
-    }
-
-    pub(super) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM policy WHERE id = ?1")
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
-        found(done.rows_affected(), "policy", &id.to_string())
-    }
-
-    pub(super) async fn allowed(
-        &self,
-        client_id: &str,
-        audience: &str,
-    ) -> Result<Vec<Allowed>, StoreError> {
-        let rows: Vec<AllowedRow> = sqlx::query_as(
-            "SELECT filter, publish, subscribe, token_lifetime_secs FROM policy
-             WHERE client_id = ?1 AND audience = ?2 ORDER BY id",
-        )
-        .bind(client_id)
-        .bind(audience)
-        .fetch_all(&self.pool)
-        .await?;
-        let client_id = ClientId::parse(client_id).map_err(|_| corrupt("client"))?;
-        rows.into_iter()
-            .map(|row| allowed_from(&row, client_id))
-            .collect()
+        self.commit(transaction, Deed::done("client.remove", client_id, ""))
+            .await
     }
 }
 
@@ -256,50 +233,6 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code & 0xff == 5)
 }
 
-async fn insert_policy(
-    transaction: &mut Transaction<'static, Engine>,
-    policy: &Policy,
-) -> Result<i64, StoreError> {
-    let client: Option<i64> = sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_optional(&mut **transaction)
-        .await?;
-    if client.is_none() {
-        return Err(StoreError::NotFound("client", policy.client_id.clone()));
-    }
-    let server: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
-            .bind(&policy.audience)
-            .fetch_optional(&mut **transaction)
-            .await?;
-    if server.is_none() {
-        let audience = policy.audience.clone();
-        return Err(StoreError::NotFound("resource server", audience));
-    }
-    let policies: i64 = sqlx::query_scalar("SELECT count(*) FROM policy WHERE client_id = ?1")
-        .bind(&policy.client_id)
-        .fetch_one(&mut **transaction)
-        .await?;
-    if usize::try_from(policies).is_ok_and(|count| count >= Store::MAX_POLICIES_PER_CLIENT) {
-        return Err(StoreError::TooManyPolicies(policy.client_id.clone()));
-    }
-    let lifetime = policy.token_lifetime_secs.map(i64::try_from).transpose();
-    let done = sqlx::query(
-        "INSERT INTO policy (client_id, audience, filter, publish, subscribe, token_lifetime_secs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(&policy.client_id)
-    .bind(&policy.audience)
-    .bind(&policy.filter)
-    .bind(policy.publish)
-    .bind(policy.subscribe)
-    .bind(lifetime.map_err(|error| StoreError::Database(error.to_string()))?)
-    .execute(&mut **transaction)
-    .await
-    .map_err(|error| exists_or(error, "policy", &policy.filter))?;
-    Ok(done.last_insert_rowid())
-}
-
 fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
     let unique = error
         .as_database_error()
@@ -340,36 +273,6 @@ fn client_from(row: ClientRow) -> Result<Client, StoreError> {
         pop_algorithm: algorithm_from(&algorithm)?,
         refresh_tokens,
     })
-}
-
-fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
-    let (id, client_id, audience, filter, publish, subscribe, lifetime) = row;
-    Ok(Policy {
-        id,
-        client_id,
-        audience,
-        filter,
-        publish,
-        subscribe,
-        token_lifetime_secs: lifetime_from(lifetime)?,
-    })
-}
-
-fn allowed_from(row: &AllowedRow, client_id: ClientId<'_>) -> Result<Allowed, StoreError> {
-    let (filter, publish, subscribe, lifetime) = row;
-    Ok(Allowed {
-        entry: ScopeEntry {
-            filter: filter_of(filter, client_id).map_err(|_| corrupt("policy"))?,
-            publish: *publish,
-            subscribe: *subscribe,
-        },
-        token_lifetime_secs: lifetime_from(*lifetime)?,
-    })
-}
-
-fn lifetime_from(secs: Option<i64>) -> Result<Option<u64>, StoreError> {
-    let secs = secs.map(u64::try_from).transpose();
-    secs.map_err(|_| corrupt("policy"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Tokens that were issued, refresh tokens, and what changed on the token revocation list.
 
-use symbolon_ace_proto::{TokenHash, UnixTime};
+use symbolon_ace_proto::{Scope, TokenHash, UnixTime};
 
 /// A token that was issued and has not expired, for the operator.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +36,8 @@ pub(crate) struct NewToken<'a> {
     pub(crate) identifier: &'a str,
     pub(crate) client_id: &'a str,
     pub(crate) audience: &'a str,
+    /// For the audit log.
+    pub(crate) scope: &'a Scope,
     pub(crate) pop_kid: Option<&'a [u8]>,
     pub(crate) answer: &'a str,
     pub(crate) family: Option<[u8; 16]>,

@@ -115,7 +115,9 @@ impl Server {
             private_key_pem: certified.signing_key.serialize_pem(),
             client_ca_pem,
             database: database.clone(),
-            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(),
+            signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
+                .unwrap()
+                .into(),
             token_lifetime_secs: LIFETIME,
         })
         .await
@@ -171,13 +173,9 @@ impl Server {
     /// The same at other audiences.
     pub(crate) async fn add_at(&self, client_id: &str, how: Registration<'_>, audiences: &[&str]) {
         let policy = |audience: &str, filter: &str, publish, subscribe| Policy {
-            id: 0,
-            client_id: client_id.to_owned(),
-            audience: audience.to_owned(),
-            filter: filter.to_owned(),
             publish,
             subscribe,
-            token_lifetime_secs: None,
+            ..Policy::allow(client_id, audience, filter)
         };
         let client = Client {
             client_id: client_id.to_owned(),

@@ -161,13 +161,9 @@ async fn unknown_expired_and_foreign_tokens_are_inactive() {
     assert!(matches!(unknown, IntrospectionResponse::Inactive));
 
     let short = Policy {
-        id: 0,
-        client_id: "c".to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: "short".to_owned(),
-        publish: true,
         subscribe: false,
         token_lifetime_secs: Some(1),
+        ..Policy::allow("c", AUDIENCE, "short")
     };
     server.store.add_policy(&short).await.unwrap();
     let answer = server

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod audit;
 mod harness;
 mod introspection;
 mod kinds;
@@ -15,5 +16,6 @@ mod mutual_tls;
 mod refresh;
 mod reload;
 mod revocation;
+mod rules;
 mod store;
 mod token;

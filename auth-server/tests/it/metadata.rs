@@ -122,7 +122,9 @@ async fn a_server_that_cannot_work_does_not_start() {
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
         database: directory.path().join("as.sqlite"),
-        signing_key: SigningKey::generate(SigningAlgorithm::Es256).unwrap(),
+        signing_key: SigningKey::generate(SigningAlgorithm::Es256)
+            .unwrap()
+            .into(),
         token_lifetime_secs: 60,
     };
     let bound = AuthServer::bind(config()).await.unwrap();

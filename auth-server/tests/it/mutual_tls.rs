@@ -43,15 +43,7 @@ async fn register(server: &Server, client_id: &str, authentication: ClientAuthen
         pop_algorithm: PopAlgorithm::Es256,
         refresh_tokens: false,
     };
-    let policy = Policy {
-        id: 0,
-        client_id: client_id.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: "a".to_owned(),
-        publish: true,
-        subscribe: true,
-        token_lifetime_secs: None,
-    };
+    let policy = Policy::allow(client_id, AUDIENCE, "a");
     server.store.add_client(&client, &[policy]).await.unwrap();
 }
 

@@ -20,7 +20,9 @@ fn config(database: &Path) -> Config {
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
         database: database.to_owned(),
-        signing_key: SigningKey::generate(SigningAlgorithm::EdDsa).unwrap(),
+        signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
+            .unwrap()
+            .into(),
         token_lifetime_secs: 60,
     }
 }
@@ -35,7 +37,8 @@ async fn tokens_of_the_key_before_are_good_until_they_run_out() {
     // The certificate of the connection that asks stays good for it alone.
     let mut standing = server.connect().await;
     let next = config(&server.database);
-    let key = next.signing_key.kid().to_owned();
+    let (key, _) = next.signing_key.keys(60, now()).next().unwrap();
+    let key = key.kid().to_owned();
     server.reloader.prepare(next).unwrap().take_over();
     let request = b"GET /jwks.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     standing.write_all(request).await.unwrap();

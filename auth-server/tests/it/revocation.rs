@@ -217,13 +217,9 @@ async fn a_diff_query_tells_what_changed_since_the_cursor() {
 async fn a_token_leaves_the_list_when_it_expires() {
     let server = start().await;
     let short = Policy {
-        id: 0,
-        client_id: "c".to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: "short".to_owned(),
-        publish: true,
         subscribe: false,
         token_lifetime_secs: Some(2),
+        ..Policy::allow("c", AUDIENCE, "short")
     };
     server.store.add_policy(&short).await.unwrap();
     let token = token_of(&server, "c").await;

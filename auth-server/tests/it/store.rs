@@ -2,10 +2,15 @@
 
 use crate::harness::{AUDIENCE, SECRET, key, now, resource_server, scope};
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use symbolon_ace_proto::UnixTime;
 use symbolon_ace_proto::{PopAlgorithm, PopKey, PopSigner};
-use symbolon_auth_server::store::{Client, ClientAuthentication, Policy, Store, StoreError};
+use symbolon_auth_server::store::{
+    Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
+
+const NOW: UnixTime = UnixTime(1_000_000);
 
 async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -30,13 +35,8 @@ fn client(client_id: &str) -> Client {
 
 fn policy(client_id: &str, filter: &str) -> Policy {
     Policy {
-        id: 0,
-        client_id: client_id.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: filter.to_owned(),
-        publish: true,
         subscribe: false,
-        token_lifetime_secs: None,
+        ..Policy::allow(client_id, AUDIENCE, filter)
     }
 }
 
@@ -158,7 +158,7 @@ async fn a_removed_client_takes_its_policies_along() {
     store.remove_client("a", now()).await.unwrap();
     let left = store.policies(None).await.unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0].client_id, "b");
+    assert_eq!(left[0].subject, Subject::Client("b".to_owned()));
     assert_eq!(store.policies(Some("a")).await.unwrap(), []);
     let again = store.remove_client("a", now()).await;
     assert!(matches!(again, Err(StoreError::NotFound("client", _))));
@@ -286,11 +286,11 @@ async fn the_scope_of_a_client_has_its_identifier_filled_in() {
     ];
     store.add_client(&client("a"), &policies).await.unwrap();
     assert_eq!(
-        store.scope_of("a", AUDIENCE).await.unwrap(),
+        store.scope_of("a", AUDIENCE, NOW).await.unwrap(),
         scope(r#"[["d/a/#",["pub","sub"]],["$SYS/x",["pub"]]]"#)
     );
     for (client_id, audience) in [("b", AUDIENCE), ("a", "nowhere")] {
-        let nothing = store.scope_of(client_id, audience).await.unwrap();
+        let nothing = store.scope_of(client_id, audience, NOW).await.unwrap();
         assert_eq!(nothing.entries(), []);
     }
 }

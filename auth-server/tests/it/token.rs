@@ -28,13 +28,8 @@ fn thumbprint_of(confirmation: &Confirmation) -> [u8; 32] {
 
 fn policy(client_id: &str, filter: &str, token_lifetime_secs: Option<u64>) -> Policy {
     Policy {
-        id: 0,
-        client_id: client_id.to_owned(),
-        audience: AUDIENCE.to_owned(),
-        filter: filter.to_owned(),
-        publish: true,
-        subscribe: true,
         token_lifetime_secs,
+        ..Policy::allow(client_id, AUDIENCE, filter)
     }
 }
 

@@ -1,20 +1,19 @@
 //! How sessions begin, go on and end (MQTT 5.0 §3.1, §4.1): admitted, taken over, resumed, left, expired; and their Wills.
 
 use super::{
-    admission::{Admitted, Introduction, Refusal},
+    admission::{Admitted, Introduction},
     authz_info::VISIT_MS,
-    bounds::topic_beyond,
     counters::{Count, Limit, Reason},
     holding::Needs,
     journal::Entry,
-    message::Message,
     pacing::Pace,
     quota::{Place, Quota},
     reauthentication::Reauthentication,
+    refusal::Refusal,
     session::{ConnectionKey, Farewell, Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     shard::{Close, Now, Shard, Timer, WillFate},
+    wills::will_beyond,
 };
-use crate::Limits;
 use std::{
     num::{NonZeroU16, NonZeroU32},
     sync::Arc,
@@ -46,6 +45,10 @@ impl Shard {
         now: Now,
     ) -> Result<ConnectionKey, Refused> {
         let introduction = &admitted.introduction;
+        // It may have been revoked while it was on its way here.
+        if self.admission.tokens.revoked.covers(&admitted.grant) {
+            return Err(self.refuse_admitted(admitted, &Refusal::Revoked));
+        }
         if let Some(&key) = self.by_client.get(&introduction.client_identifier)
             && let grant = &self.session(key).grant
             && !grant.may_be_resumed_by(&admitted.grant)
@@ -85,6 +88,7 @@ impl Shard {
         let session = self.session_mut(key);
         session.expiry_secs = expiry_secs;
         places.hand_to(session);
+        self.renew_publisher(key);
         self.connected += 1;
         // The CONNECT that brought it here.
         self.counters.count(Count::OtherReceived);
@@ -95,6 +99,7 @@ impl Shard {
             session_present: earlier.is_some(),
         };
         self.send_connack(key, admitted, &granted);
+        self.keep_token(admitted.token.as_ref(), now);
         self.journal_session(key, None);
         if earlier.is_some() {
             self.judge_again(key, now);
@@ -103,6 +108,7 @@ impl Shard {
         }
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, admitted.grant.expires_at(), now);
+        self.arm_introspection(key, now);
         self.handle_room(key, now);
         let at = ConnectionKey {
             session: key,
@@ -403,6 +409,11 @@ impl Shard {
         self.dismiss(key, close, WillFate::Publish, now);
     }
 
+    /// The same for a token that was revoked: the Will goes with it.
+    pub(super) fn close_revoked(&mut self, key: SessionKey, now: Now) {
+        self.dismiss(key, &Close::token_revoked(), WillFate::Discard, now);
+    }
+
     fn dismiss(&mut self, key: SessionKey, close: &Close, will: WillFate, now: Now) {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
@@ -439,10 +450,13 @@ impl Shard {
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;
         let pace_timer = link.pace.take_timer();
-        for timer in [link.keep_alive_timer, link.expiry_timer, pace_timer]
-            .into_iter()
-            .flatten()
-        {
+        let timers = [
+            link.keep_alive_timer,
+            link.expiry_timer,
+            link.introspection_timer,
+            pace_timer,
+        ];
+        for timer in timers.into_iter().flatten() {
             self.wheel.cancel(timer);
         }
         let outbox = link.outbox;
@@ -476,7 +490,9 @@ impl Shard {
             self.drop_subscription(key, session.id, subscription);
         }
         self.by_client.remove(&session.client_identifier);
-        let (id, own_will) = (session.id, session.will.take());
+        let id = session.id;
+        let due = session.will.take().filter(|_| will == WillFate::Publish);
+        let due = due.map(|will| (will, session.grant.clone()));
         let client_identifier = session.client_identifier.clone();
         self.give_away(None, session.into_orphans(), now);
         if let Some(id) = id
@@ -484,44 +500,8 @@ impl Shard {
         {
             self.note_end_of(client_identifier, journaled);
         }
-        if let (Some(will), WillFate::Publish) = (own_will, will) {
-            self.publish_will(&will.message, now);
-        }
-    }
-
-    /// The connection of a session that goes on is over: its Will is due now or later, unless it is given up (MQTT-3.1.2-8).
-    fn settle_will(&mut self, key: SessionKey, fate: WillFate, now: Now) {
-        let session = &mut self.sessions[key as usize];
-        let Some(will) = &session.will else {
-            return;
-        };
-        match fate {
-            WillFate::Keep => {}
-            WillFate::Discard => session.will = None,
-            WillFate::Publish if will.delay_secs == 0 => {
-                let message = will.message.clone();
-                session.will = None;
-                self.publish_will(&message, now);
-            }
-            WillFate::Publish => {
-                let wait_secs = u64::from(will.delay_secs);
-                self.arm_will(key, wait_secs, now);
-            }
-        }
-    }
-
-    /// The Will Delay Interval is over, and the client has not come back (MQTT 5.0 §3.1.3.2.2).
-    pub(super) fn handle_will_timer(&mut self, key: SessionKey, now: Now) {
-        let Some(session) = self.sessions.get_mut(key as usize) else {
-            return;
-        };
-        session.will_timer = None;
-        if session.state == State::Live {
-            return;
-        }
-        if let Some(will) = session.will.take() {
-            self.publish_will(&will.message, now);
-            self.journal_session(key, Some(now));
+        if let Some((will, grant)) = due {
+            self.publish_will(&will, &grant, now);
         }
     }
 
@@ -545,12 +525,6 @@ impl Shard {
             let timer = self.wheel.insert(deadline_ms, Timer::SessionEnd(key));
             self.session_mut(key).end_timer = Some(timer);
         }
-    }
-
-    pub(super) fn arm_will(&mut self, key: SessionKey, wait_secs: u64, now: Now) {
-        let deadline_ms = now.ms + (wait_secs * 1_000).max(1);
-        let timer = self.wheel.insert(deadline_ms, Timer::Will(key));
-        self.session_mut(key).will_timer = Some(timer);
     }
 
     /// Tells the store of a session, and since when it is away.
@@ -585,14 +559,6 @@ struct Granted {
     keep_alive_secs: u16,
     expiry_secs: u32,
     session_present: bool,
-}
-
-/// The bound that a Will is beyond, if any, and what its client is told.
-fn will_beyond(will: &Message, limits: &Limits) -> Option<(Limit, Refusal)> {
-    if will.size() > limits.will_size {
-        return Some((Limit::WillSize, Refusal::WillSize));
-    }
-    topic_beyond(will.topic().as_str(), limits).map(|limit| (limit, Refusal::WillTopic))
 }
 
 /// A CONNACK that lets nobody in, and says why where the version can. Nothing where it cannot be written.

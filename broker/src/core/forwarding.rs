@@ -4,7 +4,7 @@ use super::{
     counters::{Count, Dropped, Limit},
     groups::Phase,
     journal::{Entry, StoredMessage},
-    message::Message,
+    message::{Message, Origin},
     outbox::SHARED_FROM_BYTES,
     router::LocalSubscriber,
     session::{Link, Queued, Session, SessionKey, State, SubscriptionKey},
@@ -14,7 +14,6 @@ use super::{
 };
 use bytes::Bytes;
 use std::{cell::OnceCell, ops::Range, rc::Rc, sync::Arc};
-use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
     delivery::OutgoingState, property::PropertyBuffer,
@@ -28,7 +27,7 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) topic: TopicName<'a>,
     /// The session that published it, if it is of this shard.
     pub(crate) origin: Option<SessionKey>,
-    pub(crate) token_expires_at: Option<UnixTime>,
+    by: Origin,
     received_ms: u64,
     /// Made when the message must outlive the buffer it came in.
     message: OnceCell<Arc<Message>>,
@@ -73,7 +72,7 @@ impl<'a> Forwarding<'a> {
         mut publish: Publish<'a>,
         topic: TopicName<'a>,
         origin: Option<SessionKey>,
-        token_expires_at: Option<UnixTime>,
+        by: Origin,
         now: Now,
     ) -> Self {
         publish.topic = Some(topic);
@@ -82,7 +81,7 @@ impl<'a> Forwarding<'a> {
             publish,
             topic,
             origin,
-            token_expires_at,
+            by,
             received_ms: now.ms,
             message: OnceCell::new(),
         }
@@ -95,13 +94,7 @@ impl<'a> Forwarding<'a> {
         if let Ok(left_secs) = message.remaining_secs(&publish, now.ms) {
             publish.properties.message_expiry_interval_secs = left_secs;
         }
-        let forwarding = Self::new(
-            publish,
-            message.topic(),
-            None,
-            message.token_expires_at,
-            now,
-        );
+        let forwarding = Self::new(publish, message.topic(), None, message.origin(), now);
         forwarding.message.get_or_init(|| Arc::clone(message));
         forwarding
     }
@@ -109,7 +102,7 @@ impl<'a> Forwarding<'a> {
     /// The message, owned and shared.
     pub(crate) fn message(&self) -> &Arc<Message> {
         self.message
-            .get_or_init(|| Message::new(&self.publish, self.received_ms, self.token_expires_at))
+            .get_or_init(|| Message::new(&self.publish, self.received_ms, self.by.clone()))
     }
 }
 

@@ -2,8 +2,9 @@
 
 mod topic_set;
 
-use std::sync::Arc;
-use symbolon_ace_proto::{Claims, UnixTime};
+use super::introspected::Reference;
+use std::{collections::HashSet, sync::Arc};
+use symbolon_ace_proto::{Claims, TokenHash, UnixTime};
 use symbolon_mqtt_proto::{ReasonCode, TopicFilter, TopicName};
 use topic_set::TopicSet;
 
@@ -22,10 +23,25 @@ pub struct Grant {
 struct Token {
     holder: Holder,
     expires_at: UnixTime,
+    marks: Option<TokenMarks>,
+    /// It is by reference.
+    introspected: Option<Arc<Introspection>>,
 }
 
+/// Of a token by reference: how to ask of it again, and when.
+#[derive(Debug)]
+pub(crate) struct Introspection {
+    pub(crate) reference: Reference,
+    /// What was said of it is believed until then.
+    pub(crate) until: UnixTime,
+}
+
+/// By what names a token may be called in the list of revoked tokens (RFC 9770 §4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TokenMarks([TokenHash; 2]);
+
 /// Who proved possession of a token's key.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Holder {
     /// `iss`: who says so.
     pub issuer: Box<str>,
@@ -42,7 +58,7 @@ pub struct PublicTopics {
     subscribe: Box<[TopicFilter]>,
     private: TopicSet,
     private_filters: Box<[TopicFilter]>,
-    conceal: bool,
+    hide: bool,
 }
 
 impl Grant {
@@ -60,11 +76,27 @@ impl Grant {
                     key_thumbprint,
                 },
                 expires_at: claims.expires_at,
+                marks: None,
+                introspected: None,
             }),
             publish: TopicSet::compile(publish.map(|entry| &entry.filter)),
             subscribe: subscribe.map(|entry| entry.filter.clone()).collect(),
             public,
         }
+    }
+
+    /// The token itself, as the client brought it, so that it is known again where it is revoked.
+    #[must_use]
+    pub fn by_token(mut self, token: &[u8]) -> Self {
+        if let Some(of) = &mut self.token {
+            of.marks = Some(TokenMarks::of(token));
+        }
+        self
+    }
+
+    /// By what names its token may be called; `None` without one, and for a session whose client has not come back with one.
+    pub fn token_marks(&self) -> Option<TokenMarks> {
+        self.token.as_ref().and_then(|token| token.marks)
     }
 
     /// For a client without a token: the public topics, and no end.
@@ -83,6 +115,8 @@ impl Grant {
             token: holder.map(|holder| Token {
                 holder,
                 expires_at: UnixTime(0),
+                marks: None,
+                introspected: None,
             }),
             ..Self::anonymous(public)
         }
@@ -107,6 +141,18 @@ impl Grant {
     /// Other topics are public from now on.
     pub fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
         self.public = public;
+    }
+
+    /// The token is this reference, and what was said of it is believed until then.
+    pub(crate) fn set_reference(&mut self, reference: Reference, until: UnixTime) {
+        if let Some(token) = &mut self.token {
+            token.introspected = Some(Arc::new(Introspection { reference, until }));
+        }
+    }
+
+    /// How to ask again what the token says, if it is by reference.
+    pub(crate) fn introspection(&self) -> Option<&Arc<Introspection>> {
+        self.token.as_ref()?.introspected.as_ref()
     }
 
     /// Who holds the token; `None` without one.
@@ -157,9 +203,9 @@ impl Grant {
         !self.public.is_private(topic) || self.subscribe.iter().any(|filter| filter.matches(topic))
     }
 
-    /// What a refused subscription is told (RFC 9431 §3.3).
-    pub fn subscription_refusal(&self) -> ReasonCode {
-        if self.public.conceal {
+    /// What is said of a topic that the client has no right to, where it publishes (RFC 9431 §3.1) and where it subscribes (§3.3).
+    pub fn refusal(&self) -> ReasonCode {
+        if self.public.hide {
             ReasonCode::UnspecifiedError
         } else {
             ReasonCode::NotAuthorized
@@ -167,28 +213,50 @@ impl Grant {
     }
 }
 
+impl TokenMarks {
+    /// Of a token, as the client brought it.
+    pub fn of(token: &[u8]) -> Self {
+        Self(TokenHash::seen_by_rs(token))
+    }
+
+    /// The names.
+    pub fn names(self) -> HashSet<TokenHash> {
+        HashSet::from(self.0)
+    }
+
+    /// Whether the token is one of those.
+    pub fn are_among(self, revoked: &HashSet<TokenHash>) -> bool {
+        self.0.iter().any(|hash| revoked.contains(hash))
+    }
+}
+
 impl Holder {
+    /// What stays the same over all tokens of one client: where it has a name, the key does not count.
+    #[must_use]
+    pub fn identity(&self) -> Self {
+        let mut identity = self.clone();
+        if identity.name.is_some() {
+            identity.key_thumbprint = [0; 32];
+        }
+        identity
+    }
+
     /// Whether a token of `other` may renew one of `self` on a live connection: the same issuer, and the same name; where no name is given,
     /// the same key. RFC 9431 §4 leaves it open.
     pub fn may_be_renewed_by(&self, other: &Self) -> bool {
-        let same_client = match (&self.name, &other.name) {
-            (Some(name), Some(other)) => name == other,
-            (None, None) => self.key_thumbprint == other.key_thumbprint,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        self.issuer == other.issuer && same_client
+        self.identity() == other.identity()
     }
 }
 
 impl PublicTopics {
-    /// From the operator's lists; `conceal` as in [`Config::conceal_topics`](crate::Config::conceal_topics).
-    pub fn compile(public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> Self {
+    /// From the operator's lists; `hide` as in [`Config::hide_topics`](crate::Config::hide_topics).
+    pub fn compile(public: &[TopicFilter], private: &[TopicFilter], hide: bool) -> Self {
         Self {
             publish: TopicSet::compile(public),
             subscribe: public.into(),
             private: TopicSet::compile(private),
             private_filters: private.into(),
-            conceal,
+            hide,
         }
     }
 
@@ -198,8 +266,8 @@ impl PublicTopics {
     }
 
     /// Whether these are the operator's lists already.
-    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], conceal: bool) -> bool {
-        *self.subscribe == *public && *self.private_filters == *private && self.conceal == conceal
+    pub fn is_of(&self, public: &[TopicFilter], private: &[TopicFilter], hide: bool) -> bool {
+        *self.subscribe == *public && *self.private_filters == *private && self.hide == hide
     }
 
     /// Whether there are none.

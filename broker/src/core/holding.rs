@@ -244,7 +244,7 @@ impl Shard {
 
     /// Confirms what is written, once for each shard that asked.
     pub(super) fn confirm_to_others(&mut self) {
-        for (questions, outbound) in self.holding.to_confirm.iter_mut().zip(&mut self.outbound) {
+        for (shard, questions) in (0..).zip(&mut self.holding.to_confirm) {
             let mut confirmed = None;
             while let Some((count, sequence)) = questions.front().copied() {
                 if !self.journal.is_committed(sequence) {
@@ -254,7 +254,8 @@ impl Shard {
                 confirmed = Some(count);
             }
             if let Some(count) = confirmed {
-                outbound.push(ShardMessage::Confirmed { count });
+                let told = ShardMessage::Confirmed { count };
+                self.outbound.push(shard, told);
             }
         }
     }

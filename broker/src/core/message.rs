@@ -1,8 +1,15 @@
 //! An Application Message that outlives the buffer it came in: queued, retained, or on its way to another shard.
 
-use super::{outbox::SHARED_FROM_BYTES, shard::Now};
+use super::{
+    outbox::SHARED_FROM_BYTES,
+    publishers::{Publisher, TokenSerial},
+    shard::Now,
+};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
     Decoder, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishProperties,
@@ -16,19 +23,33 @@ pub(crate) struct Message {
     pub(crate) frame: Bytes,
     /// When it came, milliseconds on the broker's clock: its Message Expiry Interval counts from here.
     pub(crate) received_ms: u64,
-    /// When the token that allowed it ends: a retained message lives no longer (RFC 9431 §5).
-    pub(crate) token_expires_at: Option<UnixTime>,
+    /// When the token that allowed it ends, seconds; [`NEVER`] where there was none.
+    token_expires_at: AtomicU64,
+    /// Of a retained message: who published it by a token.
+    pub(crate) publisher: Option<Arc<Publisher>>,
+    /// Which of the publisher's tokens it lives by.
+    token: AtomicU32,
 }
+
+/// What a message may be published by, besides the message.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// When the token ends; `None` without one.
+    pub(crate) token_expires_at: Option<UnixTime>,
+    /// Where the message is to be retained: whose token it was.
+    pub(crate) publisher: Option<Arc<Publisher>>,
+    /// And which of theirs.
+    pub(crate) token: TokenSerial,
+}
+
+/// No token, so no end.
+const NEVER: u64 = u64::MAX;
 
 const ANY_IDENTIFIER: PacketIdentifier = PacketIdentifier::MIN;
 
 impl Message {
     /// Copies `publish`, whose topic must be resolved.
-    pub(crate) fn new(
-        publish: &Publish<'_>,
-        received_ms: u64,
-        token_expires_at: Option<UnixTime>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(publish: &Publish<'_>, received_ms: u64, origin: Origin) -> Arc<Self> {
         let mut owned = *publish;
         owned.delivery = with_identifier(publish.delivery, ANY_IDENTIFIER);
         owned.duplicate = false;
@@ -40,8 +61,43 @@ impl Message {
         Arc::new(Self {
             frame: frame.into(),
             received_ms,
-            token_expires_at,
+            token_expires_at: AtomicU64::new(origin.token_expires_at.map_or(NEVER, |at| at.0)),
+            publisher: origin.publisher,
+            token: AtomicU32::new(origin.token),
         })
+    }
+
+    /// When the token that allowed it ends: a retained message lives no longer (RFC 9431 §5).
+    pub(crate) fn token_expires_at(&self) -> Option<UnixTime> {
+        let secs = self.token_expires_at.load(Ordering::Relaxed);
+        (secs != NEVER).then_some(UnixTime(secs))
+    }
+
+    /// What it was published by.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            token_expires_at: self.token_expires_at(),
+            publisher: self.publisher.clone(),
+            token: self.token.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Its publisher has a newer token: it lives as long as that, if that lets it be published. Whether it lives longer than before.
+    pub(crate) fn extend(&self) -> bool {
+        let Some((until, token)) = self.allowed_until() else {
+            return false;
+        };
+        // NEVER stays: what nothing limits cannot be extended.
+        let is_longer = self.token_expires_at.fetch_max(until.0, Ordering::Relaxed) < until.0;
+        if is_longer {
+            self.token.store(token, Ordering::Relaxed);
+        }
+        is_longer
+    }
+
+    /// Until when its publisher might publish it now, and by which token.
+    fn allowed_until(&self) -> Option<(UnixTime, TokenSerial)> {
+        self.publisher.as_ref()?.may_publish_until(self.topic())
     }
 
     /// What deletes it where it is retained: an empty payload to its topic (MQTT-3.3.1-6).
@@ -54,7 +110,7 @@ impl Message {
             properties: PublishProperties::default(),
             payload: &[],
         };
-        Self::new(&deletion, self.received_ms, None)
+        Self::new(&deletion, self.received_ms, Origin::default())
     }
 
     /// The message as a PUBLISH.
@@ -94,10 +150,15 @@ impl Message {
         }
     }
 
-    /// Whether it may still be given to new subscribers: neither its Message Expiry Interval nor its publisher's token is over.
+    /// Whether it may still be given to new subscribers: its Message Expiry Interval is not over, nor is its publisher's token, which has not
+    /// been revoked either.
     pub(crate) fn may_be_retained(&self, now: Now) -> bool {
-        self.token_expires_at
-            .is_none_or(|expires_at| now.unix < expires_at)
+        let is_over = |expires_at| now.unix >= expires_at;
+        let token = self.token.load(Ordering::Relaxed);
+        let is_revoked = (self.publisher.as_ref()).is_some_and(|one| one.is_revoked(token));
+        !is_revoked
+            && (!self.token_expires_at().is_some_and(is_over)
+                || !self.allowed_until().is_none_or(|(until, _)| is_over(until)))
             && self.remaining_secs(&self.publish(), now.ms).is_ok()
     }
 

@@ -1,13 +1,15 @@
 //! The path of a PUBLISH: may it, where to, and what its publisher is told (RFC 9431 §3.1).
 
 use super::{
+    authority::KeySets,
     authz_info::AUTHZ_INFO,
     bounds::topic_beyond,
     counters::{Count, Limit, Reason},
     forwarding::Forwarding,
     holding::Needs,
     journal::{Entry, Transaction},
-    message::Message,
+    message::{Message, Origin},
+    publishers::{Publisher, TokenSerial},
     retaining::Stamp,
     router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
@@ -16,7 +18,6 @@ use super::{
 };
 use smallvec::SmallVec;
 use std::{rc::Rc, sync::Arc};
-use symbolon_ace_proto::KeySet;
 use symbolon_mqtt_proto::{
     Ack, Delivery, Packet, PacketIdentifier, ProtocolVersion, Publish, Qos, ReasonCode, TopicName,
 };
@@ -29,7 +30,7 @@ pub(super) struct NotPublished {
 }
 
 /// What became of a PUBLISH.
-struct Published {
+pub(super) struct Published {
     reason_code: ReasonCode,
     /// Shards that must confirm it before it is acknowledged.
     asked: SmallVec<[ShardIndex; 2]>,
@@ -44,7 +45,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         publish: Publish<'_>,
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), Close> {
         self.counters.count(Count::Received(publish.delivery.qos()));
@@ -78,8 +79,8 @@ impl Shard {
             return Ok(());
         }
         let mark = self.mark();
-        let token_expires_at = self.session(key).grant.expires_at();
-        let forwarding = Forwarding::new(publish, topic, Some(key), token_expires_at, now);
+        let by = self.origin_of(key, publish.retain);
+        let forwarding = Forwarding::new(publish, topic, Some(key), by, now);
         // That it was received, and what became of it, is stored at once or not at all: else it would be lost or come twice after a crash.
         let received = self.received(key, publish.delivery);
         if received.is_some() {
@@ -113,6 +114,40 @@ impl Shard {
             }
             Err(refused) => self.refuse_publish(key, publish.delivery, refused),
         }
+    }
+
+    /// By what a client publishes now.
+    fn origin_of(&mut self, key: SessionKey, retain: bool) -> Origin {
+        let token_expires_at = self.session(key).grant.expires_at();
+        let publisher = retain.then(|| self.publisher_of(key)).flatten();
+        let (publisher, token) = publisher.unzip();
+        Origin {
+            token_expires_at,
+            publisher,
+            token: token.unwrap_or_default(),
+        }
+    }
+
+    /// Whose a retained message of this client is, and by which token; `None` without one.
+    fn publisher_of(&mut self, key: SessionKey) -> Option<(Arc<Publisher>, TokenSerial)> {
+        let session = &mut self.sessions[key as usize];
+        if session.publisher.is_none() {
+            let publisher = (self.admission.tokens.publishers).of(session.grant.holder()?);
+            let token = publisher.renew(&session.grant);
+            session.publisher = Some((publisher, token));
+        }
+        session.publisher.clone()
+    }
+
+    /// The client has a token that it did not have before: what it left retained lives as long as that.
+    pub(super) fn renew_publisher(&mut self, key: SessionKey) {
+        let publishers = &self.admission.tokens.publishers;
+        let session = &mut self.sessions[key as usize];
+        let publisher = (session.grant.holder()).and_then(|holder| publishers.find(holder));
+        session.publisher = publisher.map(|publisher| {
+            let token = publisher.renew(&session.grant);
+            (publisher, token)
+        });
     }
 
     /// Resolves or learns a Topic Alias, before anything is judged: a scope speaks of Topic Names. The topic it stands for, where the packet
@@ -190,8 +225,8 @@ impl Shard {
         let text = topic.as_str();
         if text == AUTHZ_INFO || is_of_broker(text) || !session.grant.permits_publish(topic) {
             return Err(NotPublished {
-                reason_code: ReasonCode::NotAuthorized,
-                text: "the token does not allow publishing to this topic",
+                reason_code: session.grant.refusal(),
+                text: "this message is not accepted",
             });
         }
         if let Some(limit) = topic_beyond(text, &self.limits) {
@@ -209,7 +244,7 @@ impl Shard {
         Ok(route)
     }
 
-    fn publish(
+    pub(super) fn publish(
         &mut self,
         forwarding: &Forwarding<'_>,
         route: &Route,
@@ -291,8 +326,7 @@ impl Shard {
             return SmallVec::new();
         }
         if retained {
-            let all = (0..).take(self.outbound.len());
-            return all.filter(|shard| *shard != self.index).collect();
+            return self.other_shards().collect();
         }
         let storing = route.shards.iter().filter(|shard| shard.durable);
         storing.map(|shard| shard.index).collect()
@@ -309,21 +343,22 @@ impl Shard {
         if interested.is_empty() && stamp.is_none() {
             return;
         }
-        for index in 0..self.outbound.len() {
-            let is_interested = (interested.iter()).any(|one| usize::from(one.index) == index);
-            if index == usize::from(self.index) || !(is_interested || stamp.is_some()) {
+        for shard in self.other_shards() {
+            let is_interested = interested.iter().any(|one| one.index == shard);
+            if !(is_interested || stamp.is_some()) {
                 continue;
             }
-            let confirm = asked.iter().any(|one| usize::from(*one) == index);
+            let confirm = asked.contains(&shard);
             if confirm {
-                self.holding.ask(index);
+                self.holding.ask(shard.into());
             }
-            self.outbound[index].push(ShardMessage::Publish {
+            let publish = ShardMessage::Publish {
                 message: Arc::clone(forwarding.message()),
                 stamp,
                 confirm,
                 transaction: transaction.filter(|_| confirm),
-            });
+            };
+            self.outbound.push(shard, publish);
         }
     }
 
@@ -339,18 +374,6 @@ impl Shard {
         }
         let route = self.router.route(message.topic());
         self.forward(&Forwarding::of(message, now), &route.locals, now);
-    }
-
-    /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
-    pub(super) fn publish_will(&mut self, message: &Arc<Message>, now: Now) {
-        // It is published now: its Message Expiry Interval begins.
-        let message = &Message::new(&message.publish(), now.ms, message.token_expires_at);
-        let route = self.router.route(message.topic());
-        if let Err(NotPublished { text, .. }) =
-            self.publish(&Forwarding::of(message, now), &route, false, now)
-        {
-            tracing::warn!(reason = text, "a will is not published");
-        }
     }
 
     pub(super) fn acknowledge(

@@ -59,6 +59,9 @@ impl Shard {
 
     /// Puts back a retained message; every shard is given all.
     pub(crate) fn restore_retained(&mut self, message: &Arc<Message>, stamp: Stamp, now: Now) {
+        if let Some(publisher) = &message.publisher {
+            self.admission.tokens.publishers.restore(publisher);
+        }
         self.retaining.apply(message, stamp, now);
     }
 

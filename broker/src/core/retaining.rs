@@ -46,6 +46,15 @@ pub(crate) struct Retaining {
     bytes_limit: usize,
 }
 
+/// What a sweep found, each with its stamp.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// Messages that are gone.
+    pub(crate) expired: Vec<(Arc<Message>, Stamp)>,
+    /// Messages that live longer than was known.
+    pub(crate) extended: Vec<(Arc<Message>, Stamp)>,
+}
+
 /// How long a deletion is remembered, milliseconds: far longer than a message waits between shards.
 const DELETION_REMEMBERED_MS: u64 = 60_000;
 /// How many deletions are remembered at once, beyond which no topic is added: with them the table is bounded.
@@ -179,10 +188,10 @@ impl Retaining {
         self.bytes
     }
 
-    /// Drops some of what has expired; the messages among it, with their stamps.
-    pub(crate) fn sweep(&mut self, now: Now) -> Vec<(Arc<Message>, Stamp)> {
+    /// Drops some of what has expired. With `extend`, what lives longer since its publisher renewed is told too: one shard speaks for all.
+    pub(crate) fn sweep(&mut self, now: Now, extend: bool) -> Swept {
         let (messages, bytes) = (&mut self.messages, &mut self.bytes);
-        let mut expired = Vec::new();
+        let mut swept = Swept::default();
         self.entries
             .sweep(SWEEP_ENTRIES, |_, entry| match &entry.content {
                 Content::Message(message) => {
@@ -190,12 +199,14 @@ impl Retaining {
                     if !keep {
                         *messages -= 1;
                         *bytes -= message.size();
-                        expired.push((Arc::clone(message), entry.stamp));
+                        swept.expired.push((Arc::clone(message), entry.stamp));
+                    } else if extend && message.extend() {
+                        swept.extended.push((Arc::clone(message), entry.stamp));
                     }
                     keep
                 }
                 Content::Deleted { at_ms } => now.ms < at_ms + DELETION_REMEMBERED_MS,
             });
-        expired
+        swept
     }
 }

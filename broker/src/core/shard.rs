@@ -4,17 +4,19 @@
 //! `subscribing.rs`.
 
 use super::{
-    admission::{Admission, Refusal},
+    admission::Admission,
     counters::{Count, Counters},
     forwarding::Frames,
     groups::{Census, Groups},
     hash_seed::HashSeed,
     holding::Holding,
     interest::{Interest, UNAWAITED},
-    introspected::Reference,
+    introspected::Question,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
-    retaining::{Retaining, Stamp},
+    outbound::Outbound,
+    refusal::Refusal,
+    retaining::{Retaining, Stamp, Swept},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
     sharing::Shared,
@@ -75,6 +77,8 @@ pub(crate) enum ShardMessage {
     Settled { ticket: u64 },
     /// Values of `$SYS` that are new or have changed.
     System(Arc<[Arc<Message>]>),
+    /// So much of what you sent is taken.
+    Taken { bytes: usize },
     /// The request is in place here.
     Acknowledged { request: u64 },
 }
@@ -106,6 +110,8 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
+    /// What was said of a token by reference is stale.
+    Introspection(ConnectionKey),
     /// A client that can do nothing but publish a token has had the time for it.
     Visit(ConnectionKey),
     /// Expired retained messages are looked for, and memory is given back.
@@ -130,10 +136,14 @@ pub(crate) struct Shard {
     pub(super) system: SystemTopics,
     pub(super) wheel: Wheel<Timer>,
     pub(super) dirty: Vec<SessionKey>,
-    pub(super) outbound: Vec<Vec<ShardMessage>>,
+    pub(super) outbound: Outbound,
     pub(super) frames: Frames,
-    pub(super) key_requests: VecDeque<ConnectionKey>,
-    pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
+    pub(super) key_requests: VecDeque<(ConnectionKey, Arc<str>)>,
+    pub(super) introspection_requests: VecDeque<(ConnectionKey, Question)>,
+    /// Sessions that the authorization server is being asked about again, a few.
+    pub(super) asking: Vec<ConnectionKey>,
+    /// Those that wait for that, at most all.
+    pub(super) to_ask: VecDeque<ConnectionKey>,
     pub(crate) counters: Counters,
     pub(super) journal: Journal,
     pub(super) holding: Holding,
@@ -163,8 +173,6 @@ pub(crate) struct ShardSetup {
     pub(crate) seed: HashSeed,
 }
 
-/// While this many messages wait for one other shard, clients of this one are not read from.
-const CONGESTED_FROM: usize = 16 * 1024;
 /// While this many entries wait for the store, or so many answers for the entries, clients are not read from.
 const UNWRITTEN_FROM: u64 = 64 * 1024;
 /// How often a part of the retained messages is looked through for expired ones, milliseconds.
@@ -195,10 +203,12 @@ impl Shard {
             retaining: Retaining::new(setup.index, &setup.limits, setup.seed),
             wheel,
             dirty: Vec::new(),
-            outbound: (0..setup.count).map(|_| Vec::new()).collect(),
+            outbound: Outbound::new(setup.count),
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             introspection_requests: VecDeque::new(),
+            asking: Vec::new(),
+            to_ask: VecDeque::new(),
             counters: Counters::default(),
             due: Vec::new(),
             next_serial: 1,
@@ -207,6 +217,7 @@ impl Shard {
 
     /// Messages from another shard, in its order.
     pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
+        let bytes = batch.iter().map(ShardMessage::bytes).sum();
         for message in batch {
             match message {
                 ShardMessage::Publish {
@@ -234,7 +245,8 @@ impl Shard {
                 } => {
                     let options = SubscriptionOptions::interest(durable);
                     self.router.subscribe(&filter, Target::Shard(from), options);
-                    self.outbound[usize::from(from)].push(ShardMessage::Acknowledged { request });
+                    let acknowledged = ShardMessage::Acknowledged { request };
+                    self.outbound.push(from, acknowledged);
                 }
                 ShardMessage::Uninterested { filter } => {
                     self.router.unsubscribe(&filter, Target::Shard(from));
@@ -247,12 +259,13 @@ impl Shard {
                     self.handle_census(from, &group, census);
                     if request != UNAWAITED {
                         let acknowledged = ShardMessage::Acknowledged { request };
-                        self.outbound[usize::from(from)].push(acknowledged);
+                        self.outbound.push(from, acknowledged);
                     }
                 }
                 ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
                 ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
                 ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
+                ShardMessage::Taken { bytes } => self.handle_taken(from, bytes),
                 ShardMessage::Acknowledged { request } => {
                     self.handle_interest_acknowledged(request, now);
                 }
@@ -261,6 +274,7 @@ impl Shard {
         self.close_expired_members(now);
         self.confirm_to_others();
         self.tell_settled(now);
+        self.note_taken(from, bytes);
     }
 
     /// Timers that are due.
@@ -274,9 +288,11 @@ impl Shard {
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
+                Timer::Introspection(at) => self.handle_introspection_timer(at, now),
                 Timer::Visit(at) => self.handle_visit_timer(at, now),
                 Timer::Sweep => {
                     self.sweep_retained(now);
+                    self.note_expired_numbers(now);
                     self.admission.tokens.stored.sweep(now.unix);
                     self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -297,11 +313,6 @@ impl Shard {
         self.dirty.pop()
     }
 
-    /// What waits for another shard, taken.
-    pub(crate) fn poll_outbound(&mut self, shard: ShardIndex) -> Vec<ShardMessage> {
-        std::mem::take(&mut self.outbound[usize::from(shard)])
-    }
-
     /// What must be written, taken, and the number of its newest entry: [`Shard::handle_committed`] says when it is.
     pub(crate) fn poll_journal(&mut self) -> Option<(Vec<Entry>, u64)> {
         self.journal.take()
@@ -312,20 +323,13 @@ impl Shard {
         self.journal.give_back(entries);
     }
 
-    /// Gives back what could not be sent, before what came since.
-    pub(crate) fn return_outbound(&mut self, shard: ShardIndex, mut batch: Vec<ShardMessage>) {
-        let newer = &mut self.outbound[usize::from(shard)];
-        batch.append(newer);
-        *newer = batch;
-    }
-
-    /// A session that needs the AS's keys fetched anew.
-    pub(crate) fn poll_key_request(&mut self) -> Option<ConnectionKey> {
+    /// A session that needs the keys of this issuer fetched anew.
+    pub(crate) fn poll_key_request(&mut self) -> Option<(ConnectionKey, Arc<str>)> {
         self.key_requests.pop_front()
     }
 
     /// A session that needs the authorization server to be asked what a token says. [`Shard::handle_keys`] is due after that.
-    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Reference)> {
+    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Question)> {
         self.introspection_requests.pop_front()
     }
 
@@ -333,10 +337,7 @@ impl Shard {
     pub(crate) fn is_congested(&self) -> bool {
         self.journal.unwritten() >= UNWRITTEN_FROM
             || self.holding.len() as u64 >= UNWRITTEN_FROM
-            || self
-                .outbound
-                .iter()
-                .any(|waiting| waiting.len() >= CONGESTED_FROM)
+            || self.is_ahead_of_others()
     }
 
     /// What was counted, with what there is now.
@@ -408,7 +409,7 @@ impl Shard {
 
     /// Expired retained messages leave the memory of every shard. One shard speaks for all of them to the store.
     fn sweep_retained(&mut self, now: Now) {
-        let expired = self.retaining.sweep(now);
+        let Swept { expired, extended } = self.retaining.sweep(now, self.index == 0);
         if self.index != 0 || !self.journal.is_enabled() {
             return;
         }
@@ -416,6 +417,19 @@ impl Shard {
             // Under its own stamp: whatever was retained there since is later, and stays.
             let message = message.deletion();
             self.journal.push(Entry::Retain { message, stamp });
+        }
+        for (message, stamp) in extended {
+            self.journal.push(Entry::Retain { message, stamp });
+        }
+    }
+
+    /// Tokens with `exi` that are over must be so after a restart. One shard speaks for all.
+    fn note_expired_numbers(&mut self, now: Now) {
+        if self.index != 0 {
+            return;
+        }
+        for (issuer, number) in self.admission.tokens.spans.take_news(now.unix) {
+            self.journal.push(Entry::Expired { issuer, number });
         }
     }
 
@@ -491,6 +505,13 @@ impl Close {
 
     pub(crate) fn token_expired() -> Self {
         Self::new(ReasonCode::NotAuthorized, "the token has expired")
+    }
+
+    pub(super) fn token_revoked() -> Self {
+        Self::new(
+            ReasonCode::NotAuthorized,
+            "the authorization server does not vouch for the token any more",
+        )
     }
 }
 

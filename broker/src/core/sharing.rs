@@ -200,13 +200,14 @@ impl Shard {
             Custody::Own => Some(self.take_ticket()),
             Custody::Ticket(ticket) => Some(ticket),
         };
-        self.outbound[usize::from(shard)].push(ShardMessage::Shared(Shared {
+        let message = Shared {
             message: Arc::clone(forwarding.message()),
             group: name,
             search,
             ticket,
             transaction,
-        }));
+        };
+        self.outbound.push(shard, ShardMessage::Shared(message));
         false
     }
 

@@ -68,7 +68,7 @@ impl Shard {
         let session = &self.sessions[key as usize];
         let filter = &subscription.filter;
         if filter.as_str() == AUTHZ_INFO || !session.grant.permits_subscribe(filter) {
-            return Err(session.grant.subscription_refusal());
+            return Err(session.grant.refusal());
         }
         if let Some(limit) = topic_beyond(filter.as_str(), &self.limits) {
             self.counters.count(Count::Limit(limit));
@@ -164,7 +164,7 @@ impl Shard {
             let subscription = subscription.clone();
             self.session_mut(key).subscriptions.insert(subscription);
         }
-        is_new && self.outbound.len() > 1
+        is_new && self.other_shards().next().is_some()
     }
 
     pub(super) fn tell_interest(&mut self, filter: &TopicFilter, durable: bool, request: u64) {
@@ -326,14 +326,8 @@ impl Shard {
     }
 
     pub(super) fn tell_others(&mut self, mut message: impl FnMut() -> ShardMessage) {
-        let own = usize::from(self.index);
-        for (_, outbound) in self
-            .outbound
-            .iter_mut()
-            .enumerate()
-            .filter(|(shard, _)| *shard != own)
-        {
-            outbound.push(message());
+        for shard in self.other_shards() {
+            self.outbound.push(shard, message());
         }
     }
 }

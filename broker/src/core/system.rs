@@ -4,7 +4,7 @@
 use super::{
     forwarding::Forwarding,
     hash_seed::HashSeed,
-    message::Message,
+    message::{Message, Origin},
     retained::Retained,
     shard::{Now, Shard, ShardMessage},
 };
@@ -76,7 +76,7 @@ impl SystemValue {
             properties: PublishProperties::default(),
             payload: self.payload.as_bytes(),
         };
-        Some(Message::new(&publish, now.ms, None))
+        Some(Message::new(&publish, now.ms, Origin::default()))
     }
 }
 

@@ -1,23 +1,28 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod authority;
 mod authz_info;
+mod publishers;
 mod reloading;
+mod resuming;
 
 use super::{
-    admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step, TokenKeeping},
+    admission::{Admission, Admitted, Circumstances, Step, TokenKeeping},
+    authority::{Authority, KeySets},
     counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
     quota::Quotas,
     reauthentication::AuthCircumstances,
+    refusal::Refusal,
     session::ConnectionKey,
     shard::{Now, Shard, ShardSetup},
 };
 use crate::Limits;
 use std::{num::NonZeroU16, sync::Arc};
 use symbolon_ace_proto::{
-    ChallengeResponse, Claims, ClientNonce, Confirmation, ConnectData, KeySet, PopAlgorithm,
-    PopSigner, RsNonce, Scope, SigningKey, TokenError, UnixTime,
+    AsHint, ChallengeResponse, Claims, ClientNonce, Confirmation, ConnectData, KeySet,
+    PopAlgorithm, PopSigner, RsNonce, Scope, SigningKey, TokenError, UnixTime,
     authentication_data::{challenge_message, user_name},
     jwe::ContentKeys,
     jwt::SigningAlgorithm,
@@ -38,7 +43,7 @@ const BEGIN: UnixTime = UnixTime(1_800_000_000);
 /// An authorization server, a device and a broker of one shard.
 struct World {
     signing_key: SigningKey,
-    keys: KeySet,
+    keys: KeySets,
     pop: PopSigner,
     admission: Arc<Admission>,
     shard: Shard,
@@ -72,11 +77,27 @@ fn answer_by(signer: &PopSigner) -> Vec<u8> {
     .encode()
 }
 
+fn to_publish(topic: &str, delivery: Delivery) -> Publish<'_> {
+    Publish {
+        duplicate: false,
+        delivery,
+        retain: false,
+        topic: Some(TopicName::parse(topic).unwrap()),
+        properties: PublishProperties::default(),
+        payload: b"",
+    }
+}
+
 fn after(secs: u64) -> Now {
     Now {
         ms: secs * 1_000,
         unix: BEGIN.plus_secs(secs),
     }
+}
+
+fn keys_of(signing_key: &SigningKey) -> KeySets {
+    let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]);
+    KeySets::new(vec![(ISSUER.into(), keys)])
 }
 
 impl World {
@@ -86,15 +107,18 @@ impl World {
 
     fn with(tokens: TokenKeeping) -> Self {
         let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
-        let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]);
+        let keys = keys_of(&signing_key);
         let authority = Authority {
             issuer: ISSUER.into(),
             audience: AUDIENCE.into(),
             content_keys: ContentKeys::default(),
-            hint: String::new(),
+            derivation_key: None,
+            introspection: false,
+            hint: AsHint::from_json(r#"{"AS":"https://as.example/token"}"#).unwrap(),
         };
         let admission = Arc::new(Admission {
-            authority: Some(authority),
+            authorities: vec![authority],
+            clock: true,
             public_topics: Arc::new(PublicTopics::default()),
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
@@ -286,14 +310,7 @@ impl World {
     }
 
     fn publish(&mut self, key: ConnectionKey, topic: &str, now: Now) -> Vec<ReasonCode> {
-        let publish = Publish {
-            duplicate: false,
-            delivery: Delivery::AtLeastOnce(NonZeroU16::MIN),
-            retain: false,
-            topic: Some(TopicName::parse(topic).unwrap()),
-            properties: PublishProperties::default(),
-            payload: b"",
-        };
+        let publish = to_publish(topic, Delivery::AtLeastOnce(NonZeroU16::MIN));
         self.handle(key, &Packet::Publish(publish), now)
     }
 
@@ -480,6 +497,27 @@ fn an_expired_token_ends_the_session_whatever_the_client_sends() {
     }
 }
 
+// RFC 9431 §3.1 and §3.3: 0x80 may stand for 0x87, at every QoS.
+#[test]
+fn hidden_topics_are_refused_without_a_word_about_rights() {
+    let mut world = World::new();
+    world.admission = Arc::new(Admission {
+        public_topics: Arc::new(PublicTopics::compile(&[], &[], true)),
+        ..(*world.admission).clone()
+    });
+    let key = world.connect(&token(r#"[["t",["pub","sub"]]]"#));
+    let unspecified = [ReasonCode::UnspecifiedError];
+    assert_eq!(world.subscribe(key, "secret", after(1)), unspecified);
+    assert_eq!(world.publish(key, "secret", after(1)), unspecified);
+    assert_eq!(
+        world.publish(key, "t", after(1)),
+        [ReasonCode::NoMatchingSubscribers]
+    );
+    let at_qos_0 = Packet::Publish(to_publish("secret", Delivery::AtMostOnce));
+    assert_eq!(world.handle(key, &at_qos_0, after(1)), unspecified);
+    assert!(world.shard.live(key).is_none());
+}
+
 #[test]
 fn an_expired_token_ends_a_silent_session_by_the_timer() {
     let mut world = World::new();
@@ -653,9 +691,10 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     };
     world.signing_key = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
     assert_eq!(world.reauthenticate(key, &token(scope), after(1)), []);
-    assert_eq!(world.shard.poll_key_request(), Some(key));
+    let request = Some((key, ISSUER.into()));
+    assert_eq!(world.shard.poll_key_request(), request);
     // It is the answer of an earlier session's request that comes first: ignored.
-    let fetched = KeySet::from_keys(vec![world.signing_key.to_public_jwk()]);
+    let fetched = keys_of(&world.signing_key);
     world.shard.handle_keys(other, &fetched, after(2));
     assert_eq!(world.sent(key), []);
     world.shard.handle_keys(key, &fetched, after(2));

@@ -71,9 +71,10 @@ impl Shard {
             if ticket.shard == self.index {
                 self.handle_settled(ticket.number, now);
             } else {
-                self.outbound[usize::from(ticket.shard)].push(ShardMessage::Settled {
+                let settled = ShardMessage::Settled {
                     ticket: ticket.number,
-                });
+                };
+                self.outbound.push(ticket.shard, settled);
             }
         }
     }

@@ -6,13 +6,15 @@ use super::{
     connection::{Connection, turn_away},
     listener::Listener,
     system,
+    time_of_day::TimeOfDay,
 };
 use crate::{
     Limits,
     core::{
+        authority::KeySets,
         counters::Count,
         hash_seed::HashSeed,
-        introspected::Reference,
+        introspected::Question,
         journal::{SessionId, StoredSession},
         message::Message,
         reloading::Rules,
@@ -23,31 +25,35 @@ use crate::{
     keys::Keys,
     management::published::Published,
     reload::{Announced, Announcement},
+    revocations::Revocations,
     store::{commits::Commits, writer::Batch as StoreBatch},
 };
 use arc_swap::ArcSwap;
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
+    collections::VecDeque,
     io,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     task::Waker,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
-use symbolon_ace_proto::{KeySet, UnixTime};
 use symbolon_tls::Channel;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    task::{LocalSet, spawn_local},
+    task::{LocalSet, spawn_local, yield_now},
     time::{Instant as TokioInstant, sleep, sleep_until},
 };
 
-/// Batches that may wait for one shard; the senders keep the rest, and stop reading from clients at their own bound.
+/// Batches that may wait for one shard; the senders keep the rest. How many bytes that are, `core/outbound.rs` bounds.
 pub(crate) const MAILBOX_BATCHES: usize = 256;
 /// Admitted connections that may wait for one shard.
 pub(crate) const ARRIVALS: usize = 1_024;
 /// What one read takes at the most, bytes.
 const READ_BYTES: usize = 64 * 1024;
+/// Connections that are let read at once after another shard has caught up: the next when these have, so that the first in the row do not
+/// fill the window each time.
+const RESUMED_AT_ONCE: usize = 16;
 /// How long a shard that is shutting down waits for its clients to take their DISCONNECT.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a starting shard looks whether the others have heard of its stored subscriptions.
@@ -64,6 +70,7 @@ pub(crate) struct Common {
     /// What new connections are judged by; the shards are told of other rules by [`ShardStart::rules`].
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) revocations: Revocations,
     /// Chooses the home shard of a client; keyed, so that strangers cannot aim at one.
     pub(crate) home: HashSeed,
     pub(crate) connections: Arc<AtomicUsize>,
@@ -71,6 +78,7 @@ pub(crate) struct Common {
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
+    pub(crate) time: TimeOfDay,
     /// All shards have put back what was stored, before any of them lets clients in.
     pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
@@ -112,15 +120,25 @@ pub(crate) struct ShardHandle {
     core: RefCell<Shard>,
     store: Option<ShardStore>,
     scratch: RefCell<Scratch>,
-    /// By the session's place: whom to wake, and for which connection.
-    wakers: RefCell<Vec<Option<(u64, Waker)>>>,
-    /// Connections that wait until other shards keep up.
-    waiting: RefCell<Vec<SessionKey>>,
+    /// By the session's place.
+    wakers: RefCell<Vec<Option<Sleeper>>>,
+    /// Connections that wait until other shards keep up, the longest first, each once.
+    waiting: RefCell<VecDeque<SessionKey>>,
     /// A mailbox was full.
     backlog: Notify,
     timers: Notify,
     /// What the timer task sleeps for, milliseconds on the broker's clock.
     armed_ms: Cell<u64>,
+}
+
+/// The task of a connection.
+#[derive(Clone, Debug)]
+struct Sleeper {
+    /// The connection's.
+    serial: u64,
+    waker: Waker,
+    /// It stands in [`ShardHandle::waiting`].
+    waits_for_room: bool,
 }
 
 /// The buffer that all of a shard's connections read into, one after the other.
@@ -206,7 +224,7 @@ impl ShardHandle {
         self.common.rules.load().limits
     }
 
-    pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
+    pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySets>> {
         self.common.keys.current()
     }
 
@@ -229,7 +247,7 @@ impl ShardHandle {
     pub(crate) fn now(&self) -> Now {
         Now {
             ms: self.elapsed_ms(),
-            unix: unix_time(),
+            unix: self.common.time.now(),
         }
     }
 
@@ -246,8 +264,8 @@ impl ShardHandle {
         let outcome = work(&mut core, self.now());
         let wakers = self.wakers.borrow();
         while let Some(key) = core.poll_dirty() {
-            if let Some(Some((_, waker))) = wakers.get(key as usize) {
-                waker.wake_by_ref();
+            if let Some(Some(sleeper)) = wakers.get(key as usize) {
+                sleeper.waker.wake_by_ref();
             }
         }
         // The journal first: what others make of our messages is written after it.
@@ -256,11 +274,11 @@ impl ShardHandle {
         if !self.waiting.borrow().is_empty() {
             self.backlog.notify_one();
         }
-        while let Some(at) = core.poll_key_request() {
-            spawn_local(Rc::clone(self).fetch_keys_for(at));
+        while let Some((at, issuer)) = core.poll_key_request() {
+            spawn_local(Rc::clone(self).fetch_keys_for(at, issuer));
         }
-        while let Some((at, reference)) = core.poll_introspection_request() {
-            spawn_local(Rc::clone(self).introspect_for(at, reference));
+        while let Some((at, question)) = core.poll_introspection_request() {
+            spawn_local(Rc::clone(self).introspect_for(at, question));
         }
         if core
             .poll_timeout()
@@ -339,6 +357,7 @@ impl ShardHandle {
         spawn_local(Rc::clone(self).run_timers());
         spawn_local(Rc::clone(self).publish_counters());
         spawn_local(Rc::clone(self).take_rules(rules));
+        spawn_local(Rc::clone(self).take_revocations());
         // One shard speaks for all.
         if self.index == 0 {
             spawn_local(system::publish(Rc::clone(self)));
@@ -386,15 +405,21 @@ impl ShardHandle {
         }
         match &mut wakers[place] {
             // One that is over leaves the place to the one that came after it.
-            Some((serial, _)) if *serial > at.serial => {}
-            Some((serial, kept)) if *serial == at.serial && kept.will_wake(waker) => {}
-            slot => *slot = Some((at.serial, waker.clone())),
+            Some(sleeper) if sleeper.serial > at.serial => {}
+            Some(sleeper) if sleeper.serial == at.serial && sleeper.waker.will_wake(waker) => {}
+            slot => {
+                *slot = Some(Sleeper {
+                    serial: at.serial,
+                    waker: waker.clone(),
+                    waits_for_room: false,
+                });
+            }
         }
     }
 
     pub(crate) fn forget_waker(&self, at: ConnectionKey) {
         if let Some(slot) = self.wakers.borrow_mut().get_mut(at.session as usize)
-            && (slot.as_ref()).is_some_and(|(serial, _)| *serial == at.serial)
+            && (slot.as_ref()).is_some_and(|sleeper| sleeper.serial == at.serial)
         {
             *slot = None;
         }
@@ -413,8 +438,27 @@ impl ShardHandle {
 
     /// The connection of `key` is woken when other shards keep up again.
     pub(crate) fn wait_for_room(&self, key: SessionKey) {
-        self.waiting.borrow_mut().push(key);
+        if let Some(Some(sleeper)) = self.wakers.borrow_mut().get_mut(key as usize)
+            && !std::mem::replace(&mut sleeper.waits_for_room, true)
+        {
+            self.waiting.borrow_mut().push_back(key);
+        }
         self.backlog.notify_one();
+    }
+
+    /// Lets some of the connections that waited longest read on.
+    fn resume_some(&self) {
+        let (mut waiting, mut wakers) = (self.waiting.borrow_mut(), self.wakers.borrow_mut());
+        let some = waiting.len().min(RESUMED_AT_ONCE);
+        for key in waiting.drain(..some) {
+            if let Some(Some(sleeper)) = wakers.get_mut(key as usize) {
+                sleeper.waits_for_room = false;
+                sleeper.waker.wake_by_ref();
+            }
+        }
+        if !waiting.is_empty() {
+            self.backlog.notify_one();
+        }
     }
 
     /// This shard's place among the shards.
@@ -477,6 +521,17 @@ impl ShardHandle {
         }
     }
 
+    async fn take_revocations(self: Rc<Self>) {
+        let mut revoked = self.common.revocations.subscribe();
+        while revoked.changed().await.is_ok() {
+            let hashes = Arc::clone(&revoked.borrow_and_update());
+            let sessions = self.with_core(|core, now| core.handle_revoked(&hashes, now));
+            if sessions > 0 {
+                tracing::info!(sessions, "sessions of revoked tokens have ended");
+            }
+        }
+    }
+
     async fn run_timers(self: Rc<Self>) {
         loop {
             let next = self.core().poll_timeout();
@@ -516,27 +571,26 @@ impl ShardHandle {
                     room.send((self.index, batch));
                 }
             }
-            // The store is behind: its next commit comes here again.
-            if self.core().is_congested() {
-                continue;
-            }
-            let wakers = self.wakers.borrow();
-            for key in self.waiting.take() {
-                if let Some(Some((_, waker))) = wakers.get(key as usize) {
-                    waker.wake_by_ref();
-                }
+            // What is told of the other shard's progress, or of the store's, comes here again.
+            if !self.core().is_congested() {
+                self.resume_some();
+                yield_now().await;
             }
         }
     }
 
-    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey) {
-        self.common.keys.refresh().await;
+    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey, issuer: Arc<str>) {
+        self.common.keys.refresh(&issuer).await;
         let keys = self.keys();
         self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
 
-    async fn introspect_for(self: Rc<Self>, at: ConnectionKey, reference: Reference) {
-        self.common.keys.introspect(&reference, unix_time()).await;
+    async fn introspect_for(self: Rc<Self>, at: ConnectionKey, question: Question) {
+        let Question { reference, issuer } = question;
+        let now = self.common.time.now();
+        (self.common.keys)
+            .introspect(&reference, issuer.as_deref(), now)
+            .await;
         let keys = self.keys();
         self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
@@ -557,15 +611,6 @@ impl Scratch {
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.0
     }
-}
-
-/// The time of day.
-pub(crate) fn unix_time() -> UnixTime {
-    UnixTime(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
-    )
 }
 
 /// The home shard of a client, among so many.

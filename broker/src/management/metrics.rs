@@ -91,7 +91,17 @@ impl Collector for Metrics {
             "introspections",
             "Questions to the authorization server what a token says",
         );
-        counter(&mut encoder, described, None, questions)
+        counter(&mut encoder, described, None, questions)?;
+        let [succeeded, failed] = self.0.revocations.counts();
+        let answers = [
+            (label("outcome", "success"), succeeded),
+            (label("outcome", "failure"), failed),
+        ];
+        let described = (
+            "revocation_lists",
+            "Questions to the authorization server which tokens are revoked",
+        );
+        counter(&mut encoder, described, None, answers)
     }
 }
 

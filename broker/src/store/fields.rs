@@ -69,6 +69,11 @@ impl<'r> FieldReader<'r> {
         }
     }
 
+    /// Whether nothing follows.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The record must be over.
     pub(super) fn finish(self) -> Result<(), Malformed> {
         if self.0.is_empty() {

@@ -3,10 +3,11 @@
 use super::{
     RecordError, StoreError,
     fields::Malformed,
-    records::{self, MESSAGES, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS},
+    records::{self, EXPIRED, MESSAGES, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS},
 };
 use crate::core::{
     journal::{SessionId, Stored, StoredSession},
+    publishers::Publishers,
     shard::Now,
 };
 use symbolon_store_lmdb::{ReadError, Table, Write};
@@ -40,6 +41,7 @@ pub(super) struct Loaded {
 
 pub(super) fn load(tables: &impl Tables, now: Now) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
+    let publishers = Publishers::default();
     tables.for_each(SESSIONS, &mut |key, value| {
         let session = session(key, value, now);
         let session = session.map_err(|what| RecordError::new(SESSIONS, key, what))?;
@@ -72,12 +74,18 @@ pub(super) fn load(tables: &impl Tables, now: Now) -> Result<Loaded, StoreError>
         })
     })?;
     tables.for_each(RETAINED, &mut |key, value| {
-        let read = records::read_retained(value, now);
+        let read = records::read_retained(value, &publishers, now);
         let (message, stamp) = read.map_err(|what| RecordError::new(RETAINED, key, what))?;
         match message {
             Some(message) => loaded.stored.retained.push((message, stamp)),
             None => loaded.delete(RETAINED, key),
         }
+        Ok(())
+    })?;
+    tables.for_each(EXPIRED, &mut |key, value| {
+        let read = records::read_expired(value);
+        let read = read.map_err(|what| RecordError::new(EXPIRED, key, what))?;
+        loaded.stored.expired_numbers.push(read);
         Ok(())
     })?;
     Ok(loaded)

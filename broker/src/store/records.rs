@@ -7,12 +7,14 @@
 //! | `messages` | session, place | [`StoredMessage`] |
 //! | `received` | session, packet identifier | nothing |
 //! | `retained` | topic | stamp, message |
+//! | `expired` | issuer | itself, and the highest number of its tokens with `exi` that is over |
 
 use super::fields::{FieldReader, FieldWriter, Malformed};
 use crate::core::{
     grant::Holder,
     journal::{SessionId, SessionRecord, StoredMessage},
-    message::Message,
+    message::{Message, Origin},
+    publishers::{Publisher, Publishers},
     retaining::Stamp,
     router::SubscriptionOptions,
     session::SubscriptionKey,
@@ -27,18 +29,20 @@ use symbolon_mqtt_proto::{
 };
 use symbolon_store_lmdb::{KEY_BYTES_AT_MOST, Table};
 
-pub(super) const TABLES: [&str; 5] = [
+pub(super) const TABLES: [&str; 6] = [
     "sessions",
     "subscriptions",
     "messages",
     "received",
     "retained",
+    "expired",
 ];
 pub(super) const SESSIONS: Table = Table(0);
 pub(super) const SUBSCRIPTIONS: Table = Table(1);
 pub(super) const MESSAGES: Table = Table(2);
 pub(super) const RECEIVED: Table = Table(3);
 pub(super) const RETAINED: Table = Table(4);
+pub(super) const EXPIRED: Table = Table(5);
 
 /// Where the stamp is in the record of a retained message.
 pub(super) const STAMP: Range<usize> = 1..11;
@@ -111,6 +115,12 @@ pub(super) fn retained_key(topic: &str) -> Vec<u8> {
     key
 }
 
+pub(super) fn expired_key(issuer: &str) -> Vec<u8> {
+    let mut key = Vec::new();
+    push_name(&mut key, issuer);
+    key
+}
+
 /// The name, or where it is too long for a key, the beginning of it and its hash. U+0000, which no name has, tells the two apart.
 fn push_name(key: &mut Vec<u8>, name: &str) {
     if key.len() + name.len() <= KEY_BYTES_AT_MOST {
@@ -146,11 +156,7 @@ const WRONG_KEY: Malformed = Malformed("its key is wrong");
 pub(super) fn write_session(record: &SessionRecord, now: Now) -> Vec<u8> {
     let mut writer = FieldWriter::new();
     writer.text(&record.client_identifier);
-    writer.option(record.holder.as_ref(), |writer, holder| {
-        writer.text(&holder.issuer);
-        writer.option(holder.name.as_deref(), FieldWriter::text);
-        writer.raw(&holder.key_thumbprint);
-    });
+    writer.option(record.holder.as_ref(), write_holder);
     writer.u32(record.expiry_secs);
     writer.option(record.away_since, |writer, UnixTime(secs)| writer.u64(secs));
     writer.u64(record.sent_below);
@@ -165,13 +171,7 @@ pub(super) fn read_session(record: &[u8], now: Now) -> Result<SessionRecord, Mal
     let mut reader = FieldReader::new(record)?;
     let session = SessionRecord {
         client_identifier: reader.text()?.into(),
-        holder: reader.option(|reader| {
-            Ok(Holder {
-                issuer: reader.text()?.into(),
-                name: reader.option(FieldReader::text)?.map(Box::from),
-                key_thumbprint: reader.array()?,
-            })
-        })?,
+        holder: reader.option(read_holder)?,
         expiry_secs: reader.u32()?,
         away_since: reader.option(FieldReader::u64)?.map(UnixTime),
         sent_below: reader.u64()?,
@@ -184,6 +184,20 @@ pub(super) fn read_session(record: &[u8], now: Now) -> Result<SessionRecord, Mal
     };
     reader.finish()?;
     Ok(session)
+}
+
+fn write_holder(writer: &mut FieldWriter, holder: &Holder) {
+    writer.text(&holder.issuer);
+    writer.option(holder.name.as_deref(), FieldWriter::text);
+    writer.raw(&holder.key_thumbprint);
+}
+
+fn read_holder(reader: &mut FieldReader<'_>) -> Result<Holder, Malformed> {
+    Ok(Holder {
+        issuer: reader.text()?.into(),
+        name: reader.option(FieldReader::text)?.map(Box::from),
+        key_thumbprint: reader.array()?,
+    })
 }
 
 pub(super) fn write_subscription(
@@ -301,12 +315,17 @@ pub(super) fn write_retained(message: &Message, stamp: Stamp, now: Now) -> Vec<u
     let mut writer = FieldWriter::new();
     writer.raw(&stamp_bytes(stamp));
     write_message(&mut writer, message, now);
+    let publisher = message.publisher.as_ref();
+    writer.option(publisher, |writer, publisher| {
+        write_holder(writer, publisher.holder());
+    });
     writer.finish()
 }
 
-/// The message is `None` where it has expired.
+/// The message is `None` where it has expired. Messages of one publisher get it from `publishers`.
 pub(super) fn read_retained(
     record: &[u8],
+    publishers: &Publishers,
     now: Now,
 ) -> Result<(Option<Arc<Message>>, Stamp), Malformed> {
     let mut reader = FieldReader::new(record)?;
@@ -314,7 +333,12 @@ pub(super) fn read_retained(
         counter: reader.u64()?,
         shard: reader.u16()?,
     };
-    let text = StoredText::read(&mut reader)?;
+    let mut text = StoredText::read(&mut reader)?;
+    // Records were shorter once.
+    if !reader.is_over() {
+        let holder = reader.option(read_holder)?;
+        text.publisher = holder.map(|holder| publishers.of(&holder));
+    }
     reader.finish()?;
     let message = text.resume(now);
     Ok((
@@ -323,11 +347,25 @@ pub(super) fn read_retained(
     ))
 }
 
+pub(super) fn write_expired(issuer: &str, number: u64) -> Vec<u8> {
+    let mut writer = FieldWriter::new();
+    writer.text(issuer);
+    writer.u64(number);
+    writer.finish()
+}
+
+pub(super) fn read_expired(record: &[u8]) -> Result<(Box<str>, u64), Malformed> {
+    let mut reader = FieldReader::new(record)?;
+    let expired = (reader.text()?.into(), reader.u64()?);
+    reader.finish()?;
+    Ok(expired)
+}
+
 /// When it came as a time of day, since the broker's own clock begins anew with each start.
 fn write_message(writer: &mut FieldWriter, message: &Message, now: Now) {
     let waited_secs = now.ms.saturating_sub(message.received_ms) / 1000;
     writer.u64(now.unix.0.saturating_sub(waited_secs));
-    let expires_at = message.token_expires_at;
+    let expires_at = message.token_expires_at();
     writer.option(expires_at, |writer, UnixTime(secs)| writer.u64(secs));
     writer.bytes(&message.frame);
 }
@@ -336,6 +374,7 @@ fn write_message(writer: &mut FieldWriter, message: &Message, now: Now) {
 struct StoredText<'r> {
     received_at: u64,
     token_expires_at: Option<UnixTime>,
+    publisher: Option<Arc<Publisher>>,
     publish: Publish<'r>,
 }
 
@@ -359,6 +398,7 @@ impl<'r> StoredText<'r> {
         Ok(Self {
             received_at,
             token_expires_at,
+            publisher: None,
             publish,
         })
     }
@@ -380,6 +420,11 @@ impl<'r> StoredText<'r> {
 
     /// As it was, received now.
     fn rebuild(self, now: Now) -> Arc<Message> {
-        Message::new(&self.publish, now.ms, self.token_expires_at)
+        let by = Origin {
+            token_expires_at: self.token_expires_at,
+            publisher: self.publisher,
+            token: 0,
+        };
+        Message::new(&self.publish, now.ms, by)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     config::StoreConfig,
     core::{
         journal::{Entry, SessionRecord, Stored, StoredMessage},
-        message::Message,
+        message::{Message, Origin},
         retaining::Stamp,
         session::SubscriptionKey,
         shard::Now,
@@ -61,7 +61,7 @@ fn message(topic: &str, payload: &[u8], expiry_secs: Option<u32>) -> Arc<Message
         },
         payload,
     };
-    Message::new(&publish, now().ms, None)
+    Message::new(&publish, now().ms, Origin::default())
 }
 
 fn put_session(id: u64) -> Entry {
@@ -101,7 +101,8 @@ fn retain(topic: &str, payload: &[u8], counter: u64, shard: u16) -> Entry {
 
 /// What can be compared: messages by their frames and the end of their tokens.
 fn text(stored: &Stored) -> String {
-    let message = |message: &Message| format!("{:?} {:?}", message.frame, message.token_expires_at);
+    let message =
+        |message: &Message| format!("{:?} {:?}", message.frame, message.token_expires_at());
     let mut lines = Vec::new();
     for session in &stored.sessions {
         let mut record = session.record.clone();
@@ -119,8 +120,10 @@ fn text(stored: &Stored) -> String {
         }
     }
     for (retained, stamp) in &stored.retained {
-        lines.push(format!("{} {stamp:?}", message(retained)));
+        let publisher = retained.publisher.as_ref().map(|one| one.holder());
+        lines.push(format!("{} {stamp:?} {publisher:?}", message(retained)));
     }
+    lines.push(format!("{:?}", stored.expired_numbers));
     lines.join("\n")
 }
 

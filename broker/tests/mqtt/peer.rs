@@ -47,7 +47,7 @@ impl Running {
             public_topics: vec![TopicFilter::parse("#").unwrap()],
             response_information: None,
             private_topics: Vec::new(),
-            conceal_topics: false,
+            hide_topics: false,
             limits,
             management: None,
             sys_interval_secs: Config::SYS_INTERVAL_SECS,

@@ -178,7 +178,7 @@ fn bare_tcp_outside_loopback_needs_a_word_of_the_operator() {
         public_topics: Vec::new(),
         response_information: None,
         private_topics: Vec::new(),
-        conceal_topics: false,
+        hide_topics: false,
         limits: Limits::default(),
         management: None,
         sys_interval_secs: Config::SYS_INTERVAL_SECS,

@@ -29,7 +29,7 @@ fn config(public: &[&str], limits: Limits) -> Config {
             .collect(),
         response_information: None,
         private_topics: Vec::new(),
-        conceal_topics: false,
+        hide_topics: false,
         limits,
         management: None,
         sys_interval_secs: Config::SYS_INTERVAL_SECS,
@@ -116,10 +116,10 @@ fn topics_become_private_while_clients_are_connected() {
     assert_eq!(reader.message().1, b"1");
 
     config.private_topics = vec![TopicFilter::parse("plans/#").unwrap()];
-    config.conceal_topics = true;
+    config.hide_topics = true;
     broker.reload(&config).unwrap();
     publisher.publish("plans/a", b"2", Delivery::AtLeastOnce(identifier(2)));
-    assert_eq!(puback(&mut publisher), ReasonCode::NotAuthorized);
+    assert_eq!(puback(&mut publisher), ReasonCode::UnspecifiedError);
     let refused = reader.subscribe(&[("plans/a", Qos::AtMostOnce)]);
     assert_eq!(refused, [ReasonCode::UnspecifiedError]);
     // Not the retained message either.

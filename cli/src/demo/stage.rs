@@ -12,9 +12,7 @@ use crate::{
 use anyhow::Context as _;
 use std::time::Duration;
 use symbolon_client::{
-    ConnectError, ConnectOptions, Connection, Profile,
-    connection::{Credentials, Proof},
-    token::Token,
+    ConnectError, ConnectOptions, Connection, Mode, Profile, connection::Credentials, token::Token,
 };
 use tempfile::TempDir;
 
@@ -145,7 +143,7 @@ async fn start(opened: &config::Opened) -> anyhow::Result<(Servers, String)> {
 /// Connects with a token, or without.
 pub(super) async fn connect(
     profile: &Profile,
-    token: Option<(Token, Proof)>,
+    token: Option<(Token, Mode)>,
 ) -> anyhow::Result<Result<Connection, ConnectError>> {
     let broker = broker_address::parse(&profile.broker).map_err(anyhow::Error::msg)?;
     let options = ConnectOptions {
@@ -154,10 +152,10 @@ pub(super) async fn connect(
         timeout: PATIENCE,
         ..ConnectOptions::new(broker.host, broker.port)
     };
-    let credentials = token.map(|(token, proof)| Credentials {
+    let credentials = token.map(|(token, mode)| Credentials {
         profile: None,
         token,
-        proof,
+        mode,
     });
     Ok(Connection::connect(options, credentials).await)
 }

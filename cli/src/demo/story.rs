@@ -9,8 +9,8 @@ use anyhow::{Context as _, anyhow, bail};
 use std::{future::Future, time::Duration};
 use symbolon_ace_proto::PopSigner;
 use symbolon_client::{
-    ConnectError, Connection, Event, Profile,
-    connection::{Outgoing, Proof},
+    ConnectError, Connection, Event, Mode, Profile,
+    connection::Outgoing,
     token::{self, Token},
 };
 use symbolon_mqtt_proto::{
@@ -56,14 +56,14 @@ async fn readings_flow(
 ) -> anyhow::Result<(Connection, Connection)> {
     let sensor = obtain(&stage.sensor).await;
     let sensor = narrator.need("the sensor asks for a token", sensor)?;
-    let sensor = admitted(&stage.sensor, sensor, Proof::Exporter).await;
+    let sensor = admitted(&stage.sensor, sensor, Mode::Exporter).await;
     let how = "its signature over the TLS exporter value, in CONNECT";
     let sensor = sensor.map(|connection| (connection, format!("admitted by {how}")));
     let mut sensor = narrator.need("the sensor connects", sensor)?;
 
     let dashboard = obtain(&stage.dashboard).await;
     let dashboard = narrator.need("the dashboard asks for a token", dashboard)?;
-    let dashboard = admitted(&stage.dashboard, dashboard, Proof::Challenge).await;
+    let dashboard = admitted(&stage.dashboard, dashboard, Mode::Challenge).await;
     let how = "its MAC over the broker's challenge, in AUTH";
     let dashboard = dashboard.map(|connection| (connection, format!("admitted by {how}")));
     let mut dashboard = narrator.need("the dashboard connects", dashboard)?;
@@ -122,7 +122,7 @@ async fn wrong_key(sensor: &Profile) -> anyhow::Result<String> {
         signer: thief,
         ..token
     };
-    expect_refused(connect(sensor, Some((stolen, Proof::Exporter))).await?)
+    expect_refused(connect(sensor, Some((stolen, Mode::Exporter))).await?)
 }
 
 /// A token that runs out ends its connection, and opens none afterwards.
@@ -137,15 +137,17 @@ async fn run_out(visitor: &Profile, narrator: &mut Narrator) -> anyhow::Result<(
         obtained_at: token.obtained_at,
         scope: token.scope.clone(),
         requested_scope: token.requested_scope.clone(),
-        broker_certificate_sha256: token.broker_certificate_sha256,
+        broker: token.broker.clone(),
+        raw: token.raw.clone(),
+        key_identifier: None,
     };
-    let mut connection = admitted(visitor, token, Proof::Challenge).await?;
+    let mut connection = admitted(visitor, token, Mode::Challenge).await?;
     let cut = cut_off(&mut connection).await;
     narrator.check("the visitor stays until its token has run out", cut);
     while clock::now() < ends {
         tokio::time::sleep(TICK).await;
     }
-    let refused = connect(visitor, Some((second, Proof::Exporter))).await;
+    let refused = connect(visitor, Some((second, Mode::Exporter))).await;
     let refused = refused.and_then(expect_refused);
     narrator.check("the visitor comes back with the expired token", refused);
     Ok(())
@@ -189,8 +191,8 @@ async fn obtain(profile: &Profile) -> anyhow::Result<(Token, String)> {
     Ok((token, outcome))
 }
 
-async fn admitted(profile: &Profile, token: Token, proof: Proof) -> anyhow::Result<Connection> {
-    connect(profile, Some((token, proof)))
+async fn admitted(profile: &Profile, token: Token, mode: Mode) -> anyhow::Result<Connection> {
+    connect(profile, Some((token, mode)))
         .await?
         .context("not admitted")
 }

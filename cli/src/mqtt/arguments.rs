@@ -2,7 +2,7 @@
 
 use super::{parse_qos, property::PropertyArgs, refused::RefusedArgs};
 use std::path::PathBuf;
-use symbolon_client::connection::Proof;
+use symbolon_client::Mode;
 use symbolon_mqtt_proto::{ProtocolVersion, Qos};
 
 /// How long connecting may take in all, seconds, unless `--connect-timeout` says otherwise.
@@ -21,26 +21,29 @@ pub(crate) struct ConnectArgs {
         value_name = "FILE",
         env = "SYMBOLON_PROFILE",
         hide_env_values = true,
+        group = "device",
         help_heading = "Token"
     )]
     pub(super) profile: Option<PathBuf>,
-    /// How to prove possession of the token's key
+    /// How to say who we are (default: the profile's, else exporter, and v311 with -V mqttv311)
     #[arg(
         long,
         value_enum,
-        value_name = "HOW",
-        requires = "profile",
+        value_name = "MODE",
+        requires = "device",
         help_heading = "Token"
     )]
-    pub(super) proof: Option<ProofName>,
+    pub(super) auth: Option<AuthName>,
     /// Ask for less than the profile's scope: pub:FILTER, sub:FILTER, or an AIF array as JSON
     #[arg(
         long,
         value_name = "pub:FILTER",
-        requires = "profile",
+        requires = "device",
         help_heading = "Token"
     )]
     pub(super) scope: Vec<String>,
+    #[command(flatten)]
+    pub(super) registered: RegisteredArgs,
 
     /// The broker (default: the profile's, else localhost)
     #[arg(short = 'h', long, allow_hyphen_values = true)]
@@ -55,7 +58,7 @@ pub(crate) struct ConnectArgs {
     #[arg(
         short = 'u',
         long = "username",
-        conflicts_with = "profile",
+        conflicts_with = "device",
         allow_hyphen_values = true
     )]
     pub(super) user_name: Option<String>,
@@ -63,7 +66,7 @@ pub(crate) struct ConnectArgs {
     #[arg(
         short = 'P',
         long = "pw",
-        conflicts_with = "profile",
+        conflicts_with = "device",
         allow_hyphen_values = true
     )]
     pub(super) password: Option<String>,
@@ -88,9 +91,9 @@ pub(crate) struct ConnectArgs {
     /// Session Expiry Interval, seconds; -1 for never (default: -1 with -c, else 0)
     #[arg(short = 'x', value_name = "SECS", value_parser = parse_session_expiry, allow_hyphen_values = true)]
     pub(super) session_expiry_interval_secs: Option<u32>,
-    /// MQTT version: 5, 311, mqttv5 or mqttv311
-    #[arg(short = 'V', long, value_parser = parse_version, default_value = "mqttv5")]
-    pub(super) protocol_version: ProtocolVersion,
+    /// MQTT version: 5, 311, mqttv5 or mqttv311 (default: mqttv5, and mqttv311 with --auth v311)
+    #[arg(short = 'V', long, value_parser = parse_version)]
+    pub(super) protocol_version: Option<ProtocolVersion>,
     /// Quality of Service: 0, 1 or 2
     #[arg(short = 'q', long, value_parser = parse_qos, default_value = "0")]
     pub(crate) qos: Qos,
@@ -153,20 +156,71 @@ pub(crate) struct ConnectArgs {
     pub(super) refused: RefusedArgs,
 }
 
-/// `--proof`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-pub(crate) enum ProofName {
-    /// Over the TLS exporter value, within CONNECT: one round trip less
-    Exporter,
-    /// Over the broker's challenge, MQTT 5.0 only
-    Challenge,
+/// Who we are to an authorization server that the broker names, in place of a profile.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RegisteredArgs {
+    /// Without a profile: our name at the authorization server, which the broker is asked for
+    #[arg(
+        long,
+        value_name = "NAME",
+        group = "device",
+        conflicts_with = "profile",
+        requires = "credential",
+        help_heading = "Token"
+    )]
+    pub(super) client_id: Option<String>,
+    /// The private key that we authenticate and prove possession with, a JWK (Ed25519 or P-256)
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "credential",
+        requires = "client_id",
+        help_heading = "Token"
+    )]
+    pub(super) client_key: Option<PathBuf>,
+    /// The secret that we authenticate with; possession is proved with a key that comes with each token
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "credential",
+        requires = "client_id",
+        help_heading = "Token"
+    )]
+    pub(super) client_secret_file: Option<PathBuf>,
+    /// Trust the authorization server of this token endpoint, should the broker name it, and remember that
+    #[arg(long, value_name = "URL", help_heading = "Token")]
+    pub(super) trust_as: Option<String>,
 }
 
-impl From<ProofName> for Proof {
-    fn from(name: ProofName) -> Self {
+/// `--auth`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum AuthName {
+    /// Not at all: for public topics
+    Anon,
+    /// Token and proof over the TLS exporter value in CONNECT: one round trip less
+    Exporter,
+    /// Token in CONNECT, proof over the broker's challenge
+    Challenge,
+    /// Token at authz-info first, then a raw public key in the TLS handshake
+    Rpk,
+    /// A pre-shared key in the TLS handshake, the token as its identity
+    PskToken,
+    /// Token at authz-info first, then a pre-shared key that is named by its kid
+    PskKid,
+    /// MQTT 3.1.1: token and proof as user name and password
+    V311,
+}
+
+impl From<AuthName> for Mode {
+    fn from(name: AuthName) -> Self {
         match name {
-            ProofName::Exporter => Self::Exporter,
-            ProofName::Challenge => Self::Challenge,
+            AuthName::Anon => Self::Anon,
+            AuthName::Exporter => Self::Exporter,
+            AuthName::Challenge => Self::Challenge,
+            AuthName::Rpk => Self::Rpk,
+            AuthName::PskToken => Self::PskToken,
+            AuthName::PskKid => Self::PskKid,
+            AuthName::V311 => Self::V311,
         }
     }
 }

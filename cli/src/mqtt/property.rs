@@ -132,7 +132,7 @@ impl Properties {
                 Ok(())
             }
             ("connect", "authentication-method" | "authentication-data") => {
-                Err("authentication is what --profile and --proof are for".into())
+                Err("authentication is what --profile and --auth are for".into())
             }
             (
                 "connect" | "puback" | "pubrec" | "pubrel" | "pubcomp" | "subscribe"

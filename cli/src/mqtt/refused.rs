@@ -85,12 +85,12 @@ impl RefusedArgs {
             (
                 self.psk.is_some(),
                 "--psk",
-                "TLS with a pre-shared key is not supported yet",
+                "pre-shared keys come with tokens: --profile with --auth psk-token or psk-kid",
             ),
             (
                 self.psk_identity.is_some(),
                 "--psk-identity",
-                "TLS with a pre-shared key is not supported yet",
+                "pre-shared keys come with tokens: --profile with --auth psk-token or psk-kid",
             ),
         ];
         match flags.iter().find(|(given, ..)| *given) {

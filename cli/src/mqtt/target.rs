@@ -1,21 +1,21 @@
 //! From flags to a connection.
 
 use super::{
-    arguments::{ConnectArgs, ProofName},
+    arguments::ConnectArgs,
+    device::Device,
+    discovery,
     property::{MessageProperties, Properties},
 };
 use crate::{
-    allow,
     broker_address::{self, BrokerAddress, PLAIN_PORT, TLS_PORT},
     exit::{Exit, usage},
-    private_file, profile_file,
+    private_file,
 };
 use anyhow::Context as _;
-use std::{fs, path::Path, time::Duration};
-use symbolon_ace_proto::Scope;
+use std::{fs, path::Path, sync::OnceLock, time::Duration};
 use symbolon_client::{
-    ConnectError, ConnectOptions, Connection, Profile,
-    connection::{Credentials, Proof, Session},
+    ConnectError, ConnectOptions, Connection, Mode, Profile,
+    connection::{Credentials, Session},
     token,
 };
 use symbolon_mqtt_proto::{ProtocolVersion, Qos, ReasonCode, TopicName, Will};
@@ -54,16 +54,12 @@ pub(crate) struct Target {
     maximum_packet_size: Option<u32>,
     timeout: Duration,
     device: Option<Device>,
+    /// The device's profile with the authorization server that the broker named.
+    discovered: OnceLock<Profile>,
     /// The topic in `-L`.
     pub(crate) url_topic: Option<String>,
     /// `-D publish`.
     pub(crate) publish_properties: MessageProperties,
-}
-
-struct Device {
-    profile: Profile,
-    scope: Option<Scope>,
-    proof: Proof,
 }
 
 #[derive(Debug)]
@@ -91,8 +87,12 @@ impl Target {
     pub(crate) fn new(arguments: &ConnectArgs) -> anyhow::Result<Self> {
         arguments.refused.refuse()?;
         let properties = arguments.properties.parse()?;
-        check_version(arguments, &properties)?;
-        let device = device(arguments)?;
+        let device = Device::of(arguments)?;
+        let version = version(arguments, device.as_ref());
+        check_version(arguments, version, &properties)?;
+        if let Some(device) = &device {
+            device.check(version)?;
+        }
         let url = match &arguments.url {
             Some(url) => parse_url(url).map_err(|error| usage(format!("-L: {error}")))?,
             None => Url::default(),
@@ -109,11 +109,11 @@ impl Target {
         Ok(Self {
             address,
             ca_pem,
-            version: arguments.protocol_version,
+            version,
             client_identifier,
             clean_start: !arguments.disable_clean_session,
             keep_alive_secs: arguments.keepalive,
-            session_expiry_interval_secs: session_expiry(arguments, &properties),
+            session_expiry_interval_secs: session_expiry(arguments, version, &properties),
             user_name: arguments.user_name.clone().or(url.user_name),
             password: arguments.password.clone().or(url.password),
             will: will(arguments, &properties)?,
@@ -122,6 +122,7 @@ impl Target {
             user_properties: properties.connect_pairs,
             timeout: Duration::from_secs(arguments.connect_timeout),
             device,
+            discovered: OnceLock::new(),
             url_topic: url.topic,
             publish_properties: properties.publish,
         })
@@ -138,8 +139,10 @@ impl Target {
         session: Option<Session>,
     ) -> anyhow::Result<Connection> {
         let credentials = match &self.device {
-            Some(device) => Some(self.credentials(device).await?),
-            None => None,
+            Some(device) if device.mode(self.version) != Mode::Anon => {
+                Some(self.credentials(device).await?)
+            }
+            Some(_) | None => None,
         };
         let will = self.will.as_ref().map(OwnedWill::borrow).transpose()?;
         tracing::debug!(host = %self.address.host, port = self.address.port, client = %self.client_identifier, "sending CONNECT");
@@ -199,16 +202,40 @@ impl Target {
     }
 
     async fn credentials(&self, device: &Device) -> anyhow::Result<Credentials> {
-        tracing::debug!(endpoint = %device.profile.token_endpoint, "asking for a token");
-        let token = token::obtain(&device.profile, device.scope.as_ref())
+        let profile = self.profile(device).await?;
+        tracing::debug!(endpoint = %profile.token_endpoint, "asking for a token");
+        let ask = token::Ask {
+            scope: device.scope.as_ref(),
+            client_nonce: None,
+            held: None,
+        };
+        let token = token::obtain_with(&profile, ask)
             .await
-            .with_context(|| device.profile.token_endpoint.clone())?;
+            .with_context(|| profile.token_endpoint.clone())?;
         tracing::debug!(size_bytes = token.text.len(), expires_at = %crate::clock::local(token.expires_at), "received a token");
         Ok(Credentials {
-            profile: Some(device.profile.clone()),
+            mode: device.mode(self.version),
+            profile: Some(profile),
             token,
-            proof: device.proof,
         })
+    }
+
+    /// The device's profile, with the authorization server that the broker names where it has none.
+    async fn profile(&self, device: &Device) -> anyhow::Result<Profile> {
+        if device.profile.names_authorization_server() {
+            return Ok(device.profile.clone());
+        }
+        if let Some(known) = self.discovered.get() {
+            return Ok(known.clone());
+        }
+        let defaults = ConnectOptions::new(self.address.host.clone(), self.address.port);
+        let visit = ConnectOptions {
+            ca_pem: self.ca_pem.clone(),
+            timeout: self.timeout,
+            ..defaults
+        };
+        let profile = discovery::complete(device, visit).await?;
+        Ok(self.discovered.get_or_init(|| profile).clone())
     }
 }
 
@@ -240,18 +267,35 @@ impl OwnedWill {
     }
 }
 
-fn check_version(arguments: &ConnectArgs, properties: &Properties) -> anyhow::Result<()> {
-    if arguments.protocol_version == ProtocolVersion::V5 {
+/// As asked for, or as the mode needs it.
+fn version(arguments: &ConnectArgs, device: Option<&Device>) -> ProtocolVersion {
+    let of_mode = || match device.and_then(Device::asked) {
+        Some(Mode::V311) => ProtocolVersion::V311,
+        Some(
+            Mode::Anon
+            | Mode::Exporter
+            | Mode::Challenge
+            | Mode::Rpk
+            | Mode::PskToken
+            | Mode::PskKid,
+        )
+        | None => ProtocolVersion::V5,
+    };
+    arguments.protocol_version.unwrap_or_else(of_mode)
+}
+
+fn check_version(
+    arguments: &ConnectArgs,
+    version: ProtocolVersion,
+    properties: &Properties,
+) -> anyhow::Result<()> {
+    if version == ProtocolVersion::V5 {
         return Ok(());
     }
     let needs_v5 = [
         (!arguments.properties.given.is_empty(), "-D"),
         (properties.session_expiry_interval_secs.is_some(), "-D"),
         (arguments.session_expiry_interval_secs.is_some(), "-x"),
-        (
-            arguments.proof == Some(ProofName::Challenge),
-            "--proof challenge",
-        ),
         (
             arguments.password.is_some() && arguments.user_name.is_none(),
             "-P without -u",
@@ -261,17 +305,6 @@ fn check_version(arguments: &ConnectArgs, properties: &Properties) -> anyhow::Re
         Some((_, flag)) => Err(usage(format!("{flag} needs MQTT 5.0: -V mqttv5"))),
         None => Ok(()),
     }
-}
-
-fn device(arguments: &ConnectArgs) -> anyhow::Result<Option<Device>> {
-    let Some(file) = &arguments.profile else {
-        return Ok(None);
-    };
-    Ok(Some(Device {
-        profile: profile_file::read(file)?,
-        scope: allow::scope(&arguments.scope).map_err(usage)?,
-        proof: arguments.proof.map_or(Proof::Exporter, Proof::from),
-    }))
 }
 
 fn ca(
@@ -294,7 +327,12 @@ fn ca(
     }
     Ok(match (pem.is_empty(), device) {
         (false, _) => Some(pem),
-        (true, Some(device)) => Some(device.profile.ca.clone()),
+        (true, Some(device)) if !device.profile.ca.is_empty() => Some(device.profile.ca.clone()),
+        (true, Some(_)) => {
+            return Err(usage(
+                "name the CA of broker and authorization server with --cafile",
+            ));
+        }
         (true, None) => None,
     })
 }
@@ -372,8 +410,12 @@ fn client_identifier(arguments: &ConnectArgs, device: Option<&Device>) -> String
         .unwrap_or_default()
 }
 
-fn session_expiry(arguments: &ConnectArgs, properties: &Properties) -> Option<u32> {
-    if arguments.protocol_version == ProtocolVersion::V311 {
+fn session_expiry(
+    arguments: &ConnectArgs,
+    version: ProtocolVersion,
+    properties: &Properties,
+) -> Option<u32> {
+    if version == ProtocolVersion::V311 {
         return None;
     }
     arguments

@@ -55,7 +55,7 @@ fn wrong_words_are_2() {
         "pub -t a -m x -c",
         "pub -t a -m x --will-payload y",
         "pub -t a -m x -i one -I two",
-        "pub -t a -m x --proof challenge",
+        "pub -t a -m x --auth challenge",
         "sub",
         "sub -t a/#/b",
         "sub -t a -F %Z",

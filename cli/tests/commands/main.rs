@@ -15,10 +15,14 @@ mod management;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 #[cfg(unix)]
 mod reload;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod rs;
 #[cfg(test)]

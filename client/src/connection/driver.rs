@@ -1,10 +1,15 @@
 //! Moves bytes between a channel and the machine in `core`, and decides nothing.
 
-use super::{Acknowledgement, ConnectError, Event, Outgoing, open::check_broker};
+use super::{
+    Acknowledgement, ConnectError, Event, Outgoing,
+    channel::check_broker,
+    moving::{self, Moving},
+    source::{Obtaining, TokenSource, Way, client_nonce},
+};
 use crate::{
-    Profile, clock,
+    clock,
     core::{connected::Connected, opening::Agreed},
-    token::{self, Token, TokenRequestError},
+    token::Token,
 };
 use std::{
     future::poll_fn,
@@ -14,7 +19,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use symbolon_ace_proto::{ClientNonce, Scope};
 use symbolon_mqtt_proto::{Qos, ReasonCode};
 use symbolon_tls::Channel;
 use tokio::{
@@ -38,18 +42,12 @@ pub(super) struct Driver {
     timer: Pin<Box<Sleep>>,
     source: Option<TokenSource>,
     obtaining: Option<Obtaining>,
+    moving: Moving,
+    tells_of_move: bool,
     /// Set once; what is left after it are events.
     fault: Option<ConnectError>,
     over: bool,
 }
-
-/// Where new tokens come from.
-pub(super) struct TokenSource {
-    pub(super) profile: Arc<Profile>,
-    pub(super) scope: Option<Scope>,
-}
-
-type Obtaining = Pin<Box<dyn Future<Output = Result<Token, TokenRequestError>> + Send>>;
 
 impl Driver {
     pub(super) fn new(channel: Channel, machine: Connected, source: Option<TokenSource>) -> Self {
@@ -61,6 +59,8 @@ impl Driver {
             timer: Box::pin(sleep_until(tokio::time::Instant::now())),
             source,
             obtaining: None,
+            moving: Moving::No,
+            tells_of_move: true,
             fault: None,
             over: false,
         }
@@ -80,8 +80,10 @@ impl Driver {
     }
 
     pub(super) async fn publish(&mut self, message: &Outgoing<'_>) -> Result<u64, ConnectError> {
-        while message.qos != Qos::AtMostOnce && !self.machine.has_room() {
+        self.settle().await?;
+        while message.qos != Qos::AtMostOnce && (!self.machine.has_room() || self.runs_dry()) {
             self.step_with_room().await?;
+            self.settle().await?;
         }
         if self.machine.is_backlog_full() {
             return Err(ConnectError::Backlog);
@@ -89,6 +91,46 @@ impl Driver {
         let identifier = self.machine.handle_publish(message, clock::now())?;
         self.flush().await?;
         Ok(identifier)
+    }
+
+    /// Waits while the connection is being left for another: what is asked of the machine meanwhile would be lost.
+    pub(super) async fn settle(&mut self) -> Result<(), ConnectError> {
+        while self.moving.is_under_way() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more may get in flight: the connection is to be left, and its session ends with it.
+    fn runs_dry(&self) -> bool {
+        self.moving.is_due() && self.is_clean()
+    }
+
+    /// A session that ends with its connection is changed for one that outlives a change of connections, before there is a subscription to lose.
+    pub(super) async fn keep_session(&mut self) -> Result<(), ConnectError> {
+        self.settle().await?;
+        // What is in flight would be lost with the session.
+        while self.is_clean() && !self.machine.is_nothing_in_flight() {
+            self.step_with_room().await?;
+            self.settle().await?;
+        }
+        let is_clean = |source: &&mut TokenSource| source.place.is_clean();
+        let Some(source) = self.source.as_mut().filter(is_clean) else {
+            return Ok(());
+        };
+        Arc::make_mut(&mut source.place).keep_session();
+        if !self.moving.is_due() {
+            self.moving = Moving::Due(Box::new(source.token.copy()?));
+        }
+        self.tells_of_move = false;
+        while !self.moving.is_over() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    fn is_clean(&self) -> bool {
+        (self.source.as_ref()).is_some_and(|source| source.place.is_clean())
     }
 
     /// Waits for SUBACK or UNSUBACK.
@@ -112,8 +154,30 @@ impl Driver {
         Ok(())
     }
 
+    /// Says goodbye, and ends the session if it was made to last longer than the application wants.
     pub(super) async fn disconnect(mut self, reason_code: ReasonCode) -> Result<(), ConnectError> {
-        self.machine.handle_disconnect(reason_code)?;
+        self.settle().await?;
+        let source = self.source.take();
+        let expiry_secs = source
+            .as_ref()
+            .and_then(|source| source.place.final_expiry_secs());
+        self.leave(reason_code, expiry_secs).await?;
+        if let Some(source) = source
+            && let Some(clearing) = source.place.clearing()
+        {
+            Box::pin(moving::clear(&clearing, source)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says goodbye, and how long the session shall last if not as CONNECT had it.
+    pub(super) async fn leave(
+        mut self,
+        reason_code: ReasonCode,
+        session_expiry_interval_secs: Option<u32>,
+    ) -> Result<(), ConnectError> {
+        self.machine
+            .handle_disconnect(reason_code, session_expiry_interval_secs)?;
         timeout(GOODBYE_LIMIT, self.say_goodbye())
             .await
             .map_err(|_elapsed| ConnectError::Timeout)?
@@ -160,6 +224,9 @@ impl Driver {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.moving.is_under_way() {
+            return self.poll_moving(cx);
+        }
         let written = self.poll_write(cx);
         if self.poll_read(cx)? {
             // Where writing fails, the broker's last word still counts: DISCONNECT says why.
@@ -172,7 +239,67 @@ impl Driver {
         if written || woken || renewed {
             return Poll::Ready(Ok(()));
         }
+        let is_dry = !self.runs_dry() || self.machine.is_nothing_in_flight();
+        if self.moving.is_due() && self.flushed && is_dry && self.machine.may_be_left() {
+            self.begin_to_move()?;
+            return Poll::Ready(Ok(()));
+        }
         Poll::Pending
+    }
+
+    /// The session that goes on is taken now: what comes on the old connection from here on is not acknowledged, and so comes again.
+    fn begin_to_move(&mut self) -> Result<(), ConnectError> {
+        let session = self.machine.session();
+        self.machine.handle_disconnect(ReasonCode::Success, None)?;
+        self.moving.begin(session, CLOSING_LIMIT);
+        Ok(())
+    }
+
+    /// The old connection is left, then the new one takes its place.
+    fn poll_moving(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        if self.moving.is_leaving() {
+            ready!(self.poll_leaving(cx));
+            let Some(source) = &self.source else {
+                return Poll::Ready(Err(closed()));
+            };
+            self.moving.enter(source);
+        }
+        let entered = ready!(self.moving.poll_entered(cx))?;
+        self.moving = Moving::No;
+        self.channel = entered.channel;
+        let left = std::mem::replace(&mut self.machine, *entered.machine);
+        self.machine.take_over_events(left);
+        self.flushed = true;
+        if let Some(source) = &mut self.source {
+            source.token = entered.token;
+            source.wants_nonce |= entered.wants_nonce;
+        }
+        // Where there were no subscriptions yet, the application has lost nothing.
+        if std::mem::replace(&mut self.tells_of_move, true) {
+            self.machine.tell_reconnected();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// DISCONNECT goes out, and the broker closes: it shall have read it before we come again, or it would publish our Will. Whatever goes
+    /// wrong, the connection is left.
+    fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.moving.poll_limit(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if ready!(self.poll_write_all(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        if ready!(Pin::new(&mut self.channel).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.scratch);
+            match ready!(Pin::new(&mut self.channel).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
     }
 
     /// Whether the last byte was written now.
@@ -248,6 +375,28 @@ impl Driver {
         Ok(true)
     }
 
+    /// A new token came.
+    fn handle_token(&mut self, token: Token) -> Result<(), ConnectError> {
+        let Some(source) = &mut self.source else {
+            return Ok(());
+        };
+        let now = clock::now();
+        match source.way(&token) {
+            Way::Reauthenticate => {
+                check_broker(&self.channel, token.broker.as_ref())?;
+                self.machine.handle_token(&token, client_nonce()?, now)?;
+                source.token = token;
+            }
+            Way::Publish => {
+                check_broker(&self.channel, token.broker.as_ref())?;
+                self.machine.handle_token_to_publish(&token, now)?;
+                source.token = token;
+            }
+            Way::Reconnect => self.moving = Moving::Due(Box::new(token)),
+        }
+        Ok(())
+    }
+
     /// Whether a token came, or word that none comes.
     fn poll_obtaining(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectError> {
         let Some(obtaining) = &mut self.obtaining else {
@@ -258,29 +407,11 @@ impl Driver {
         };
         self.obtaining = None;
         match obtained {
-            Ok(token) => {
-                check_broker(&self.channel, token.broker_certificate_sha256)?;
-                self.machine
-                    .handle_token(token, client_nonce()?, clock::now())?;
-            }
+            Ok(token) => self.handle_token(token)?,
             Err(error) => self.machine.handle_no_token(error, clock::now())?,
         }
         Ok(true)
     }
-}
-
-impl TokenSource {
-    fn obtain(&self) -> Obtaining {
-        let (profile, scope) = (Arc::clone(&self.profile), self.scope.clone());
-        Box::pin(async move { token::obtain(&profile, scope.as_ref()).await })
-    }
-}
-
-pub(super) fn client_nonce() -> Result<ClientNonce, ConnectError> {
-    let mut nonce = [0; 8];
-    aws_lc_rs::rand::fill(&mut nonce)
-        .map_err(|_unspecified| ConnectError::not_sent("the system gives no random bytes"))?;
-    Ok(ClientNonce(nonce))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]

@@ -1,6 +1,6 @@
 //! Why there is no connection, or none any more.
 
-use crate::token::TokenRequestError;
+use crate::{ModeError, token::TokenRequestError};
 use symbolon_ace_proto::AsHint;
 use symbolon_mqtt_proto::ReasonCode;
 use symbolon_tls::{HandshakeError, SetupError};
@@ -15,9 +15,23 @@ pub enum ConnectError {
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The broker's certificate is not the one the token is for (`rs_cnf`).
-    #[error("the broker's certificate is not the one that the authorization server vouches for")]
+    /// The broker's certificate or raw public key is not the one the token is for (`rs_cnf`).
+    #[error(
+        "the broker's certificate or key is not the one that the authorization server vouches for"
+    )]
     WrongBroker,
+    /// The broker does not take the token at `authz-info` (RFC 9431 §2.2.2): it is not valid there (0x87), no token to it (0x99), or it has
+    /// no room for it (0x97).
+    #[error("the broker does not take the token at authz-info: {reason_code:?}{}", reason_string.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    NotTaken {
+        /// PUBACK.
+        reason_code: ReasonCode,
+        /// Its Reason String.
+        reason_string: Option<String>,
+    },
+    /// This mode cannot be, whatever the broker says. Nothing was sent.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
     /// The broker refuses; its code, its words, and where to ask for a token if it said.
     #[error("the broker refuses: {reason_code:?}{}", reason_string.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
     Refused {

@@ -1,21 +1,27 @@
 //! From a host name to a live connection.
 
-use super::{ConnectError, ConnectOptions, Credentials, Proof, driver, driver::Driver};
+use super::{
+    ConnectError, ConnectOptions, Credentials, channel,
+    driver::{self, Driver},
+    place::Place,
+    source::{TokenSource, client_nonce},
+    upload,
+};
 use crate::clock;
 use crate::core::{
+    connected::Connected,
     opening::{Authentication, Opening, Progress},
     renewal::TokenLife,
     session::Session,
 };
-use aws_lc_rs::digest::{SHA256, digest};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use crate::{Mode, Profile, token, token::Ask, token::Token};
+use std::sync::Arc;
 use symbolon_ace_proto::AsHint;
-use symbolon_mqtt_proto::ReasonCode;
-use symbolon_tls::{Channel, Connector};
+use symbolon_mqtt_proto::{ProtocolVersion, ReasonCode};
+use symbolon_tls::Channel;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
 
 /// Bytes read at once: one TLS record.
@@ -32,16 +38,160 @@ pub(super) async fn open(
             "a session goes on in the MQTT version it was begun in",
         ));
     }
+    let Some(credentials) = credentials else {
+        let opening = Opening::new(options, Authentication::None, None, session)?;
+        let (channel, machine) = within_limit(options, async {
+            shake_hands(channel::anonymous(options, None).await?, opening).await
+        })
+        .await?;
+        return Ok(Driver::new(channel, *machine, None));
+    };
+    let Credentials {
+        profile,
+        token,
+        mode,
+    } = credentials;
+    mode.check(options.version, token.signer.algorithm())?;
+    if options.ca_pem.is_none() {
+        return Err(channel::NO_TLS);
+    }
+    let Some(profile) = profile.filter(|_| mode != Mode::Anon) else {
+        let (channel, machine) = admitted(options, mode, (&token, None), session).await?;
+        return Ok(Driver::new(channel, *machine, None));
+    };
+    let profile = Arc::new(profile);
+    let mut place = Place::new(options, mode)?;
+    let begun = enter(&place, &profile, token, session).await?;
+    place.handle_connected(&begun.machine.agreed().client_identifier);
+    let source = TokenSource {
+        profile,
+        place: Arc::new(place),
+        token: begun.token,
+        wants_nonce: begun.wants_nonce,
+    };
+    Ok(Driver::new(begun.channel, *begun.machine, Some(source)))
+}
+
+/// What came of entering a broker.
+pub(super) struct Entered {
+    pub(super) channel: Channel,
+    pub(super) machine: Box<Connected>,
+    /// The token that let us in.
+    pub(super) token: Token,
+    /// Tokens must bring back a nonce of the broker's hint here.
+    pub(super) wants_nonce: bool,
+}
+
+/// Enters with a token; and where the broker does not take it since it brings back no nonce of its hint, once more with one that does (RFC
+/// 9200 §5.3.1).
+pub(super) async fn enter(
+    place: &Place,
+    profile: &Profile,
+    token: Token,
+    session: Session,
+) -> Result<Entered, ConnectError> {
+    let options = place.options()?;
+    let life = Some(TokenLife::from(&token));
+    let first = admitted(&options, place.mode(), (&token, life), session.clone()).await;
+    let refusal = match first {
+        Ok((channel, machine)) => {
+            return Ok(Entered {
+                channel,
+                machine,
+                token,
+                wants_nonce: false,
+            });
+        }
+        Err(refusal) => refusal,
+    };
+    let Some(nonce) = nonce_after(&refusal, place).await else {
+        return Err(refusal);
+    };
+    let ask = Ask {
+        scope: token.requested_scope.as_ref(),
+        client_nonce: Some(&nonce),
+        held: None,
+    };
+    let token = token::obtain_with(profile, ask)
+        .await
+        .map_err(ConnectError::NotRenewed)?;
+    let life = Some(TokenLife::from(&token));
+    let (channel, machine) = admitted(&options, place.mode(), (&token, life), session).await?;
+    Ok(Entered {
+        channel,
+        machine,
+        token,
+        wants_nonce: true,
+    })
+}
+
+/// The nonce that a refused token may have lacked. A refusal may bring it; where it cannot, the broker is asked.
+async fn nonce_after(refusal: &ConnectError, place: &Place) -> Option<Vec<u8>> {
+    if let ConnectError::Refused {
+        hint: Some(hint), ..
+    } = refusal
+    {
+        return hint.cnonce.clone();
+    }
+    // In 3.1.1 a refusal has no properties.
+    let not_authorized = matches!(
+        refusal,
+        ConnectError::NotTaken {
+            reason_code: ReasonCode::NotAuthorized,
+            ..
+        }
+    ) || (place.version() == ProtocolVersion::V311
+        && matches!(
+            refusal,
+            ConnectError::Refused {
+                reason_code: ReasonCode::NotAuthorized,
+                ..
+            }
+        ));
+    // In the handshake nobody says why.
+    let failed = matches!(refusal, ConnectError::Tls(_)) && place.mode() == Mode::PskToken;
+    if !(not_authorized || failed) {
+        return None;
+    }
+    nonce(place).await.ok()?
+}
+
+/// A nonce of the broker's hint, if it gives any.
+pub(super) async fn nonce(place: &Place) -> Result<Option<Vec<u8>>, ConnectError> {
+    let hint = discover(&place.visit()).await?;
+    Ok(hint.and_then(|hint| hint.cnonce))
+}
+
+/// Gets in, in one attempt: TLS, and before it or after it whatever the mode asks for. `life` is that of a token that is to be renewed.
+async fn admitted(
+    options: &ConnectOptions<'_>,
+    mode: Mode,
+    (token, life): (&Token, Option<TokenLife>),
+    session: Session,
+) -> Result<(Channel, Box<Connected>), ConnectError> {
+    if mode.publishes_first() {
+        upload::publish(&super::place::visit(options), token).await?;
+    }
     within_limit(options, async {
-        let channel = channel(options).await?;
-        let (authentication, renewal) = authentication(credentials, &channel)?;
-        let life = renewal.as_ref().map(|renewal| renewal.life);
+        let channel = channel::for_token(options, mode, token).await?;
+        let authentication = authentication(mode, token, &channel)?;
         let opening = Opening::new(options, authentication, life, session)?;
-        let (channel, machine) = shake_hands(channel, opening).await?;
-        let source = renewal.map(|renewal| renewal.source);
-        Ok(Driver::new(channel, *machine, source))
+        shake_hands(channel, opening).await
     })
     .await
+}
+
+fn authentication(
+    mode: Mode,
+    token: &Token,
+    channel: &Channel,
+) -> Result<Authentication, ConnectError> {
+    let exporter = channel.exporter().ok_or(channel::NO_TLS)?;
+    match mode {
+        Mode::Anon | Mode::Rpk | Mode::PskToken | Mode::PskKid => Ok(Authentication::None),
+        Mode::Exporter | Mode::V311 => Authentication::exporter(token, exporter.0),
+        Mode::Challenge => Authentication::challenge(token, client_nonce()?),
+    }
 }
 
 /// CONNECT without a token, to be refused and told where to ask for one.
@@ -49,12 +199,12 @@ pub(super) async fn discover(options: &ConnectOptions<'_>) -> Result<Option<AsHi
     let session = Session::new(options.version);
     let opening = Opening::new(options, Authentication::Discover, None, session)?;
     let shaken = within_limit(options, async {
-        shake_hands(channel(options).await?, opening).await
+        shake_hands(channel::anonymous(options, None).await?, opening).await
     });
     match shaken.await {
         Ok((channel, machine)) => {
             let driver = Driver::new(channel, *machine, None);
-            driver.disconnect(ReasonCode::Success).await?;
+            driver.leave(ReasonCode::Success, None).await?;
             Ok(None)
         }
         Err(ConnectError::Refused {
@@ -68,7 +218,7 @@ pub(super) async fn discover(options: &ConnectOptions<'_>) -> Result<Option<AsHi
     }
 }
 
-async fn within_limit<T>(
+pub(super) async fn within_limit<T>(
     options: &ConnectOptions<'_>,
     work: impl Future<Output = Result<T, ConnectError>>,
 ) -> Result<T, ConnectError> {
@@ -77,101 +227,11 @@ async fn within_limit<T>(
         .map_err(|_elapsed| ConnectError::Timeout)?
 }
 
-/// What a connection needs to renew its token.
-struct Renewal {
-    life: TokenLife,
-    source: driver::TokenSource,
-}
-
-fn authentication(
-    credentials: Option<Credentials>,
-    channel: &Channel,
-) -> Result<(Authentication, Option<Renewal>), ConnectError> {
-    let Some(Credentials {
-        profile,
-        token,
-        proof,
-    }) = credentials
-    else {
-        return Ok((Authentication::None, None));
-    };
-    let Some(exporter) = channel.exporter() else {
-        return Err(ConnectError::Options("a token is sent over TLS only"));
-    };
-    check_broker(channel, token.broker_certificate_sha256)?;
-    let renewal = profile.map(|profile| Renewal {
-        life: TokenLife::from(&token),
-        source: driver::TokenSource {
-            profile: Arc::new(profile),
-            scope: token.requested_scope.clone(),
-        },
-    });
-    let authentication = match proof {
-        Proof::Exporter => Authentication::exporter(token, exporter.0),
-        Proof::Challenge => Authentication::challenge(token, driver::client_nonce()?),
-    };
-    Ok((authentication, renewal))
-}
-
-/// Nothing is proved to a broker that the AS does not vouch for (RFC 9431 §2.2.1).
-pub(super) fn check_broker(
-    channel: &Channel,
-    certificate_sha256: Option<[u8; 32]>,
-) -> Result<(), ConnectError> {
-    let Some(expected) = certificate_sha256 else {
-        return Ok(());
-    };
-    let presented = channel.server_certificates().first();
-    let presented = presented.map(|certificate| digest(&SHA256, certificate));
-    match presented {
-        Some(presented) if presented.as_ref() == expected => Ok(()),
-        Some(_) | None => Err(ConnectError::WrongBroker),
-    }
-}
-
-async fn channel(options: &ConnectOptions<'_>) -> Result<Channel, ConnectError> {
-    // Before anything is sent: a CA that cannot be read is no network trouble.
-    let connector = match &options.ca_pem {
-        Some(ca_pem) => Some(Connector::new(ca_pem, options.timeout)?),
-        None => None,
-    };
-    let stream = tcp(options).await?;
-    if let Some(connector) = connector {
-        return Ok(connector.connect_stream(stream, &options.host).await?);
-    }
-    stream.set_nodelay(true).map_err(driver::lost)?;
-    Ok(Channel::plain(stream))
-}
-
-/// The first address of the host that answers. Each has its share of the time that is left, so that a dead one does not take it all.
-async fn tcp(options: &ConnectOptions<'_>) -> Result<TcpStream, ConnectError> {
-    let deadline = Instant::now() + options.timeout;
-    let unreachable = |why: &dyn ToString| {
-        let address = format!("{}:{}", options.host, options.port);
-        ConnectError::Unreachable(address, why.to_string())
-    };
-    let addresses = tokio::net::lookup_host((options.host.as_str(), options.port))
-        .await
-        .map_err(|error| unreachable(&error))?;
-    let addresses: Vec<SocketAddr> = addresses.collect();
-    let mut failure = unreachable(&"the name has no address");
-    for (index, address) in addresses.iter().enumerate() {
-        let left: Duration = deadline.saturating_duration_since(Instant::now());
-        let share = u32::try_from(addresses.len() - index).map_or(left, |share| left / share);
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failure = unreachable(&error),
-            Err(_elapsed) => failure = unreachable(&"no answer"),
-        }
-    }
-    Err(failure)
-}
-
 /// CONNECT to CONNACK.
-async fn shake_hands(
+pub(super) async fn shake_hands(
     mut channel: Channel,
     mut opening: Opening,
-) -> Result<(Channel, Box<crate::core::connected::Connected>), ConnectError> {
+) -> Result<(Channel, Box<Connected>), ConnectError> {
     let mut bytes = vec![0; READ];
     loop {
         let pending = opening.outbox().pending();

@@ -1,18 +1,8 @@
 //! What a connection is opened with.
 
-use crate::{Profile, profile::ProfileError, token::Token};
+use crate::{Mode, Profile, profile::ProfileError, token::Token};
 use std::{fmt, time::Duration};
 use symbolon_mqtt_proto::{ProtocolVersion, Will};
-
-/// How to prove possession (RFC 9431 §2.2.4.2).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Proof {
-    /// Over the TLS exporter value, in CONNECT.
-    #[default]
-    Exporter,
-    /// By the broker's challenge, in AUTH.
-    Challenge,
-}
 
 /// What a connection is opened with. [`ConnectOptions::new`] has a default for everything but the address. `Debug` shows no password and
 /// no Will.
@@ -60,8 +50,10 @@ pub struct Credentials {
     pub profile: Option<Profile>,
     /// The first token.
     pub token: Token,
-    /// How to prove possession at CONNECT; renewing always uses a challenge (RFC 9431 §4).
-    pub proof: Proof,
+    /// How to say who we are: [`Mode::choose`] knows. A new token comes to count by AUTH with a challenge (RFC 9431 §4); where TLS knows us, at
+    /// `authz-info` on the live connection if it is for the same key; else, and in 3.1.1, on another connection that goes on with the
+    /// session, for which the session is made to last and ended by [`crate::Connection::disconnect`].
+    pub mode: Mode,
 }
 
 impl ConnectOptions<'_> {

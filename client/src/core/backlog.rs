@@ -32,6 +32,16 @@ impl Backlog {
         Some(event)
     }
 
+    pub(super) fn take_all(&mut self) -> VecDeque<Event> {
+        self.weight = 0;
+        std::mem::take(&mut self.events)
+    }
+
+    pub(super) fn has_message(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| matches!(event, Event::Message(_)))
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.weight >= self.limit
     }

@@ -106,13 +106,7 @@ impl Connected {
 
     /// What outlives the connection.
     pub(crate) fn into_session(self) -> Session {
-        let State {
-            mut session,
-            mut receiving,
-            ..
-        } = self.state;
-        receiving.handle_lost(&mut session.incoming);
-        session
+        self.session()
     }
 
     /// Bytes came. After a failure the connection is over; what [`Connected::outbox`] holds may still be written.
@@ -135,6 +129,8 @@ impl Connected {
                 Err(error) => break Err(Fault::from(error)),
             }
         };
+        // An acknowledgement may have made room.
+        let handled = handled.and_then(|()| state.publish_token(clocks.now).map_err(Fault::from));
         state.note_sent(clocks.now);
         handled.map_err(|fault| state.tell(fault))
     }
@@ -267,12 +263,12 @@ impl Connected {
     /// A new token came: it goes to the broker, and a challenge follows (RFC 9431 §4). `client_nonce` is new and random.
     pub(crate) fn handle_token(
         &mut self,
-        token: Token,
+        token: &Token,
         client_nonce: ClientNonce,
         now: Instant,
     ) -> Result<(), ConnectError> {
         let state = &mut self.state;
-        let data = ConnectData::Token(token.text.as_bytes())
+        let data = ConnectData::Token(token.as_bytes())
             .encode()
             .map_err(ConnectError::not_sent)?;
         state.send(&Packet::Auth(Auth {
@@ -283,9 +279,59 @@ impl Connected {
             user_properties: UserProperties::default(),
         }))?;
         let by = now + state.answer_limit;
-        state.renewal.handle_token(token, client_nonce, by);
+        state.renewal.handle_token(token, client_nonce, by)?;
         state.note_sent(now);
         Ok(())
+    }
+
+    /// A new token came for the key that TLS knows us by: it is published on this connection as soon as there is room (RFC 9202 §4).
+    pub(crate) fn handle_token_to_publish(
+        &mut self,
+        token: &Token,
+        now: Instant,
+    ) -> Result<(), ConnectError> {
+        self.state.renewal.handle_token_to_publish(token);
+        self.state.publish_token(now)?;
+        self.state.note_sent(now);
+        Ok(())
+    }
+
+    /// Whether nothing would be lost if the connection was left for another now: the application has asked for all messages, has none in hand
+    /// and waits for no answer.
+    pub(crate) fn may_be_left(&self) -> bool {
+        let waits = matches!(self.state.request, Request::Await { .. });
+        !waits && !self.state.backlog.has_message() && !self.state.receiving.is_in_hand()
+    }
+
+    /// Whether all our messages are done.
+    pub(crate) fn is_nothing_in_flight(&self) -> bool {
+        self.state.session.publishing.is_empty()
+    }
+
+    /// What a connection that was left had still to tell comes first.
+    pub(crate) fn take_over_events(&mut self, mut left: Self) {
+        let own = self.state.backlog.take_all();
+        for event in left.state.backlog.take_all().into_iter().chain(own) {
+            self.state.backlog.push(event);
+        }
+    }
+
+    /// This connection has taken the place of another.
+    pub(crate) fn tell_reconnected(&mut self) {
+        let session_present = self.state.agreed.session_present;
+        self.state
+            .backlog
+            .push(Event::Reconnected { session_present });
+    }
+
+    /// What the next connection goes on with.
+    pub(crate) fn session(&self) -> Session {
+        let mut session = self.state.session.clone();
+        if let Some(packet_identifier) = self.state.renewal.published() {
+            session.publishing.abandon(packet_identifier);
+        }
+        (self.state.receiving).forget_unacknowledged(&mut session.incoming);
+        session
     }
 
     /// No token came.
@@ -299,18 +345,22 @@ impl Connected {
         Ok(())
     }
 
-    /// Says goodbye. In 3.1.1 that is silence, where the Will is to be published (3.1.1 §3.14).
+    /// Says goodbye; with an interval, the session ends so many seconds later, whatever CONNECT said (5.0). In 3.1.1 it is silence where the
+    /// Will is to be published (3.1.1 §3.14).
     pub(crate) fn handle_disconnect(
         &mut self,
         reason_code: ReasonCode,
+        session_expiry_interval_secs: Option<u32>,
     ) -> Result<(), ConnectError> {
         if self.state.outbox.version() == ProtocolVersion::V311
             && reason_code != ReasonCode::Success
         {
             return Ok(());
         }
-        self.state
-            .send(&Packet::Disconnect(Disconnect::new(reason_code, None)))
+        self.state.send(&Packet::Disconnect(Disconnect {
+            session_expiry_interval_secs,
+            ..Disconnect::new(reason_code, None)
+        }))
     }
 }
 
@@ -332,7 +382,15 @@ impl State {
                 receiving.handle_pubrel(&ack, &mut session.incoming, outbox)?;
                 None
             }
-            Packet::PubAck(ack) => Some(session.publishing.handle_puback(&ack, outbox)?),
+            Packet::PubAck(ack) => {
+                let published = session.publishing.handle_puback(&ack, outbox)?;
+                Some(if self.renewal.published() == Some(ack.packet_identifier) {
+                    self.renewal
+                        .handle_taken(ack.reason_code, ack.reason_string, clocks)?
+                } else {
+                    published
+                })
+            }
             Packet::PubRec(ack) => session.publishing.handle_pubrec(&ack, outbox)?,
             Packet::PubComp(ack) => session.publishing.handle_pubcomp(&ack, outbox),
             Packet::SubAck(suback) => {
@@ -429,6 +487,30 @@ impl State {
             by: now + self.answer_limit,
         };
         self.note_sent(now);
+        Ok(())
+    }
+
+    /// Publishes the token that waits for it, if there is room.
+    fn publish_token(&mut self, now: Instant) -> Result<(), ConnectError> {
+        let Renewal::AwaitRoom { token, .. } = &self.renewal else {
+            return Ok(());
+        };
+        if !self.session.publishing.has_room() {
+            return Ok(());
+        }
+        let published =
+            (self.session.publishing).handle_token(token, &self.agreed, &mut self.outbox);
+        match published {
+            Ok(Some(packet_identifier)) => {
+                let by = now + self.answer_limit;
+                self.renewal.handle_published(packet_identifier, by);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let event = self.renewal.handle_unpublishable(&error, now)?;
+                self.backlog.push(event);
+            }
+        }
         Ok(())
     }
 

@@ -26,6 +26,13 @@ pub enum Event {
     },
     /// The token was renewed in session.
     Renewed,
+    /// The token was renewed by connecting anew, since nothing else can be done for it in this mode. What was in flight is sent again; what the
+    /// broker had for us comes now.
+    Reconnected {
+        /// Whether the broker still had the session. If not, subscriptions are gone, and an [`Event::Forgotten`] has told of each message of
+        /// ours that may be.
+        session_present: bool,
+    },
     /// The token could not be renewed yet; it will be tried again until it ends.
     NotRenewed(TokenRequestError),
 }
@@ -73,7 +80,10 @@ impl Event {
                 Self::Published { reason_string, .. } => {
                     reason_string.as_ref().map_or(0, String::len)
                 }
-                Self::Forgotten { .. } | Self::Renewed | Self::NotRenewed(_) => 0,
+                Self::Forgotten { .. }
+                | Self::Renewed
+                | Self::Reconnected { .. }
+                | Self::NotRenewed(_) => 0,
             }
     }
 }

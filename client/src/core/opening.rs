@@ -8,10 +8,13 @@ use super::{
     renewal::{Clocks, TokenLife, answer_challenge},
     session::Session,
 };
-use crate::{ConnectError, ConnectOptions, token::Token};
+use crate::{
+    ConnectError, ConnectOptions,
+    token::{Token, copy},
+};
 use std::{num::NonZeroU16, num::NonZeroU32, time::Duration};
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopSigner,
+    AUTHENTICATION_METHOD, AsHint, ClientNonce, ConnectData, PopError, PopSigner,
     authentication_data::user_name, hint,
 };
 use symbolon_mqtt_proto::property::PropertyBuffer;
@@ -27,19 +30,19 @@ const IN_FLIGHT_V311: u16 = 20;
 /// How a CONNECT says who we are.
 #[derive(Debug)]
 pub(crate) enum Authentication {
-    /// User Name and Password, or nothing at all.
+    /// User Name and Password, or nothing at all: also where TLS says who we are (RFC 9431 §2.2.3).
     None,
     /// The method without a token: the broker refuses, and says where to ask for one (RFC 9431 §2.4.1).
     Discover,
     /// Token and proof over the exporter value, in CONNECT.
     Exporter {
-        token: String,
+        token: Vec<u8>,
         signer: PopSigner,
         exporter: [u8; 32],
     },
     /// The token in CONNECT, the proof in answer to a challenge.
     Challenge {
-        token: String,
+        token: Vec<u8>,
         signer: PopSigner,
         client_nonce: ClientNonce,
     },
@@ -112,8 +115,7 @@ impl Opening {
             receive_maximum: options.receive_maximum.max(1),
             backlog_bytes: options.backlog_bytes,
             answer_limit: options.timeout,
-            // [MQTT-4.12.1-1]: what began without AUTH cannot go on with it; 3.1.1 has none.
-            renewal: renewal.filter(|_| options.version == ProtocolVersion::V5),
+            renewal,
         };
         let mut outbox = Outbox::new(options.version);
         let credentials = Credentials::new(options, &authentication)?;
@@ -336,13 +338,13 @@ impl Credentials {
                 ProtocolVersion::V5,
             ) => {
                 let data = ConnectData::TokenAndProof {
-                    token: token.as_bytes(),
+                    token,
                     proof: &sign(signer, exporter)?,
                 };
                 Ok(Self::with_data(Some(data.encode().map_err(too_long)?)))
             }
             (Authentication::Challenge { token, .. }, ProtocolVersion::V5) => {
-                let data = ConnectData::Token(token.as_bytes());
+                let data = ConnectData::Token(token);
                 Ok(Self::with_data(Some(data.encode().map_err(too_long)?)))
             }
             (
@@ -353,7 +355,7 @@ impl Credentials {
                 },
                 ProtocolVersion::V311,
             ) => Ok(Self {
-                user_name: Some(user_name(token.as_bytes())),
+                user_name: Some(user_name(token)),
                 password: Some(sign(signer, exporter)?),
                 ..Self::default()
             }),
@@ -406,20 +408,28 @@ fn connect<'a>(
 
 impl Authentication {
     /// By a proof over the exporter value.
-    pub(crate) fn exporter(token: Token, exporter: [u8; 32]) -> Self {
-        Self::Exporter {
-            token: token.text,
-            signer: token.signer,
+    pub(crate) fn exporter(token: &Token, exporter: [u8; 32]) -> Result<Self, ConnectError> {
+        Ok(Self::Exporter {
+            token: token.as_bytes().to_vec(),
+            signer: key_of(token)?,
             exporter,
-        }
+        })
     }
 
     /// By the broker's challenge.
-    pub(crate) fn challenge(token: Token, client_nonce: ClientNonce) -> Self {
-        Self::Challenge {
-            token: token.text,
-            signer: token.signer,
+    pub(crate) fn challenge(
+        token: &Token,
+        client_nonce: ClientNonce,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::Challenge {
+            token: token.as_bytes().to_vec(),
+            signer: key_of(token)?,
             client_nonce,
-        }
+        })
     }
+}
+
+/// The key of a token, for one proof.
+pub(super) fn key_of(token: &Token) -> Result<PopSigner, ConnectError> {
+    copy(&token.signer).ok_or_else(|| ConnectError::not_sent(PopError::UnsupportedKey))
 }

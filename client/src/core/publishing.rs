@@ -10,6 +10,10 @@ use symbolon_mqtt_proto::{
     property::SubscriptionIdentifiers,
 };
 
+/// Where tokens are published (RFC 9431 §2.2.2).
+pub(crate) const AUTHZ_INFO: &str = "authz-info";
+/// What a token on its way to [`AUTHZ_INFO`] is called; messages of the application begin at 1.
+const TOKEN: u64 = 0;
 /// DUP in the first byte of a PUBLISH (§3.3.1.1).
 const DUP: u8 = 0b0000_1000;
 
@@ -51,6 +55,10 @@ impl Publishing {
         self.outgoing.has_room()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
     /// A Packet Identifier for SUBSCRIBE or UNSUBSCRIBE.
     pub(super) fn handle_request(&mut self) -> Option<PacketIdentifier> {
         self.outgoing.handle_request()
@@ -70,15 +78,53 @@ impl Publishing {
         agreed: &Agreed,
         outbox: &mut Outbox,
     ) -> Result<u64, ConnectError> {
+        let (identifier, _) = self.send(self.next_identifier, message, agreed, outbox)?;
+        self.next_identifier += 1;
+        Ok(identifier)
+    }
+
+    /// Publishes a token (RFC 9431 §2.2.2), at QoS 1 so that the broker says what it thinks of it. There must be room.
+    pub(super) fn handle_token(
+        &mut self,
+        token: &[u8],
+        agreed: &Agreed,
+        outbox: &mut Outbox,
+    ) -> Result<Option<PacketIdentifier>, ConnectError> {
+        let message = Outgoing {
+            topic: AUTHZ_INFO,
+            payload: token,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            properties: PublishProperties::default(),
+        };
+        let (_, packet_identifier) = self.send(TOKEN, &message, agreed, outbox)?;
+        Ok(packet_identifier)
+    }
+
+    /// A token that was published is not waited for any more: another connection has no use for it.
+    pub(super) fn abandon(&mut self, packet_identifier: PacketIdentifier) {
+        // One that is not in flight was answered.
+        self.outgoing.handle_puback(packet_identifier).ok();
+    }
+
+    fn send(
+        &mut self,
+        identifier: u64,
+        message: &Outgoing<'_>,
+        agreed: &Agreed,
+        outbox: &mut Outbox,
+    ) -> Result<(u64, Option<PacketIdentifier>), ConnectError> {
         let publish = publish(message, agreed)?;
         let mut packet = Vec::new();
         let packet_identifier_at = publish
             .encode(outbox.version(), &mut packet)
             .map_err(ConnectError::not_sent)?;
         check_size(packet.len(), agreed)?;
-        let identifier = self.next_identifier;
         match packet_identifier_at {
-            None => outbox.push_encoded(&packet),
+            None => {
+                outbox.push_encoded(&packet);
+                Ok((identifier, None))
+            }
             Some(packet_identifier_at) => {
                 let in_flight = InFlight {
                     identifier,
@@ -90,10 +136,9 @@ impl Publishing {
                         .handle_send(message.qos, in_flight.clone())
                         .map_err(|_| ConnectError::not_sent("too many messages are in flight"))?;
                 in_flight.send(packet_identifier, false, outbox);
+                Ok((identifier, Some(packet_identifier)))
             }
         }
-        self.next_identifier += 1;
-        Ok(identifier)
     }
 
     /// PUBACK came.

@@ -113,10 +113,15 @@ impl Receiving {
         }
     }
 
-    /// The connection is gone: what was not acknowledged will come again, and must then count as new.
-    pub(super) fn handle_lost(&mut self, incoming: &mut Incoming) {
-        for identifier in std::mem::take(&mut self.unreceived) {
-            incoming.handle_pubrel(identifier);
+    /// Whether the application has a message in hand that it has not acknowledged.
+    pub(super) fn is_in_hand(&self) -> bool {
+        self.in_hand.is_some()
+    }
+
+    /// For the next connection: what was not acknowledged will come again, and must then count as new.
+    pub(super) fn forget_unacknowledged(&self, incoming: &mut Incoming) {
+        for identifier in &self.unreceived {
+            incoming.handle_pubrel(*identifier);
         }
     }
 }

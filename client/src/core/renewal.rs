@@ -1,6 +1,7 @@
-//! A new token in time: asked for at 80 % of the old one's life, proved to the broker by re-authentication (RFC 9431 §4).
+//! A new token in time: asked for at 80 % of the old one's life. It is proved to the broker by re-authentication (RFC 9431 §4); where TLS
+//! knows us by its key, it is published to `authz-info`; and where neither can be, the driver connects anew.
 
-use super::{event::Event, fault::Fault};
+use super::{event::Event, fault::Fault, opening::key_of};
 use crate::{
     ConnectError,
     token::{Token, TokenRequestError},
@@ -10,10 +11,13 @@ use symbolon_ace_proto::{
     ChallengeResponse, ClientNonce, PopSigner, RsNonce, UnixTime,
     authentication_data::challenge_message,
 };
-use symbolon_mqtt_proto::{Auth, ReasonCode};
+use symbolon_mqtt_proto::{Auth, PacketIdentifier, ReasonCode};
 
 /// No token is renewed sooner after the one before, however short its life.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before its end a token is renewed that lives for less than ten seconds (but not before half of its life), seconds: the clock that
+/// tokens count by has whole seconds, so that one of them is no time.
+const MIN_MARGIN_SECS: u64 = 2;
 /// After a failure: this, then twice as long each time, up to [`MAX_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
@@ -36,7 +40,7 @@ pub(crate) struct TokenLife {
 /// Where the renewal stands.
 #[derive(Debug)]
 pub(super) enum Renewal {
-    /// No token, nowhere to get another, or MQTT 3.1.1.
+    /// No token, or nowhere to get another.
     Never,
     /// The token is good until `expires`; the next is asked for at `at`.
     Waiting {
@@ -55,6 +59,21 @@ pub(super) enum Renewal {
     },
     /// The challenge is answered; AUTH 0x00 is due.
     AwaitSuccess { life: TokenLife, by: Instant },
+    /// The token is to be published to `authz-info` once there is room in flight.
+    AwaitRoom {
+        token: Vec<u8>,
+        life: TokenLife,
+        expires: Instant,
+        retry: Duration,
+    },
+    /// It is published; PUBACK is due.
+    AwaitTaken {
+        packet_identifier: PacketIdentifier,
+        life: TokenLife,
+        by: Instant,
+        expires: Instant,
+        retry: Duration,
+    },
 }
 
 /// What an AUTH of the broker leads to.
@@ -80,7 +99,8 @@ impl Renewal {
     pub(super) fn schedule(life: TokenLife, clocks: Clocks) -> Self {
         let lifetime = life.obtained_at.secs_until(life.expires_at);
         // Not lifetime * 4 / 5, which overflows for a token without end.
-        let due = life.obtained_at.plus_secs(lifetime - lifetime / 5);
+        let margin = (lifetime / 5).max(MIN_MARGIN_SECS.min(lifetime / 2));
+        let due = life.obtained_at.plus_secs(lifetime - margin);
         let wait = Duration::from_secs(clocks.unix.secs_until(due)).max(MIN_INTERVAL);
         let rest = Duration::from_secs(clocks.unix.secs_until(life.expires_at));
         // A token that outlives the clock needs no renewing.
@@ -96,23 +116,31 @@ impl Renewal {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Never | Self::Asking { .. } => None,
+            Self::Never | Self::Asking { .. } | Self::AwaitRoom { .. } => None,
             Self::Waiting { at, .. } => Some(*at),
-            Self::AwaitChallenge { by, .. } | Self::AwaitSuccess { by, .. } => Some(*by),
+            Self::AwaitChallenge { by, .. }
+            | Self::AwaitSuccess { by, .. }
+            | Self::AwaitTaken { by, .. } => Some(*by),
         }
     }
 
     /// Fails where the broker lets a re-authentication hang.
     pub(super) fn handle_timeout(&self, now: Instant) -> Result<(), ConnectError> {
         match self {
-            Self::AwaitChallenge { by, .. } | Self::AwaitSuccess { by, .. } if *by <= now => {
+            Self::AwaitChallenge { by, .. }
+            | Self::AwaitSuccess { by, .. }
+            | Self::AwaitTaken { by, .. }
+                if *by <= now =>
+            {
                 Err(ConnectError::Timeout)
             }
             Self::Never
             | Self::Asking { .. }
             | Self::Waiting { .. }
             | Self::AwaitChallenge { .. }
-            | Self::AwaitSuccess { .. } => Ok(()),
+            | Self::AwaitSuccess { .. }
+            | Self::AwaitRoom { .. }
+            | Self::AwaitTaken { .. } => Ok(()),
         }
     }
 
@@ -127,18 +155,115 @@ impl Renewal {
             | Self::Asking { .. }
             | Self::Waiting { .. }
             | Self::AwaitChallenge { .. }
-            | Self::AwaitSuccess { .. } => false,
+            | Self::AwaitSuccess { .. }
+            | Self::AwaitRoom { .. }
+            | Self::AwaitTaken { .. } => false,
         }
     }
 
     /// A token came: AUTH 0x19 is sent, and its answer is due `by`.
-    pub(super) fn handle_token(&mut self, token: Token, client_nonce: ClientNonce, by: Instant) {
+    pub(super) fn handle_token(
+        &mut self,
+        token: &Token,
+        client_nonce: ClientNonce,
+        by: Instant,
+    ) -> Result<(), ConnectError> {
         *self = Self::AwaitChallenge {
-            life: TokenLife::from(&token),
-            signer: token.signer,
+            life: TokenLife::from(token),
+            signer: key_of(token)?,
             client_nonce,
             by,
         };
+        Ok(())
+    }
+
+    /// A token came for the key that TLS knows us by: it is to be published.
+    pub(super) fn handle_token_to_publish(&mut self, token: &Token) {
+        if let Self::Asking { expires, retry } = *self {
+            *self = Self::AwaitRoom {
+                token: token.as_bytes().to_vec(),
+                life: TokenLife::from(token),
+                expires,
+                retry,
+            };
+        }
+    }
+
+    /// The packet in which a token is on its way.
+    pub(super) fn published(&self) -> Option<PacketIdentifier> {
+        match self {
+            Self::AwaitTaken {
+                packet_identifier, ..
+            } => Some(*packet_identifier),
+            Self::Never
+            | Self::Asking { .. }
+            | Self::Waiting { .. }
+            | Self::AwaitChallenge { .. }
+            | Self::AwaitSuccess { .. }
+            | Self::AwaitRoom { .. } => None,
+        }
+    }
+
+    /// The token that waits to be published is, in this packet, whose PUBACK is due `by`.
+    pub(super) fn handle_published(&mut self, packet_identifier: PacketIdentifier, by: Instant) {
+        if let Self::AwaitRoom {
+            life,
+            expires,
+            retry,
+            ..
+        } = *self
+        {
+            *self = Self::AwaitTaken {
+                packet_identifier,
+                life,
+                by,
+                expires,
+                retry,
+            };
+        }
+    }
+
+    /// The token that waits to be published cannot be: it is larger than the broker takes.
+    pub(super) fn handle_unpublishable(
+        &mut self,
+        why: &ConnectError,
+        now: Instant,
+    ) -> Result<Event, ConnectError> {
+        if let Self::AwaitRoom { expires, retry, .. } = *self {
+            *self = Self::Asking { expires, retry };
+        }
+        let error = TokenRequestError::NotTaken {
+            reason_code: ReasonCode::PacketTooLarge,
+            reason_string: Some(why.to_string()),
+        };
+        self.handle_no_token(error, now)
+    }
+
+    /// PUBACK came for the token: it holds from now on, or it is not taken.
+    pub(super) fn handle_taken(
+        &mut self,
+        reason_code: ReasonCode,
+        reason_string: Option<&str>,
+        clocks: Clocks,
+    ) -> Result<Event, ConnectError> {
+        if let Self::AwaitTaken {
+            life,
+            expires,
+            retry,
+            ..
+        } = *self
+        {
+            if !reason_code.is_failure() {
+                *self = Self::schedule(life, clocks);
+                return Ok(Event::Renewed);
+            }
+            *self = Self::Asking { expires, retry };
+        }
+        let error = TokenRequestError::NotTaken {
+            reason_code,
+            reason_string: reason_string.map(str::to_owned),
+        };
+        self.handle_no_token(error, clocks.now)
     }
 
     /// No token came. Another attempt follows, the last one when the old token ends; then it is the end of the connection too.
@@ -160,7 +285,9 @@ impl Renewal {
             | Self::Asking { .. }
             | Self::Waiting { .. }
             | Self::AwaitChallenge { .. }
-            | Self::AwaitSuccess { .. } => Err(ConnectError::NotRenewed(error)),
+            | Self::AwaitSuccess { .. }
+            | Self::AwaitRoom { .. }
+            | Self::AwaitTaken { .. } => Err(ConnectError::NotRenewed(error)),
         }
     }
 
@@ -188,7 +315,9 @@ impl Renewal {
             | Self::Asking { .. }
             | Self::Waiting { .. }
             | Self::AwaitChallenge { .. }
-            | Self::AwaitSuccess { .. } => Err(Fault::protocol("AUTH that nothing asked for")),
+            | Self::AwaitSuccess { .. }
+            | Self::AwaitRoom { .. }
+            | Self::AwaitTaken { .. } => Err(Fault::protocol("AUTH that nothing asked for")),
         }
     }
 }

@@ -177,7 +177,7 @@ impl Rig {
     /// Connected with a token of this life, in seconds from [`BEGIN`].
     fn with_token(lifetime_secs: u64) -> Self {
         let authentication = Authentication::Exporter {
-            token: "abc.def.ghi".to_owned(),
+            token: b"abc.def.ghi".to_vec(),
             signer: hs256(),
             exporter: [0; 32],
         };

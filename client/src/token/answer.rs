@@ -1,43 +1,73 @@
 //! What the token endpoint answers, and whether it is a token that this device can use.
 
-use super::{Token, TokenRequestError};
-use crate::Profile;
+use super::{Ask, HeldKey, Token, TokenRequestError, copy};
+use crate::{BrokerKey, Profile};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
-    Confirmation, ErrorResponse, PROFILE, PopAlgorithm, PopSigner, Scope, TokenResponse, UnixTime,
+    Confirmation, ErrorResponse, Jwk, PROFILE, PopAlgorithm, PopSigner, TokenResponse, UnixTime,
+    identifier, token::Form,
 };
 use symbolon_tls::https::HttpsResponse;
 
 /// The token of an answer to a request made at `now`.
 pub(super) fn token(
     profile: &Profile,
-    requested_scope: Option<&Scope>,
+    ask: Ask<'_>,
     now: UnixTime,
     response: &HttpsResponse,
 ) -> Result<Token, TokenRequestError> {
     if response.status != 200 {
-        return Err(match ErrorResponse::from_json(&response.body) {
-            Ok(refusal) => TokenRequestError::Refused(refusal),
-            Err(_) => not_understood(format!("HTTP status {}", response.status)),
+        let refusal = if is_json(&response.body) {
+            ErrorResponse::from_json(&response.body).ok()
+        } else {
+            ErrorResponse::from_cbor(&response.body).ok()
+        };
+        return Err(match refusal {
+            Some(refusal) => TokenRequestError::Refused(refusal),
+            None => not_understood(format!("HTTP status {}", response.status)),
         });
     }
-    let answer = TokenResponse::from_json(&response.body)
+    let is_json = is_json(&response.body);
+    let answer = if is_json {
         // serde might quote the answer, and the answer holds a key.
-        .map_err(|_error| not_understood("it is not a token response"))?;
+        TokenResponse::from_json(&response.body).ok()
+    } else {
+        TokenResponse::from_cbor(&response.body).ok()
+    };
+    let answer = answer.ok_or_else(|| not_understood("it is not a token response"))?;
     check_kind(&answer)?;
     // A client that cannot learn how long a token is good must not use it (RFC 9200 §5.10.4).
     let lifetime = answer
         .expires_in_secs
         .ok_or_else(|| not_understood("it does not say how long the token is good"))?;
+    let (signer, key_identifier) = key(profile, ask.held, answer.cnf.as_ref())?;
+    let broker = answer.rs_cnf.as_ref().map(BrokerKey::parse).transpose();
     Ok(Token {
-        signer: signer(profile, answer.cnf.as_ref())?,
+        signer,
+        key_identifier,
         expires_at: now.plus_secs(lifetime),
         obtained_at: now,
         scope: answer.scope,
-        requested_scope: requested_scope.cloned(),
-        broker_certificate_sha256: broker_certificate(answer.rs_cnf.as_ref())?,
+        requested_scope: ask.scope.cloned(),
+        broker: broker.map_err(|error| not_understood(error.to_string()))?,
+        raw: if is_json {
+            None
+        } else {
+            cwt(&answer.access_token)
+        },
         text: answer.access_token,
     })
+}
+
+/// An object of JSON begins with a brace, which no map of CBOR does. An AS that does not speak CBOR says so in JSON.
+fn is_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// A CWT that came as bytes goes on as the same bytes.
+fn cwt(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    (Form::of(&bytes) == Some(Form::Cwt)).then_some(bytes)
 }
 
 fn not_understood(problem: impl Into<String>) -> TokenRequestError {
@@ -58,44 +88,64 @@ fn check_kind(answer: &TokenResponse) -> Result<(), TokenRequestError> {
     }
 }
 
-/// The key that proves possession: the device's own, or the one that came with the token (RFC 9201 §3.2).
-fn signer(profile: &Profile, cnf: Option<&Confirmation>) -> Result<PopSigner, TokenRequestError> {
-    let own = profile.pop_signer()?;
-    match (own, cnf) {
-        (Some(own), None) => Ok(own),
+/// The key that proves possession, and its name where it is a shared one: the device's own, the one that came with the token (RFC 9201
+/// §3.2), or the one that came with an earlier token and that this one is for too (RFC 9202 §4).
+fn key(
+    profile: &Profile,
+    held: Option<&HeldKey>,
+    cnf: Option<&Confirmation>,
+) -> Result<(PopSigner, Option<Vec<u8>>), TokenRequestError> {
+    match (profile.pop_signer()?, cnf) {
+        (Some(own), None) => Ok((own, None)),
         (Some(own), Some(Confirmation::Key(jwk))) => {
             let bound = symbolon_ace_proto::PopKey::from_jwk(jwk);
             if bound.is_ok_and(|key| key.thumbprint() == own.verifying_key().thumbprint()) {
-                return Ok(own);
+                return Ok((own, None));
             }
             Err(not_understood("the token is bound to another key"))
         }
-        (None, Some(Confirmation::Key(jwk))) => PopSigner::from_jwk(jwk)
-            .ok()
-            .filter(|signer| signer.algorithm() == PopAlgorithm::Hs256)
-            .ok_or_else(|| not_understood("the key that came with the token is not for HS256")),
-        (_, Some(Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_))) => Err(
+        (None, Some(Confirmation::Key(jwk))) if jwk.is_secret() => {
+            let signer = PopSigner::from_jwk(jwk).ok();
+            let signer = signer.filter(|signer| signer.algorithm() == PopAlgorithm::Hs256);
+            signer
+                .map(|signer| (signer, name(jwk)))
+                .ok_or_else(|| not_understood("the key that came with the token is not for HS256"))
+        }
+        (None, cnf) => held_key(held, cnf),
+        (Some(_), Some(Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_))) => Err(
             not_understood("the key of the token is not readable to the device"),
         ),
-        (None, None) => Err(not_understood("no key came with the token")),
     }
 }
 
-/// Fails where the AS vouches for a broker in a way that we cannot check: to go on regardless would make it worth nothing.
-fn broker_certificate(
-    rs_cnf: Option<&serde_json::Value>,
-) -> Result<Option<[u8; 32]>, TokenRequestError> {
-    let Some(rs_cnf) = rs_cnf else {
-        return Ok(None);
+/// The answer has no key in it: the token is for the one that we hold, if the answer does not name another.
+fn held_key(
+    held: Option<&HeldKey>,
+    cnf: Option<&Confirmation>,
+) -> Result<(PopSigner, Option<Vec<u8>>), TokenRequestError> {
+    let (held, named) = match (held, cnf) {
+        (None, None) => return Err(not_understood("no key came with the token")),
+        (None, Some(Confirmation::Key(_))) => {
+            return Err(not_understood(
+                "the key that came with the token is not for HS256",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(not_understood(
+                "the key of the token is not readable to the device",
+            ));
+        }
+        (Some(held), None) => (held, true),
+        (Some(held), Some(cnf)) => {
+            let named = cnf.key_identifier();
+            (held, named.as_ref() == Some(&held.key_identifier))
+        }
     };
-    let thumbprint = rs_cnf
-        .get("x5t#S256")
-        .and_then(serde_json::Value::as_str)
-        .ok_or_else(|| not_understood("rs_cnf has no x5t#S256"))?;
-    let digest = BASE64_URL_SAFE_NO_PAD.decode(thumbprint).ok();
-    let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    match digest {
-        Some(digest) => Ok(Some(digest)),
-        None => Err(not_understood("x5t#S256 is not a SHA-256 digest")),
-    }
+    let signer = copy(&held.signer).filter(|_| named);
+    let signer = signer.ok_or_else(|| not_understood("the token is bound to another key"))?;
+    Ok((signer, Some(held.key_identifier.clone())))
+}
+
+fn name(jwk: &Jwk) -> Option<Vec<u8>> {
+    jwk.kid.as_deref().map(identifier::to_bytes)
 }

@@ -1,23 +1,29 @@
 //! What is sent to the token endpoint: the request, who asks, and the proof that the key is theirs.
 
-use super::TokenRequestError;
+use super::{Ask, Encoding, TokenRequestError};
 use crate::{Profile, profile::ClientAuth};
 use symbolon_ace_proto::{
-    Confirmation, PopSigner, Scope, TokenRequest, UnixTime, client_assertion, client_secret, dpop,
+    CBOR_MEDIA_TYPE, Confirmation, PopSigner, TokenRequest, UnixTime, client_assertion,
+    client_secret, dpop,
 };
 use symbolon_tls::https::{HttpsRequest, Method};
 
 /// The media type of RFC 9431 §7.3.
-const MEDIA_TYPE: &str = "application/ace+json";
+const JSON_MEDIA_TYPE: &str = "application/ace+json";
 
-/// The whole POST for a token of `scope`, or of the profile's own.
+/// The whole POST for a token.
 pub(super) fn post(
     profile: &Profile,
-    scope: Option<&Scope>,
+    ask: Ask<'_>,
     now: UnixTime,
 ) -> Result<HttpsRequest, TokenRequestError> {
     let wrong = |problem: &dyn ToString| TokenRequestError::Profile(problem.to_string());
-    let scope = match scope {
+    if !profile.names_authorization_server() {
+        return Err(wrong(
+            &"token_endpoint: is missing: the broker has to be asked where tokens are issued",
+        ));
+    }
+    let scope = match ask.scope {
         Some(scope) => scope.clone(),
         None => profile.parsed_scope()?,
     };
@@ -28,15 +34,24 @@ pub(super) fn post(
         grant_type: Some("client_credentials".to_owned()),
         audience: Some(profile.audience.clone()),
         scope: Some(scope),
-        req_cnf: pop_key
-            .as_ref()
-            .map(|key| Confirmation::Key(Box::new(key.to_jwk()))),
+        req_cnf: match (&pop_key, ask.held) {
+            (Some(key), _) => Some(Confirmation::Key(Box::new(key.to_jwk()))),
+            // RFC 9202 §4: an update of the rights that a key has.
+            (None, Some(held)) => Some(Confirmation::KeyIdentifier(held.key_identifier.clone())),
+            (None, None) => None,
+        },
         profile_asked: true,
+        client_nonce: ask.client_nonce.map(<[u8]>::to_vec),
         ..TokenRequest::default()
     };
+    let encoding = profile.encoding.unwrap_or_default();
+    let media_type = match encoding {
+        Encoding::Json => JSON_MEDIA_TYPE,
+        Encoding::Cbor => CBOR_MEDIA_TYPE,
+    };
     let mut headers = vec![
-        ("content-type", MEDIA_TYPE.to_owned()),
-        ("accept", MEDIA_TYPE.to_owned()),
+        ("content-type", media_type.to_owned()),
+        ("accept", media_type.to_owned()),
     ];
     match (&profile.client_auth, &assertion_signer) {
         (ClientAuth::Secret { secret }, _) => {
@@ -64,6 +79,9 @@ pub(super) fn post(
         method: Method::POST,
         url: profile.token_endpoint.clone(),
         headers,
-        body: request.to_json(),
+        body: match encoding {
+            Encoding::Json => request.to_json().into_bytes(),
+            Encoding::Cbor => request.to_cbor().map_err(|error| wrong(&error))?.to_vec(),
+        },
     })
 }

@@ -46,11 +46,19 @@ fn header<'a>(post: &'a HttpsRequest, name: &str) -> Option<&'a str> {
 }
 
 fn asked(profile: &Profile, scope: Option<&Scope>) -> (HttpsRequest, TokenRequest) {
-    let post = request::post(profile, scope, NOW).unwrap();
+    let post = request::post(
+        profile,
+        Ask {
+            scope,
+            ..Ask::default()
+        },
+        NOW,
+    )
+    .unwrap();
     assert_eq!(post.url, ENDPOINT);
     assert_eq!(post.method, Method::POST);
     assert_eq!(header(&post, "content-type"), Some("application/ace+json"));
-    let request = TokenRequest::from_json(post.body.as_bytes()).unwrap();
+    let request = TokenRequest::from_json(&post.body).unwrap();
     (post, request)
 }
 
@@ -59,7 +67,7 @@ fn answered(profile: &Profile, answer: &Value) -> Result<Token, TokenRequestErro
         status: 200,
         body: answer.to_string().into(),
     };
-    answer::token(profile, None, NOW, &response)
+    answer::token(profile, Ask::default(), NOW, &response)
 }
 
 fn not_understood(result: Result<Token, TokenRequestError>) -> String {
@@ -76,7 +84,7 @@ fn a_secret_goes_form_encoded_into_the_authorization_header() {
     // "sensor+1%2F%C3%A4:s%2Bcret%3A1"
     let expected = "Basic c2Vuc29yKzElMkYlQzMlQTQ6cyUyQmNyZXQlM0Ex";
     assert_eq!(header(&post, "authorization"), Some(expected));
-    assert!(!post.body.contains("cret"));
+    assert!(!str::from_utf8(&post.body).unwrap().contains("cret"));
     assert_eq!(request.client_secret, None);
     assert_eq!(request.client_assertion, None);
 }
@@ -170,7 +178,7 @@ fn a_token_comes_with_the_key_that_the_server_made() {
     assert_eq!(token.text, "abc.def.ghi");
     assert_eq!(token.obtained_at, NOW);
     assert_eq!(token.expires_at, NOW.plus_secs(600));
-    assert_eq!(token.broker_certificate_sha256, Some(digest));
+    assert_eq!(token.broker, Some(BrokerKey::CertificateSha256(digest)));
     assert_eq!(token.signer.verifying_key(), public(&jwk));
     assert!(!format!("{token:?}").contains("abc"));
 }
@@ -186,7 +194,7 @@ fn a_token_for_an_own_key_needs_no_key() {
         }
         let token = answered(&profile, &answer).unwrap();
         assert_eq!(token.signer.verifying_key(), public(&jwk));
-        assert_eq!(token.broker_certificate_sha256, None);
+        assert_eq!(token.broker, None);
     }
     let other = public(&key(PopAlgorithm::EdDsa)).to_jwk();
     let answer = json!({"access_token": "t", "expires_in": 600, "cnf": {"jwk": other}});
@@ -209,10 +217,8 @@ fn an_answer_that_a_device_cannot_use_is_refused() {
         ("cnf", json!(null)),
         ("cnf", json!({"jwe": "a.b.c.d.e"})),
         ("cnf", json!({"jwk": key(PopAlgorithm::EdDsa)})),
-        (
-            "rs_cnf",
-            json!({"jwk": public(&key(PopAlgorithm::EdDsa)).to_jwk()}),
-        ),
+        ("rs_cnf", json!({"jwk": key(PopAlgorithm::EdDsa)})),
+        ("rs_cnf", json!({"kid": "broker"})),
         ("rs_cnf", json!({"x5t#S256": "c2hvcnQ"})),
     ] {
         let mut answer = good.clone();
@@ -233,7 +239,7 @@ fn a_refusal_is_told_in_the_servers_words() {
             status,
             body: body.into(),
         };
-        answer::token(&profile, None, NOW, &response)
+        answer::token(&profile, Ask::default(), NOW, &response)
     };
     let body = r#"{"error":"invalid_client","error_description":"no such client"}"#;
     match refused(401, body) {
@@ -248,4 +254,141 @@ fn a_refusal_is_told_in_the_servers_words() {
     }
     not_understood(refused(200, body));
     not_understood(refused(200, "not JSON"));
+}
+
+// RFC 9201 §3.2, RFC 7250
+#[test]
+fn the_broker_may_be_known_by_a_raw_public_key() {
+    let profile = profile(&secret(), &json!({"alg": "HS256"}));
+    let broker = public(&key(PopAlgorithm::Es256)).to_jwk();
+    let answer = json!({
+        "access_token": "t",
+        "expires_in": 600,
+        "cnf": {"jwk": key(PopAlgorithm::Hs256)},
+        "rs_cnf": {"jwk": broker},
+    });
+    let token = answered(&profile, &answer).unwrap();
+    assert!(matches!(token.broker, Some(BrokerKey::Raw(_))));
+}
+
+// RFC 9200 §5.3.1: the nonce of the hint goes into the request.
+#[test]
+fn the_nonce_of_a_hint_goes_along() {
+    let profile = profile(&secret(), &json!({"alg": "HS256"}));
+    let ask = Ask {
+        client_nonce: Some(b"nonce"),
+        ..Ask::default()
+    };
+    let post = request::post(&profile, ask, NOW).unwrap();
+    let request = TokenRequest::from_json(&post.body).unwrap();
+    assert_eq!(request.client_nonce.as_deref(), Some(&b"nonce"[..]));
+}
+
+fn held() -> HeldKey {
+    HeldKey {
+        key_identifier: b"\x01\x02".to_vec(),
+        signer: PopSigner::generate(PopAlgorithm::Hs256).unwrap(),
+    }
+}
+
+// RFC 9202 §4
+#[test]
+fn another_token_for_the_key_that_is_held_is_asked_for_by_its_name() {
+    let profile = profile(&secret(), &json!({"alg": "HS256"}));
+    let held = held();
+    let ask = Ask {
+        held: Some(&held),
+        ..Ask::default()
+    };
+    let post = request::post(&profile, ask, NOW).unwrap();
+    let request = TokenRequest::from_json(&post.body).unwrap();
+    let named = request.req_cnf.unwrap().key_identifier();
+    assert_eq!(named.as_deref(), Some(&b"\x01\x02"[..]));
+
+    let answered = |cnf: Value| {
+        let mut answer = json!({"access_token": "t", "expires_in": 600});
+        if !cnf.is_null() {
+            answer["cnf"] = cnf;
+        }
+        let response = HttpsResponse {
+            status: 200,
+            body: answer.to_string().into(),
+        };
+        answer::token(&profile, ask, NOW, &response)
+    };
+    for cnf in [
+        json!(null),
+        json!({"kid": "AQI"}),
+        json!({"jwk": {"kty": "oct", "kid": "AQI"}}),
+    ] {
+        let token = answered(cnf).unwrap();
+        assert_eq!(token.signer.verifying_key(), held.signer.verifying_key());
+        assert_eq!(token.key_identifier, Some(held.key_identifier.clone()));
+    }
+    let problem = not_understood(answered(json!({"kid": "AQM"})));
+    assert_eq!(problem, "the token is bound to another key");
+    // An AS that does not do so makes another key.
+    let other = key(PopAlgorithm::Hs256).with_kid("AQM");
+    let token = answered(json!({"jwk": other})).unwrap();
+    assert_eq!(token.signer.verifying_key(), public(&other));
+    assert_eq!(token.key_identifier.as_deref(), Some(&b"\x01\x03"[..]));
+}
+
+fn in_cbor(pop: &Value) -> Profile {
+    let mut profile = profile(&secret(), pop);
+    profile.encoding = Some(Encoding::Cbor);
+    profile
+}
+
+// RFC 9431 §2.1, RFC 9200 §5.8.4
+#[test]
+fn a_request_may_be_cbor_and_a_cwt_in_the_answer_goes_on_as_its_bytes() {
+    let profile = in_cbor(&json!({"alg": "HS256"}));
+    let post = request::post(&profile, Ask::default(), NOW).unwrap();
+    assert_eq!(header(&post, "content-type"), Some("application/ace+cbor"));
+    assert_eq!(header(&post, "accept"), Some("application/ace+cbor"));
+    let request = TokenRequest::from_cbor(&post.body).unwrap();
+    assert_eq!(request.audience.as_deref(), Some("broker"));
+
+    let cwt = b"\xd2\x84\x43\xa1\x01\x27\xa0\x41\xa0\x41\x00";
+    let text = BASE64_URL_SAFE_NO_PAD.encode(cwt);
+    let response = symbolon_ace_proto::TokenResponse::from_json(
+        json!({
+            "access_token": text,
+            "expires_in": 600,
+            "cnf": {"jwk": key(PopAlgorithm::Hs256)},
+        })
+        .to_string()
+        .as_bytes(),
+    )
+    .unwrap();
+    let take = |body: Vec<u8>| {
+        let response = HttpsResponse {
+            status: 200,
+            body: body.into(),
+        };
+        answer::token(&profile, Ask::default(), NOW, &response).unwrap()
+    };
+    let token = take(response.to_cbor().unwrap().to_vec());
+    assert_eq!(token.as_bytes(), cwt);
+    assert_eq!(token.text, text);
+    // What came as text is opaque, and goes on as the same text: the broker takes both (RFC 9431 §2.2.4.2 does not say which).
+    let token = take(response.to_json().into_bytes());
+    assert_eq!(token.as_bytes(), text.as_bytes());
+}
+
+#[test]
+fn a_refusal_in_cbor_is_understood_and_one_in_json_too() {
+    let profile = in_cbor(&json!({"alg": "HS256"}));
+    let refusal = symbolon_ace_proto::ErrorResponse::new(ErrorCode::InvalidScope, "no");
+    for body in [refusal.to_cbor(), refusal.to_json().into_bytes()] {
+        let response = HttpsResponse {
+            status: 400,
+            body: body.into(),
+        };
+        match answer::token(&profile, Ask::default(), NOW, &response) {
+            Err(TokenRequestError::Refused(refused)) => assert_eq!(refused, refusal),
+            other => panic!("refused, not {other:?}"),
+        }
+    }
 }

@@ -102,6 +102,32 @@ impl Broker {
         self.send(&connack(properties)).await;
     }
 
+    /// As a visitor's: CONNECT without a method, and a token published; what is said to that. Then the client goes.
+    pub(crate) async fn take_token(mut self, token: &[u8], reason_code: ReasonCode) {
+        let connect = self.receive().await;
+        let Packet::Connect(connect) = taken_apart(&connect) else {
+            panic!("CONNECT")
+        };
+        assert_eq!(connect.properties.authentication_method, None);
+        assert_eq!(connect.client_identifier, "");
+        self.send(&connack(ConnAckProperties::default())).await;
+        let identifier = self.published(token).await;
+        self.send(&Packet::PubAck(Ack::new(identifier, reason_code)))
+            .await;
+        self.until_closed().await;
+    }
+
+    /// A token published to `authz-info`.
+    pub(crate) async fn published(&mut self, token: &[u8]) -> PacketIdentifier {
+        let packet = self.receive().await;
+        let Packet::Publish(publish) = taken_apart(&packet) else {
+            panic!("PUBLISH, not {:?}", taken_apart(&packet))
+        };
+        assert_eq!(publish.topic.unwrap().as_str(), "authz-info");
+        assert_eq!(publish.payload, token);
+        publish.delivery.packet_identifier().unwrap()
+    }
+
     /// Reads until the client closes.
     pub(crate) async fn until_closed(mut self) {
         while !self.receive().await.is_empty() {}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod modes;
+#[cfg(test)]
 mod plain;
 #[cfg(test)]
 mod secure;

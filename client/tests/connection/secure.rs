@@ -7,9 +7,8 @@ use symbolon_ace_proto::{
     UnixTime, authentication_data::challenge_message,
 };
 use symbolon_client::{
-    ConnectError, ConnectOptions, Connection, Event, Profile,
-    connection::{Credentials, Proof},
-    token::Token,
+    BrokerKey, ConnectError, ConnectOptions, Connection, Event, Mode, Profile,
+    connection::Credentials, token::Token,
 };
 use symbolon_mqtt_proto::{
     Auth, ConnAck, Packet, ReasonCode, UserProperties, connack::ConnAckProperties,
@@ -22,17 +21,22 @@ use tokio::{
 
 const RS_NONCE: RsNonce = RsNonce(*b"rs nonce");
 
-fn signer(key: &PopSigner) -> PopSigner {
+pub(crate) fn signer(key: &PopSigner) -> PopSigner {
     PopSigner::from_jwk(&key.to_jwk()).unwrap()
 }
 
-fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     let now = std::time::SystemTime::now();
     UnixTime(now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs())
 }
 
-fn credentials(key: &PopSigner, proof: Proof, certificate_der: Option<&[u8]>) -> Credentials {
-    let sha256 = certificate_der.map(|der| digest(&SHA256, der).as_ref().try_into().unwrap());
+pub(crate) fn credentials(
+    key: &PopSigner,
+    mode: Mode,
+    certificate_der: Option<&[u8]>,
+) -> Credentials {
+    let sha256 = |der| digest(&SHA256, der).as_ref().try_into().unwrap();
+    let broker = certificate_der.map(|der| BrokerKey::CertificateSha256(sha256(der)));
     Credentials {
         profile: None,
         token: Token {
@@ -42,13 +46,15 @@ fn credentials(key: &PopSigner, proof: Proof, certificate_der: Option<&[u8]>) ->
             obtained_at: now(),
             scope: None,
             requested_scope: None,
-            broker_certificate_sha256: sha256,
+            broker,
+            raw: None,
+            key_identifier: None,
         },
-        proof,
+        mode,
     }
 }
 
-fn auth(reason_code: ReasonCode, data: Option<&[u8]>) -> Packet<'_> {
+pub(crate) fn auth(reason_code: ReasonCode, data: Option<&[u8]>) -> Packet<'_> {
     Packet::Auth(Auth {
         reason_code,
         authentication_method: Some(AUTHENTICATION_METHOD),
@@ -58,26 +64,26 @@ fn auth(reason_code: ReasonCode, data: Option<&[u8]>) -> Packet<'_> {
     })
 }
 
-fn success() -> Packet<'static> {
+pub(crate) fn success() -> Packet<'static> {
     connack(ConnAckProperties {
         authentication_method: Some(AUTHENTICATION_METHOD),
         ..ConnAckProperties::default()
     })
 }
 
-async fn secure(pki: &Pki) -> (TcpListener, ConnectOptions<'static>) {
+pub(crate) async fn secure(pki: &Pki) -> (TcpListener, ConnectOptions<'static>) {
     let (listener, mut options) = listen().await;
     options.ca_pem = Some(pki.ca_pem.clone());
     (listener, options)
 }
 
-async fn accept(listener: &TcpListener, pki: &Pki) -> Broker {
+pub(crate) async fn accept(listener: &TcpListener, pki: &Pki) -> Broker {
     let (stream, _) = listener.accept().await.unwrap();
     Broker::new(pki.acceptor().accept(stream).await.unwrap())
 }
 
 /// Challenges, and checks the answer.
-async fn challenge(broker: &mut Broker, key: &PopSigner) {
+pub(crate) async fn challenge(broker: &mut Broker, key: &PopSigner) {
     let step = auth(ReasonCode::ContinueAuthentication, Some(&RS_NONCE.0));
     broker.send(&step).await;
     let packet = broker.receive().await;
@@ -120,7 +126,7 @@ async fn the_exporter_value_is_proved_in_connect() {
             broker.send(&success()).await;
             broker
         };
-        let credentials = credentials(&key, Proof::Exporter, Some(&pki.leaf_der));
+        let credentials = credentials(&key, Mode::Exporter, Some(&pki.leaf_der));
         let (connection, _broker) =
             tokio::join!(Connection::connect(options, Some(credentials)), script);
         connection.unwrap();
@@ -145,7 +151,7 @@ async fn a_challenge_is_answered_in_auth() {
         broker.send(&success()).await;
         broker
     };
-    let credentials = credentials(&key, Proof::Challenge, None);
+    let credentials = credentials(&key, Mode::Challenge, None);
     let (connection, _broker) =
         tokio::join!(Connection::connect(options, Some(credentials)), script);
     connection.unwrap();
@@ -156,7 +162,7 @@ async fn a_challenge_is_answered_in_auth() {
 async fn nothing_is_proved_to_a_broker_with_another_certificate() {
     let pki = Pki::generate();
     let key = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
-    for proof in [Proof::Exporter, Proof::Challenge] {
+    for mode in [Mode::Exporter, Mode::Challenge] {
         let (listener, options) = secure(&pki).await;
         let script = async {
             let mut broker = accept(&listener, &pki).await;
@@ -166,7 +172,7 @@ async fn nothing_is_proved_to_a_broker_with_another_certificate() {
             assert!(heard.is_empty());
             drop(read);
         };
-        let credentials = credentials(&key, proof, Some(b"another certificate"));
+        let credentials = credentials(&key, mode, Some(b"another certificate"));
         let (refused, ()) = tokio::join!(Connection::connect(options, Some(credentials)), script);
         assert!(matches!(refused, Err(ConnectError::WrongBroker)));
     }
@@ -221,8 +227,12 @@ async fn discovery_finds_the_authorization_server() {
     }
 }
 
-/// Answers one token request with a token of a long life.
-async fn authorization_server(listener: &TcpListener, pki: &Pki) {
+/// Answers one token request with this; what was asked.
+pub(crate) async fn authorization_server(
+    listener: &TcpListener,
+    pki: &Pki,
+    body: serde_json::Value,
+) -> String {
     let (stream, _) = listener.accept().await.unwrap();
     // A client of HTTPS offers its own ALPN, so our acceptor would refuse it.
     let mut stream = crate::broker::https(pki, stream).await;
@@ -230,7 +240,7 @@ async fn authorization_server(listener: &TcpListener, pki: &Pki) {
     while !asked.ends_with(b"}") {
         assert_ne!(stream.read_buf(&mut asked).await.unwrap(), 0);
     }
-    let body = r#"{"access_token":"second token","token_type":"PoP","expires_in":3600}"#;
+    let body = body.to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/ace+json\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -238,6 +248,29 @@ async fn authorization_server(listener: &TcpListener, pki: &Pki) {
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
+    String::from_utf8(asked).unwrap()
+}
+
+/// A token of a long life.
+pub(crate) fn second_token() -> serde_json::Value {
+    serde_json::json!({"access_token": "second token", "token_type": "PoP", "expires_in": 3600})
+}
+
+/// A device that asks at this listener for tokens.
+pub(crate) fn profile(pki: &Pki, as_listener: &TcpListener, pop: &serde_json::Value) -> Profile {
+    let port = as_listener.local_addr().unwrap().port();
+    let profile = serde_json::json!({
+        "client_id": "c1",
+        "issuer": "https://as.example",
+        "token_endpoint": format!("https://localhost:{port}/token"),
+        "broker": "mqtts://localhost",
+        "audience": "broker",
+        "ca": pki.ca_pem,
+        "client_auth": {"method": "client_secret_basic", "secret": "s"},
+        "pop": pop,
+        "scope": [["a", ["pub"]]],
+    });
+    Profile::from_json(&profile.to_string()).unwrap()
 }
 
 // RFC 9431 §4
@@ -247,23 +280,9 @@ async fn a_token_is_renewed_in_session() {
     let key = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
     let (listener, options) = secure(&pki).await;
     let as_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!(
-        "https://localhost:{}/token",
-        as_listener.local_addr().unwrap().port()
-    );
-    let profile = serde_json::json!({
-        "client_id": "c1",
-        "issuer": "https://as.example",
-        "token_endpoint": endpoint,
-        "broker": "mqtts://localhost",
-        "audience": "broker",
-        "ca": pki.ca_pem,
-        "client_auth": {"method": "client_secret_basic", "secret": "s"},
-        "pop": {"alg": "EdDSA", "jwk": key.to_jwk()},
-        "scope": [["a", ["pub"]]],
-    });
-    let mut credentials = credentials(&key, Proof::Exporter, None);
-    credentials.profile = Some(Profile::from_json(&profile.to_string()).unwrap());
+    let mut credentials = credentials(&key, Mode::Exporter, None);
+    let pop = serde_json::json!({"alg": "EdDSA", "jwk": key.to_jwk()});
+    credentials.profile = Some(profile(&pki, &as_listener, &pop));
     let script = async {
         let mut broker = accept(&listener, &pki).await;
         broker.receive().await;
@@ -285,10 +304,10 @@ async fn a_token_is_renewed_in_session() {
         let event = connection.next().await;
         (connection, event)
     };
-    let ((_connection, event), _broker, ()) = tokio::join!(
+    let ((_connection, event), _broker, _asked) = tokio::join!(
         application,
         script,
-        authorization_server(&as_listener, &pki)
+        authorization_server(&as_listener, &pki, second_token())
     );
     assert!(matches!(event, Ok(Event::Renewed)), "{event:?}");
 }

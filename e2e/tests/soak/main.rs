@@ -51,8 +51,6 @@ const STAND: Duration = Duration::from_secs(3);
 
 /// How much.
 struct Plan {
-    /// One for each core, or a single one: a debug build takes minutes to hand what waits for another shard over.
-    shards: &'static str,
     idle: usize,
     warm_up: Duration,
     load: Duration,
@@ -64,7 +62,6 @@ impl Plan {
     fn wanted() -> Self {
         match env::var("SYMBOLON_SOAK").as_deref() {
             Ok("full") => Self {
-                shards: "0",
                 idle: 10_000,
                 warm_up: Duration::from_secs(10),
                 load: Duration::from_mins(1),
@@ -72,7 +69,6 @@ impl Plan {
             },
             Ok(other) => panic!("SYMBOLON_SOAK is `full` or unset, and not {other}"),
             Err(_) => Self {
-                shards: "1",
                 idle: 300,
                 warm_up: Duration::from_secs(1),
                 load: Duration::from_secs(3),
@@ -83,12 +79,11 @@ impl Plan {
 }
 
 /// The broker alone: what it takes with no authorization server beside it.
-fn start(system: &System, plan: &Plan) -> Running {
+fn start(system: &System) -> Running {
     let broker = Command::symbolon()
         .arg("broker")
         .arg(system.site())
         .env("SYMBOLON_BROKER_PUBLIC_TOPICS", r##"["#"]"##)
-        .env("SYMBOLON_BROKER_SHARDS", plan.shards)
         .env("SYMBOLON_LOG_LEVEL", "error")
         .start();
     let ready = wait_for(LIMIT, || broker.stdout().contains("ready").then_some(()));
@@ -218,7 +213,7 @@ fn memory_is_back_where_it_began_after_idle_clients_and_a_full_load() {
     let plan = Plan::wanted();
     allow_files(plan.idle as u64 + MORE_FILES);
     let system = System::initialized();
-    let server = start(&system, &plan);
+    let server = start(&system);
     let broker = reach(&system);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -67,8 +67,14 @@ fn decoders() -> impl Strategy<Value = Decoder> {
     (versions, senders).prop_map(|(version, sender)| decoder(version, sender))
 }
 
+/// How many cases are tried: `SYMBOLON_SEEDS`, or so many.
+fn case_count() -> u32 {
+    let wanted = std::env::var("SYMBOLON_SEEDS").ok();
+    wanted.map_or(2_000, |text| text.parse().expect("a number of seeds"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(case_count()))]
 
     #[test]
     fn what_is_encoded_is_decoded_as_the_same(Case { version, sender, packet } in cases()) {

@@ -63,6 +63,15 @@ fn ends(identity: &[u8], shared: u8, keys: Arc<dyn KeySource>) -> (Connection, C
     )
 }
 
+fn ends_12(identity: &[u8], shared: u8, keys: Arc<dyn KeySource>) -> (Connection, Connection) {
+    let client = PskClient::new(identity, key(shared)).unwrap();
+    let server = PskServer::new().unwrap();
+    (
+        client.connect(ALPN, Some("localhost")).unwrap(),
+        server.accept_tls12(ALPN, keys).unwrap(),
+    )
+}
+
 #[test]
 fn a_whole_token_may_be_the_identity() {
     for length in [1, 255, 256, 8_000, 62_000] {
@@ -76,6 +85,39 @@ fn a_whole_token_may_be_the_identity() {
         client.export("EXPORTER-test", &mut one).unwrap();
         server.export("EXPORTER-test", &mut other).unwrap();
         assert_eq!(one, other);
+    }
+}
+
+// RFC 9431 §2.2.3.2, with a Server that speaks no TLS 1.3.
+#[test]
+fn a_short_identity_serves_on_tls_1_2_too() {
+    for length in [1, 255] {
+        let identity: Vec<u8> = (1..=255).cycle().take(length).collect();
+        let (mut client, mut server) = ends_12(&identity, 1, only(&identity));
+        let outcome = meet(&mut client, &mut server);
+        assert_eq!(outcome.client.unwrap(), Peer::OwnKey);
+        assert_eq!(outcome.server.unwrap(), Peer::PreSharedKey(identity.into()));
+        let (mut one, mut other) = ([0; 32], [1; 32]);
+        client.export("EXPORTER-test", &mut one).unwrap();
+        server.export("EXPORTER-test", &mut other).unwrap();
+        assert_eq!(one, other);
+    }
+}
+
+#[test]
+fn on_tls_1_2_a_wrong_key_an_unknown_identity_and_an_unfit_one_are_refused() {
+    let zero = &b"a\0b"[..];
+    let long = &[b'a'; 256][..];
+    for (identity, shared) in [(&b"known"[..], 2), (b"other", 1), (zero, 1), (long, 1)] {
+        let known = if identity == b"other" {
+            b"known"
+        } else {
+            identity
+        };
+        let (mut client, mut server) = ends_12(identity, shared, only(known));
+        let outcome = meet(&mut client, &mut server);
+        assert!(outcome.client.is_err());
+        assert!(outcome.server.is_err());
     }
 }
 

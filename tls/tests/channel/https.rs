@@ -68,7 +68,7 @@ async fn post(url: &str, ca_pem: &str) -> Result<HttpsResponse, HttpsError> {
         method: Method::POST,
         url: url.to_owned(),
         headers: vec![("x-header", "value".to_owned())],
-        body: "the body".to_owned(),
+        body: b"the body".to_vec(),
     };
     HttpsClient::new(ca_pem).unwrap().send(request).await
 }
@@ -148,7 +148,7 @@ async fn a_header_that_would_begin_another_is_refused() {
         method: Method::GET,
         url: server.url,
         headers: vec![("x-header", "value\r\nx-other: value".to_owned())],
-        body: String::new(),
+        body: Vec::new(),
     };
     let client = HttpsClient::new(&server.ca_pem).unwrap();
     assert!(matches!(

@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod foreign_server;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
 mod moving;
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod pki;
 #[cfg(test)]

@@ -168,6 +168,7 @@ impl Endpoints {
             identifier: claims.token_identifier.as_deref().unwrap_or_default(),
             client_id: &decided.client.client_id,
             audience: &decided.destination.audience,
+            scope: &claims.scope,
             pop_kid: Some(&kid),
             answer: &answer,
             family,

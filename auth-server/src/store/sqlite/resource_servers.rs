@@ -1,6 +1,6 @@
 //! Statements about resource servers and groups of them.
 
-use super::{Sqlite, corrupt, exists_or, found, revocations};
+use super::{Deed, Sqlite, corrupt, exists_or, found, revocations};
 use crate::store::{
     ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, ServerAccess,
     StoreError, SymmetricKeys, TokenFormat, TokenKind,
@@ -69,7 +69,8 @@ impl Sqlite {
                 let named = client_id.map_or("", String::as_str);
                 exists_or(error, "resource server with the identifier", named)
             })?;
-        Ok(transaction.commit().await?)
+        self.commit(transaction, Deed::done("rs.put", &server.audience, ""))
+            .await
     }
 
     /// Removes one, its policies and its places in groups.
@@ -89,7 +90,8 @@ impl Sqlite {
         found(done.rows_affected(), "resource server", audience)?;
         let requester = Requester::ResourceServer(audience);
         revocations::forget_updates(&mut transaction, requester).await?;
-        Ok(transaction.commit().await?)
+        self.commit(transaction, Deed::done("rs.remove", audience, ""))
+            .await
     }
 
     pub(in crate::store) async fn resource_servers(
@@ -183,18 +185,23 @@ impl Sqlite {
             .execute(&mut *transaction)
             .await?;
         }
-        Ok(transaction.commit().await?)
+        let added = members.join(" ");
+        self.commit(transaction, Deed::done("audience_group.add", name, &added))
+            .await
     }
 
     pub(in crate::store) async fn remove_audience_group(
         &self,
         name: &str,
     ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
         let done = sqlx::query("DELETE FROM audience_group WHERE name = ?1")
             .bind(name)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
-        found(done.rows_affected(), "audience group", name)
+        found(done.rows_affected(), "audience group", name)?;
+        self.commit(transaction, Deed::done("audience_group.remove", name, ""))
+            .await
     }
 
     /// Name and member, in their order.

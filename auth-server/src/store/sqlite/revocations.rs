@@ -1,13 +1,14 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Sqlite, corrupt,
+    Deed, Sqlite, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
     Revocation, Store, StoreError,
     token::{ListUpdate, Requester, Swept},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sqlx::{Sqlite as Engine, Transaction};
 use symbolon_ace_proto::{TokenHash, UnixTime};
 
@@ -25,7 +26,14 @@ impl Sqlite {
     ) -> Result<u64, StoreError> {
         let mut transaction = self.write().await?;
         let revoked = revoke_within(&mut transaction, which, now).await?;
-        transaction.commit().await?;
+        let (action, object) = match which {
+            Revocation::Identifier(identifier) => ("token.revoke", identifier.clone()),
+            Revocation::Sha256(sha256) => ("token.revoke", URL_SAFE_NO_PAD.encode(sha256)),
+            Revocation::Client(client_id) => ("client.revoke", client_id.clone()),
+        };
+        let detail = format!("tokens that were good: {revoked}");
+        self.commit(transaction, Deed::done(action, &object, &detail))
+            .await?;
         Ok(revoked)
     }
 
@@ -48,10 +56,13 @@ impl Sqlite {
         .bind(seconds(now))
         .fetch_all(&mut *transaction)
         .await?;
+        let object = rows.first().map_or_else(String::new, |row| row.1.clone());
+        let detail = format!("tokens that were good: {}", rows.len());
         for row in rows {
             tell(&mut transaction, &row, true).await?;
         }
-        Ok(transaction.commit().await?)
+        let deed = Deed::done("refresh_token.revoke", &object, &detail);
+        self.commit(transaction, deed).await
     }
 
     /// What is on the list for this requester.

@@ -5,7 +5,7 @@ use crate::store::{
     Client, ClientAuthentication, Revocation, Store,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
-use symbolon_ace_proto::{PopAlgorithm, TokenHash, UnixTime};
+use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_000);
 
@@ -36,6 +36,7 @@ async fn remember(database: &Sqlite, number: usize, expires_at: UnixTime) -> boo
         identifier: &identifier,
         client_id: "c",
         audience: "broker",
+        scope: &Scope::default(),
         pop_kid: None,
         answer: "{}",
         family: None,

@@ -1,6 +1,6 @@
 //! Statements about tokens that were issued, and about refresh tokens.
 
-use super::{Sqlite, corrupt};
+use super::{Deed, Sqlite, corrupt};
 use crate::store::{
     IssuedToken, Store, StoreError,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, StoredToken},
@@ -19,6 +19,7 @@ impl Sqlite {
         now: UnixTime,
     ) -> Result<bool, StoreError> {
         let most = i64::try_from(Store::MAX_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
+        let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
@@ -35,9 +36,18 @@ impl Sqlite {
         .bind(seconds(token.expires_at))
         .bind(seconds(now))
         .bind(most)
-        .execute(&self.relaxed)
+        .execute(&mut *transaction)
         .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let actor = format!("client {}", token.client_id);
+        let (audience, until) = (token.audience, token.expires_at.0);
+        let detail = format!("at {audience} until {until}: {}", token.scope.to_json());
+        let deed = Deed::done("token.issue", token.identifier, &detail);
+        self.record_of(&mut transaction, &actor, deed).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     pub(in crate::store) async fn token(

@@ -112,11 +112,11 @@ fn a_private_topic_is_opened_by_a_token_alone() {
 }
 
 #[test]
-fn a_refused_subscription_says_no_more_than_the_operator_wants() {
-    // RFC 9431 §3.3
-    let refusal = |conceal| {
-        let public = PublicTopics::compile(&[], &[], conceal);
-        Grant::anonymous(Arc::new(public)).subscription_refusal()
+fn a_refusal_says_no_more_than_the_operator_wants() {
+    // RFC 9431 §3.1, §3.3
+    let refusal = |hide| {
+        let public = PublicTopics::compile(&[], &[], hide);
+        Grant::anonymous(Arc::new(public)).refusal()
     };
     assert_eq!(refusal(false), ReasonCode::NotAuthorized);
     assert_eq!(refusal(true), ReasonCode::UnspecifiedError);

@@ -29,6 +29,10 @@ use symbolon_mqtt_proto::ProtocolVersion;
 const BEGIN: u64 = 1_800_000_000;
 /// What was in flight stands in the queue again after a restart.
 const IN_FLIGHT: usize = 8;
+/// What a shard may have of another's messages where bounds are tight, bytes: two of the smallest.
+const NARROW_WINDOW: usize = 600;
+/// What a client may send beyond that, having been read from before: one read of messages, each with what is counted beside it.
+const BEYOND_WINDOW: usize = 60_000;
 /// How many rounds it may take until nothing is left to be done.
 const ROUNDS_TO_REST: usize = 2_000;
 
@@ -114,7 +118,8 @@ impl World {
         let scenario = Scenario::new(&mut dice);
         let public = PublicTopics::compile(&[filter(super::client::PUBLIC)], &[], false);
         let admission = Arc::new(Admission {
-            authority: None,
+            authorities: Vec::new(),
+            clock: true,
             public_topics: Arc::new(public),
             response_information: None,
             quotas: Quotas::new(&scenario.limits()),
@@ -297,6 +302,11 @@ impl World {
             seed: HashSeed::from_words([self.boot, 2, 3, 4]),
         };
         self.shards = (0..count).map(|index| Shard::new(setup(index))).collect();
+        if self.scenario.is_tight {
+            for shard in &mut self.shards {
+                shard.narrow_outbound(NARROW_WINDOW);
+            }
+        }
         let none = || (0..count).map(|_| VecDeque::new()).collect();
         self.mail = (0..count).map(|_| none()).collect();
         let stored = self.disk.load();
@@ -466,6 +476,13 @@ impl World {
 
     fn check_bounds(&self, index: usize) {
         let limits = self.scenario.limits();
+        if self.scenario.is_tight {
+            let untaken = self.shards[index].most_untaken();
+            assert!(
+                untaken <= NARROW_WINDOW + BEYOND_WINDOW,
+                "shard {index} is {untaken} bytes ahead of another"
+            );
+        }
         for (_, session) in &self.shards[index].sessions {
             let name = &session.client_identifier;
             assert!(

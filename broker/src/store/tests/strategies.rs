@@ -4,7 +4,8 @@ use super::{message, now};
 use crate::core::{
     grant::Holder,
     journal::{Entry, SessionRecord, Stored, StoredMessage, StoredSession},
-    message::Message,
+    message::{Message, Origin},
+    publishers::Publisher,
     retaining::Stamp,
     router::SubscriptionOptions,
     session::SubscriptionKey,
@@ -28,6 +29,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         4 => (id(), record()).prop_map(|(id, record)| Entry::PutSession { id, record: Box::new(record) }),
         1 => id().prop_map(|id| Entry::RemoveSession { id }),
+        1 => ("[a-c]{1,2}", any::<u64>()).prop_map(|(issuer, number)| Entry::Expired { issuer: issuer.into(), number }),
         2 => (id(), subscription(), options()).prop_map(|(id, subscription, options)| {
             Entry::PutSubscription { id, subscription, options }
         }),
@@ -60,16 +62,30 @@ fn qos() -> impl Strategy<Value = Qos> {
     ]
 }
 
+fn holder(name: &str) -> Holder {
+    Holder {
+        issuer: "https://as.example".into(),
+        name: Some(name.into()),
+        key_thumbprint: [7; 32],
+    }
+}
+
 fn any_message() -> impl Strategy<Value = Arc<Message>> {
     let parts = (
         "[ab]{1,2}(/[ab])?",
         vec(any::<u8>(), 0..3000),
         option::of(1_000_u32..2_000),
-        option::of(Just(u64::MAX)),
+        option::of(Just(u64::MAX - 1)),
+        option::of("[ab]"),
     );
-    parts.prop_map(|(topic, payload, expiry_secs, token)| {
+    parts.prop_map(|(topic, payload, expiry_secs, token, publisher)| {
         let message = message(&topic, &payload, expiry_secs);
-        Message::new(&message.publish(), now().ms, token.map(UnixTime))
+        let by = Origin {
+            token_expires_at: token.map(UnixTime),
+            publisher: publisher.map(|name| Arc::new(Publisher::new(holder(&name)))),
+            token: 0,
+        };
+        Message::new(&message.publish(), now().ms, by)
     })
 }
 
@@ -156,6 +172,7 @@ pub(super) struct Model {
     messages: BTreeMap<(u64, u64), StoredMessage>,
     received: BTreeMap<(u64, u16), PacketIdentifier>,
     retained: BTreeMap<String, (Arc<Message>, Stamp)>,
+    expired_numbers: BTreeMap<Box<str>, u64>,
 }
 
 impl Model {
@@ -218,6 +235,9 @@ impl Model {
                 self.received.remove(&(id, packet_identifier.get()));
             }
             Entry::Part { entries, .. } => self.apply(&entries),
+            Entry::Expired { issuer, number } => {
+                self.expired_numbers.insert(issuer, number);
+            }
             Entry::Retain { message, stamp } => {
                 let topic = message.topic().as_str().to_owned();
                 let found = self.retained.get(&topic);
@@ -251,6 +271,9 @@ impl Model {
         Stored {
             sessions: sessions.collect(),
             retained: self.retained.values().filter(is_message).cloned().collect(),
+            expired_numbers: (self.expired_numbers.iter())
+                .map(|(issuer, number)| (issuer.clone(), *number))
+                .collect(),
         }
     }
 }

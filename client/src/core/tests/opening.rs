@@ -7,7 +7,7 @@ use symbolon_mqtt_proto::{Auth, UserProperties, Will};
 
 fn with_exporter() -> Authentication {
     Authentication::Exporter {
-        token: "abc.def.ghi".to_owned(),
+        token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
         exporter: std::array::from_fn(|index| 0xa0 + u8::try_from(index).unwrap()),
     }
@@ -15,7 +15,7 @@ fn with_exporter() -> Authentication {
 
 fn with_challenge() -> Authentication {
     Authentication::Challenge {
-        token: "abc.def.ghi".to_owned(),
+        token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
         client_nonce: ClientNonce(*b"\x11\x12\x13\x14\x15\x16\x17\x18"),
     }
@@ -194,7 +194,7 @@ fn a_token_beside_a_user_name_is_refused() {
 fn a_token_too_long_for_authentication_data_is_refused() {
     for version in [V5, V311] {
         let authentication = Authentication::Exporter {
-            token: "t".repeat(65_535),
+            token: vec![b't'; 65_535],
             signer: hs256(),
             exporter: [0; 32],
         };

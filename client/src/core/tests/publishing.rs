@@ -291,7 +291,7 @@ fn goodbye_is_a_disconnect_and_in_3_1_1_silence_where_the_will_is_wanted() {
         (V311, ReasonCode::DisconnectWithWillMessage, ""),
     ] {
         let mut rig = Rig::new(version);
-        rig.machine.handle_disconnect(reason_code).unwrap();
+        rig.machine.handle_disconnect(reason_code, None).unwrap();
         assert_eq!(rig.sent(), hex(expected));
     }
 }

@@ -25,20 +25,35 @@ fn unreachable() -> TokenRequestError {
 }
 
 impl Rig {
-    /// A token comes that lives from now on for so many seconds.
-    fn token(&mut self, lifetime_secs: u64) {
-        let token = Token {
+    /// A token that lives from now on for so many seconds.
+    fn next_token(&self, lifetime_secs: u64) -> Token {
+        Token {
             text: "abc.def.ghi".to_owned(),
             signer: hs256(),
             expires_at: self.clocks.unix.plus_secs(lifetime_secs),
             obtained_at: self.clocks.unix,
             scope: None,
             requested_scope: None,
-            broker_certificate_sha256: None,
-        };
+            broker: None,
+            raw: None,
+            key_identifier: None,
+        }
+    }
+
+    /// It is published.
+    fn token_to_publish(&mut self, lifetime_secs: u64) {
+        let token = self.next_token(lifetime_secs);
+        self.machine
+            .handle_token_to_publish(&token, self.clocks.now)
+            .unwrap();
+    }
+
+    /// It goes into AUTH.
+    fn token(&mut self, lifetime_secs: u64) {
+        let token = self.next_token(lifetime_secs);
         let nonce = ClientNonce(*b"\x11\x12\x13\x14\x15\x16\x17\x18");
         self.machine
-            .handle_token(token, nonce, self.clocks.now)
+            .handle_token(&token, nonce, self.clocks.now)
             .unwrap();
     }
 
@@ -63,6 +78,16 @@ fn a_token_is_asked_for_once_at_80_percent_of_its_life() {
     assert!(rig.is_due());
     assert!(!rig.is_due());
     assert_eq!(rig.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_token_that_hardly_lives_is_renewed_a_second_sooner_than_it_seems_to_need() {
+    for (lifetime_secs, due_secs) in [(5, 3), (4, 2), (3, 2), (2, 1), (10, 8)] {
+        assert_eq!(
+            Rig::with_token(lifetime_secs).seconds_to_timeout(),
+            due_secs
+        );
+    }
 }
 
 // RFC 9431 §4
@@ -199,9 +224,9 @@ fn a_token_without_end_needs_no_renewing() {
 
 // RFC 9431 §6
 #[test]
-fn a_3_1_1_connection_is_never_renewed() {
+fn a_3_1_1_connection_asks_for_a_token_in_time_too() {
     let authentication = Authentication::Exporter {
-        token: "abc.def.ghi".to_owned(),
+        token: b"abc.def.ghi".to_vec(),
         signer: hs256(),
         exporter: [0; 32],
     };
@@ -214,6 +239,138 @@ fn a_3_1_1_connection_is_never_renewed() {
     let session = Session::new(V311);
     let mut opening = Opening::new(&options, authentication, Some(life), session).unwrap();
     take_connect(&mut opening);
-    let machine = connected(opening.handle_bytes(&[0x20, 2, 0, 0], clocks()).unwrap());
-    assert_eq!(machine.poll_timeout(), None);
+    let clocks = clocks();
+    let progress = opening.handle_bytes(&[0x20, 2, 0, 0], clocks);
+    let timeout = connected(progress.unwrap()).poll_timeout().unwrap();
+    assert_eq!((timeout - clocks.now).as_secs(), 80);
+}
+
+/// The Packet Identifier of the token that was published, and nothing else.
+fn published_token(sent: &[u8]) -> PacketIdentifier {
+    match packets(V5, sent).as_slice() {
+        [Packet::Publish(publish)] => {
+            assert_eq!(publish.topic.unwrap().as_str(), "authz-info");
+            assert_eq!(publish.payload, b"abc.def.ghi");
+            assert!(!publish.retain);
+            publish.delivery.packet_identifier().unwrap()
+        }
+        other => panic!("a token, not {other:?}"),
+    }
+}
+
+fn puback(identifier: PacketIdentifier, reason_code: ReasonCode) -> Packet<'static> {
+    Packet::PubAck(symbolon_mqtt_proto::Ack::new(identifier, reason_code))
+}
+
+// RFC 9202 §4: new rights for the same key.
+#[test]
+fn a_client_that_tls_knows_renews_by_publishing_its_token() {
+    let mut rig = Rig::with_token(100);
+    rig.wait(80);
+    assert!(rig.is_due());
+    rig.token_to_publish(1000);
+    let identifier = published_token(&rig.sent());
+    assert!(rig.event().is_none());
+    rig.broker_sends(&puback(identifier, ReasonCode::Success))
+        .unwrap();
+    assert!(matches!(rig.event(), Some(Event::Renewed)));
+    assert!(rig.event().is_none());
+    assert_eq!(rig.seconds_to_timeout(), 800);
+}
+
+// RFC 9431 §2.2.2: 0x87 and 0x99, and 0x97 where there is no room.
+#[test]
+fn a_published_token_that_is_not_taken_is_tried_again_until_the_old_one_ends() {
+    for reason_code in [
+        ReasonCode::NotAuthorized,
+        ReasonCode::PayloadFormatInvalid,
+        ReasonCode::QuotaExceeded,
+    ] {
+        let mut rig = Rig::with_token(100);
+        rig.wait(80);
+        assert!(rig.is_due());
+        rig.token_to_publish(1000);
+        let identifier = published_token(&rig.sent());
+        rig.broker_sends(&puback(identifier, reason_code)).unwrap();
+        let event = rig.event();
+        assert!(
+            matches!(&event, Some(Event::NotRenewed(TokenRequestError::NotTaken { reason_code: told, .. })) if *told == reason_code),
+            "{event:?}"
+        );
+        assert_eq!(rig.seconds_to_timeout(), 1);
+        rig.wait(20);
+        assert!(rig.is_due());
+        rig.token_to_publish(1000);
+        let identifier = published_token(&rig.sent());
+        let over = rig.broker_sends(&puback(identifier, reason_code));
+        assert!(matches!(over, Err(ConnectError::NotRenewed(_))));
+    }
+}
+
+// [MQTT-3.3.4-7]: no more in flight than the broker's Receive Maximum, a token neither.
+#[test]
+fn a_token_waits_for_room_in_flight() {
+    let mut options = options(V5);
+    options.keep_alive_secs = 0;
+    let properties = ConnAckProperties {
+        receive_maximum: std::num::NonZeroU16::new(1),
+        ..ConnAckProperties::default()
+    };
+    let life = TokenLife {
+        obtained_at: BEGIN,
+        expires_at: BEGIN.plus_secs(100),
+    };
+    let session = Session::new(V5);
+    let mut opening = Opening::new(&options, Authentication::None, Some(life), session).unwrap();
+    take_connect(&mut opening);
+    let clocks = clocks();
+    let bytes = encoded(V5, &connack(properties));
+    let mut rig = Rig {
+        machine: connected(opening.handle_bytes(&bytes, clocks).unwrap()),
+        version: V5,
+        clocks,
+    };
+    rig.publish("a", Qos::AtLeastOnce).unwrap();
+    let sent = rig.sent();
+    let in_flight = match packets(V5, &sent).as_slice() {
+        [Packet::Publish(publish)] => publish.delivery.packet_identifier().unwrap(),
+        other => panic!("a message, not {other:?}"),
+    };
+    rig.wait(80);
+    assert!(rig.is_due());
+    rig.token_to_publish(1000);
+    assert!(rig.sent().is_empty());
+    rig.broker_sends(&puback(in_flight, ReasonCode::Success))
+        .unwrap();
+    let identifier = published_token(&rig.sent());
+    assert!(matches!(rig.event(), Some(Event::Published { .. })));
+    rig.broker_sends(&puback(identifier, ReasonCode::Success))
+        .unwrap();
+    assert!(matches!(rig.event(), Some(Event::Renewed)));
+}
+
+#[test]
+fn a_token_that_was_not_answered_is_not_sent_again_on_the_next_connection() {
+    let mut rig = Rig::with_token(100);
+    rig.wait(80);
+    assert!(rig.is_due());
+    rig.token_to_publish(1000);
+    published_token(&rig.sent());
+    let session = rig.machine.into_session();
+    let mut next = Rig::resumed(&options(V5), ConnAckProperties::default(), session, true);
+    assert!(next.sent().is_empty());
+}
+
+#[test]
+fn a_connection_is_not_left_while_something_would_be_lost() {
+    let mut rig = Rig::new(V5);
+    assert!(rig.machine.may_be_left());
+    rig.broker_sends(&publish("a", Delivery::ExactlyOnce(id(7))))
+        .unwrap();
+    assert!(!rig.machine.may_be_left());
+    assert!(matches!(rig.event(), Some(Event::Message(_))));
+    // In hand, and not acknowledged: it would come again, as if it was new.
+    assert!(!rig.machine.may_be_left());
+    assert!(rig.event().is_none());
+    assert!(rig.machine.may_be_left());
 }

@@ -1,0 +1,266 @@
+//! Statements on the audit log.
+
+use super::{Engine, Sqlite, StoreError, corrupt};
+use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash, Verifier, clip};
+use crate::issuing::now;
+use sqlx::{SqliteConnection, Transaction};
+use symbolon_ace_proto::UnixTime;
+
+/// How many records are read at a time.
+const PAGE: i64 = 4096;
+/// The part of the records that goes when there are too many: a tenth.
+const LET_GO: u64 = 10;
+
+type RecordRow = (i64, i64, String, String, String, String, String, Vec<u8>);
+
+/// What is to be recorded; who did it, the database knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deed<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) object: &'a str,
+    pub(crate) outcome: AuditOutcome,
+    pub(crate) detail: &'a str,
+}
+
+impl<'a> Deed<'a> {
+    pub(crate) fn done(action: &'a str, object: &'a str, detail: &'a str) -> Self {
+        Self {
+            action,
+            object,
+            outcome: AuditOutcome::Done,
+            detail,
+        }
+    }
+}
+
+impl Sqlite {
+    /// Commits a transaction together with the record of what it did, or neither.
+    pub(super) async fn commit(
+        &self,
+        mut transaction: Transaction<'static, Engine>,
+        deed: Deed<'_>,
+    ) -> Result<(), StoreError> {
+        self.record_within(&mut transaction, deed).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Records what was done elsewhere.
+    pub(crate) async fn record_own(&self, deed: Deed<'_>) -> Result<(), StoreError> {
+        let transaction = self.write().await?;
+        self.commit(transaction, deed).await
+    }
+
+    /// Records something that changed nothing, without waiting for the disk.
+    pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
+        let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        self.record_of(&mut transaction, actor, deed).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    pub(super) async fn record_within(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        deed: Deed<'_>,
+    ) -> Result<(), StoreError> {
+        self.record_of(transaction, &self.actor, deed).await
+    }
+
+    pub(super) async fn record_of(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        actor: &str,
+        deed: Deed<'_>,
+    ) -> Result<(), StoreError> {
+        append(transaction, actor, deed).await?;
+        let begin = end_of_chain(transaction, "begin").await?;
+        let end = end_of_chain(transaction, "end").await?;
+        if end.number - begin.number <= self.audit_records {
+            return Ok(());
+        }
+        let until = begin.number + (self.audit_records / LET_GO).max(1);
+        let let_go = let_go(transaction, until).await?;
+        let detail = format!("records {} to {until}", begin.number + 1);
+        let last = let_go.number.to_string();
+        let deed = Deed::done("audit.let_go", &last, &detail);
+        append(transaction, "server", deed).await
+    }
+
+    /// The records from this number on, or the last ones, at most so many.
+    pub(crate) async fn audit_records(
+        &self,
+        from: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditRecord>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let limit = i64::from(limit);
+        if let Some(from) = from {
+            let from = i64::try_from(from).unwrap_or(i64::MAX);
+            return page(&mut connection, from, limit).await;
+        }
+        let rows: Vec<RecordRow> = sqlx::query_as(
+            "SELECT * FROM (SELECT number, at, actor, action, object, outcome, detail, hash
+             FROM audit ORDER BY number DESC LIMIT ?1) ORDER BY number",
+        )
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.into_iter().map(record_from).collect()
+    }
+
+    /// Follows the whole chain, as it is at one moment.
+    pub(crate) async fn verify_audit(
+        &self,
+        note: Option<AuditMark>,
+    ) -> Result<Result<AuditMark, AuditDamage>, StoreError> {
+        // A transaction that only reads sees one moment, however long it reads.
+        let mut transaction = self.pool.begin().await?;
+        let begin = end_of_chain(&mut transaction, "begin").await?;
+        let end = end_of_chain(&mut transaction, "end").await?;
+        let mut verifier = match Verifier::new(begin, note) {
+            Ok(verifier) => verifier,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let mut next = 0;
+        loop {
+            let records = page(&mut transaction, next, PAGE).await?;
+            for record in &records {
+                if let Err(damage) = verifier.handle_record(record) {
+                    return Ok(Err(damage));
+                }
+            }
+            match records.last() {
+                Some(last) => next = number_to_column(last.number)?.saturating_add(1),
+                None => return Ok(verifier.finish(end)),
+            }
+        }
+    }
+}
+
+async fn append(
+    transaction: &mut Transaction<'static, Engine>,
+    actor: &str,
+    deed: Deed<'_>,
+) -> Result<(), StoreError> {
+    let before = end_of_chain(transaction, "end").await?;
+    let mut record = AuditRecord {
+        number: before.number + 1,
+        at: now(),
+        actor: clip(actor),
+        action: clip(deed.action),
+        object: clip(deed.object),
+        outcome: deed.outcome,
+        detail: clip(deed.detail),
+        hash: [0; 32],
+    };
+    record.hash = record.expected_hash(&before.hash);
+    let number = number_to_column(record.number)?;
+    sqlx::query(
+        "INSERT INTO audit (number, at, actor, action, object, outcome, detail, hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )
+    .bind(number)
+    .bind(number_to_column(record.at.0)?)
+    .bind(&record.actor)
+    .bind(&record.action)
+    .bind(&record.object)
+    .bind(record.outcome.as_str())
+    .bind(&record.detail)
+    .bind(&record.hash[..])
+    .execute(&mut **transaction)
+    .await?;
+    move_end(transaction, "end", number, &record.hash).await
+}
+
+/// Lets the records up to this number go; where the chain begins now.
+async fn let_go(
+    transaction: &mut Transaction<'static, Engine>,
+    until: u64,
+) -> Result<AuditMark, StoreError> {
+    let number = number_to_column(until)?;
+    let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM audit WHERE number = ?1")
+        .bind(number)
+        .fetch_one(&mut **transaction)
+        .await?;
+    let hash = hash_from(hash)?;
+    move_end(transaction, "begin", number, &hash).await?;
+    sqlx::query("DELETE FROM audit WHERE number <= ?1")
+        .bind(number)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(AuditMark {
+        number: until,
+        hash,
+    })
+}
+
+async fn move_end(
+    transaction: &mut Transaction<'static, Engine>,
+    which: &str,
+    number: i64,
+    hash: &Hash,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE audit_end SET number = ?2, hash = ?3 WHERE which = ?1")
+        .bind(which)
+        .bind(number)
+        .bind(&hash[..])
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn end_of_chain(
+    connection: &mut SqliteConnection,
+    which: &str,
+) -> Result<AuditMark, StoreError> {
+    let (number, hash): (i64, Vec<u8>) =
+        sqlx::query_as("SELECT number, hash FROM audit_end WHERE which = ?1")
+            .bind(which)
+            .fetch_one(connection)
+            .await?;
+    Ok(AuditMark {
+        number: u64::try_from(number).map_err(|_| corrupt("audit record"))?,
+        hash: hash_from(hash)?,
+    })
+}
+
+async fn page(
+    connection: &mut SqliteConnection,
+    from: i64,
+    limit: i64,
+) -> Result<Vec<AuditRecord>, StoreError> {
+    let rows: Vec<RecordRow> = sqlx::query_as(
+        "SELECT number, at, actor, action, object, outcome, detail, hash FROM audit
+         WHERE number >= ?1 ORDER BY number LIMIT ?2",
+    )
+    .bind(from)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(record_from).collect()
+}
+
+fn record_from(row: RecordRow) -> Result<AuditRecord, StoreError> {
+    let (number, at, actor, action, object, outcome, detail, hash) = row;
+    let unsigned = |value: i64| u64::try_from(value).map_err(|_| corrupt("audit record"));
+    Ok(AuditRecord {
+        number: unsigned(number)?,
+        at: UnixTime(unsigned(at)?),
+        actor,
+        action,
+        object,
+        outcome: match outcome.as_str() {
+            "done" => AuditOutcome::Done,
+            _ => AuditOutcome::Refused,
+        },
+        detail,
+        hash: hash_from(hash)?,
+    })
+}
+
+fn hash_from(bytes: Vec<u8>) -> Result<Hash, StoreError> {
+    bytes.try_into().map_err(|_| corrupt("audit record"))
+}
+
+fn number_to_column(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| corrupt("audit record"))
+}

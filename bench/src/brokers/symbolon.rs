@@ -1,0 +1,171 @@
+//! Symbolon: with tokens, and open to all.
+
+use super::{Addresses, Broker, Certificates};
+use crate::load::admission::Credentials;
+use anyhow::{Context as _, ensure};
+use std::{
+    env,
+    fs::read_to_string,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use symbolon_ace_proto::{
+    Claims, Confirmation, Jwk, PopAlgorithm, PopSigner, Scope, ScopeEntry, SigningKey, UnixTime,
+};
+use symbolon_mqtt_proto::TopicFilter;
+
+/// Topic Filters in the scope of the token.
+const FILTERS: usize = 20;
+/// The one that the scenarios need, behind all others.
+const NEEDED: &str = "bench/#";
+/// How long the token holds, seconds.
+const LIFETIME_SECS: u64 = 6 * 3_600;
+/// More than the scenarios let wait for one client.
+const QUEUED_MESSAGES: &str = "30000";
+
+/// What `symbolon init` makes, once for all.
+pub(super) struct Site {
+    program: PathBuf,
+    directory: tempfile::TempDir,
+    issuer: String,
+    audience: String,
+}
+
+/// See the module.
+pub(super) struct Symbolon {
+    program: PathBuf,
+    site: PathBuf,
+    shards: u16,
+    credentials: Option<Arc<Credentials>>,
+}
+
+impl Site {
+    /// Where the program is: `SYMBOLON_PROGRAM`, or beside this one.
+    pub(super) fn make() -> anyhow::Result<Self> {
+        let beside = env::current_exe()?.with_file_name("symbolon");
+        let program = env::var_os("SYMBOLON_PROGRAM").map_or(beside, PathBuf::from);
+        let directory = tempfile::tempdir()?;
+        let made = Command::new(&program)
+            .arg("init")
+            .arg(directory.path().join("site"))
+            .args(["--as-port", "0", "--broker-port", "0", "-o", "json"])
+            .output()
+            .with_context(|| {
+                let program = program.display();
+                format!("{program} does not run: cargo build --release -p symbolon-cli")
+            })?;
+        ensure!(made.status.success(), "`symbolon init` fails: {made:?}");
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
+        let text = |name: &str| made[name].as_str().map(str::to_owned).context("a text");
+        Ok(Self {
+            program,
+            issuer: text("issuer")?,
+            audience: text("audience")?,
+            directory,
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("site")
+    }
+
+    pub(super) fn certificates(&self) -> Certificates {
+        let file = |name: &str| self.path().join("certificates").join(name);
+        Certificates {
+            ca: file("ca.pem"),
+            certificate: file("server.pem"),
+            key: file("server.key"),
+        }
+    }
+
+    /// Nobody needs a token.
+    pub(super) fn open_to_all(&self, shards: u16) -> Symbolon {
+        Symbolon {
+            program: self.program.clone(),
+            site: self.path(),
+            shards,
+            credentials: None,
+        }
+    }
+
+    /// Everybody has one.
+    pub(super) fn with_tokens(&self, shards: u16) -> anyhow::Result<Symbolon> {
+        let key = read_to_string(self.path().join("keys/signing.jwk"))?;
+        let key = SigningKey::from_jwk(&serde_json::from_str::<Jwk>(&key)?)?;
+        let signer = PopSigner::generate(PopAlgorithm::Es256)?;
+        let token = key.sign(&self.claims(&signer)?)?;
+        let credentials = Credentials { token, signer };
+        Ok(Symbolon {
+            credentials: Some(Arc::new(credentials)),
+            ..self.open_to_all(shards)
+        })
+    }
+
+    fn claims(&self, signer: &PopSigner) -> anyhow::Result<Claims> {
+        let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
+        let others = (1..FILTERS).map(|number| match number % 4 {
+            0 => format!("site/hall{number}/press/temperature"),
+            1 => format!("site/hall{number}/press/#"),
+            2 => format!("site/hall{number}/+/set"),
+            _ => format!("site/+/press{number}/+/log"),
+        });
+        let entry = |filter: String| {
+            anyhow::Ok(ScopeEntry {
+                filter: TopicFilter::parse(&filter)?,
+                publish: true,
+                subscribe: true,
+            })
+        };
+        let entries = others.chain([NEEDED.to_owned()]).map(entry);
+        Ok(Claims {
+            issuer: self.issuer.clone(),
+            subject: Some("bench".into()),
+            client_id: None,
+            audience: vec![self.audience.clone()],
+            expires_at: now.plus_secs(LIFETIME_SECS),
+            not_before: None,
+            issued_at: Some(now),
+            token_identifier: None,
+            scope: Scope::from_entries(entries.collect::<Result<_, _>>()?),
+            expires_in_secs: None,
+            client_nonce: None,
+            confirmation: Confirmation::Key(Box::new(signer.verifying_key().to_jwk())),
+        })
+    }
+}
+
+impl Broker for Symbolon {
+    fn name(&self) -> &'static str {
+        match self.credentials {
+            Some(_) => "Symbolon",
+            None => "Symbolon, no tokens",
+        }
+    }
+
+    fn command(&self, addresses: Addresses, directory: &Path) -> anyhow::Result<Command> {
+        let Addresses { tcp, tls } = addresses;
+        let listeners =
+            format!(r#"[{{address = "{tcp}", transport = "tcp"}}, {{address = "{tls}"}}]"#);
+        let public = match self.credentials {
+            Some(_) => "[]",
+            None => r##"["#"]"##,
+        };
+        let mut command = Command::new(&self.program);
+        command
+            .arg("up")
+            .arg(&self.site)
+            .env("SYMBOLON_BROKER_LISTENER", listeners)
+            .env("SYMBOLON_BROKER_PUBLIC_TOPICS", public)
+            .env("SYMBOLON_BROKER_SHARDS", self.shards.to_string())
+            .env("SYMBOLON_BROKER_LIMITS_QUEUED_MESSAGES", QUEUED_MESSAGES)
+            .env("SYMBOLON_BROKER_STORE_PATH", directory.join("store"))
+            .env("SYMBOLON_LOG_LEVEL", "error");
+        Ok(command)
+    }
+
+    fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.credentials.clone()
+    }
+}
