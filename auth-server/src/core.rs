@@ -6,6 +6,7 @@
 //! | [`authenticate`] | who asks |
 //! | [`refusals`] | which refusals are recorded one by one |
 //! | [`replay`] | whether an assertion or a proof was seen before |
+//! | [`pacing`] | whether somebody asks too often |
 //! | [`policy`] | which resource server, and what the client may do there |
 //! | [`possession`] | which proof-of-possession key the token gets |
 //! | [`grant`] | what the token says |
@@ -18,6 +19,7 @@ pub(crate) mod authenticate;
 pub(crate) mod certificate;
 pub(crate) mod grant;
 pub(crate) mod minting;
+pub(crate) mod pacing;
 pub(crate) mod policy;
 pub(crate) mod possession;
 pub(crate) mod refusals;

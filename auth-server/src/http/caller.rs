@@ -6,6 +6,7 @@ use crate::{
         authenticate::{
             Authenticated, AuthenticationError, AuthenticationRules, Credentials, Principal,
         },
+        pacing::Pacing,
         policy::ClientId,
         replay::{Kind, Seen, SeenError},
     },
@@ -28,6 +29,7 @@ pub(super) struct Authenticator {
     store: Store,
     rules: AuthenticationRules,
     seen: Mutex<Seen>,
+    pacing: Mutex<Pacing>,
 }
 
 /// Why nobody is authenticated.
@@ -37,6 +39,8 @@ pub(super) enum CallerError {
     Authentication(#[from] AuthenticationError),
     #[error("too many requests: {0}")]
     Busy(SeenError),
+    #[error("too many requests of one caller")]
+    TooFast,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -49,6 +53,10 @@ impl CallerError {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
             }
+            Self::TooFast => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                answer::failure(status, "temporarily_unavailable", format)
+            }
             Self::Store(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
@@ -59,7 +67,7 @@ impl CallerError {
     /// Whether the fault is ours.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Authentication(_) => false,
+            Self::Authentication(_) | Self::TooFast => false,
             Self::Busy(_) | Self::Store(_) => true,
         }
     }
@@ -86,6 +94,7 @@ impl Authenticator {
             store,
             rules,
             seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
+            pacing: Mutex::default(),
         }
     }
 
@@ -141,6 +150,11 @@ impl Authenticator {
                 now,
             )?
             .map_err(|Replayed| AuthenticationError::Replayed)?;
+        }
+        // Only who proved who it is uses its own share up.
+        let mut pacing = self.pacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pacing.admit(credentials.client_id(), now) {
+            return Err(CallerError::TooFast);
         }
         let named = request.client_id.as_deref();
         if named.is_some_and(|named| named != credentials.client_id()) {

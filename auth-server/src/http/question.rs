@@ -47,9 +47,9 @@ impl Failure {
                 }
                 response
             }
-            Self::Caller(error @ (CallerError::Busy(_) | CallerError::Store(_))) => {
-                error.respond(format)
-            }
+            Self::Caller(
+                error @ (CallerError::Busy(_) | CallerError::TooFast | CallerError::Store(_)),
+            ) => error.respond(format),
             Self::Store(_) | Self::Answer(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)

@@ -88,6 +88,9 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                     let status = answer::refusal(&error.response(), format).status();
                     answer::empty(status)
                 }
+                Failure::Caller(CallerError::TooFast) => {
+                    answer::empty(StatusCode::TOO_MANY_REQUESTS)
+                }
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
                 }
