@@ -26,7 +26,7 @@ const KID_LENGTH: usize = 16;
 
 /// A key that AS and RS share for the MACs of tokens, at least 32 bytes, with its `kid`. Not to be the one that encrypts: one key, one
 /// algorithm (RFC 8725 §3.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MacKey {
     kid: String,
     key: SymmetricKey,

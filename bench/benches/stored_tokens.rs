@@ -16,6 +16,9 @@ const CAPACITY: Capacity = Capacity {
     bytes: 256 * 1024 * 1024,
 };
 
+/// Whose tokens they are.
+const ISSUER: &str = "https://as.example";
+
 fn name(number: u32) -> String {
     format!("client-{number}")
 }
@@ -26,7 +29,7 @@ fn token(number: u32) -> StoredToken {
     let key = PopKey::Hs256(SymmetricKey::from_bytes(&bytes));
     let scope = r#"[["site/hall/press/+/set",["sub"]],["site/hall/press/temperature",["pub"]]]"#;
     let claims = Claims {
-        issuer: "https://as.example".into(),
+        issuer: ISSUER.into(),
         subject: Some(name(number)),
         client_id: None,
         audience: vec!["mqtts://broker.example".into()],
@@ -64,17 +67,18 @@ fn lookups(criterion: &mut Criterion) {
         at
     };
     criterion.bench_function("stored_tokens/by_key", |bencher| {
-        bencher.iter(|| black_box(stored.by_key(&thumbprints[next()], NOW)).is_some());
+        bencher.iter(|| black_box(stored.by_key(ISSUER, &thumbprints[next()], NOW)).is_some());
     });
     criterion.bench_function("stored_tokens/by_name", |bencher| {
-        bencher.iter(|| black_box(stored.by_name(&names[next()], NOW)).is_some());
+        bencher.iter(|| black_box(stored.by_name(ISSUER, &names[next()], NOW)).is_some());
     });
     criterion.bench_function("stored_tokens/by_key_identifier", |bencher| {
-        bencher
-            .iter(|| black_box(stored.by_key_identifier(names[next()].as_bytes(), NOW)).is_some());
+        bencher.iter(|| {
+            black_box(stored.by_key_identifier(ISSUER, names[next()].as_bytes(), NOW)).is_some()
+        });
     });
     criterion.bench_function("stored_tokens/not_there", |bencher| {
-        bencher.iter(|| black_box(stored.by_name("nobody", NOW)).is_none());
+        bencher.iter(|| black_box(stored.by_name(ISSUER, "nobody", NOW)).is_none());
     });
 }
 

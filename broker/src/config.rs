@@ -1,7 +1,7 @@
 //! What the broker is told at its start, with defaults.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
-use symbolon_ace_proto::{Scope, jwe::ContentKey};
+use symbolon_ace_proto::{MacKey, Scope, SymmetricKey, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// Everything the broker is told at its start.
@@ -11,7 +11,7 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// How many shards, each a thread; 0 takes one for each core.
     pub shards: usize,
-    /// The authorization server whose tokens count; without one only public topics are served.
+    /// Whose tokens count; without one only public topics are served.
     pub authorization: Option<AuthorizationConfig>,
     /// Topic Filters that anyone may publish and subscribe to, without a token (RFC 9431 §2.2.1).
     pub public_topics: Vec<TopicFilter>,
@@ -126,25 +126,46 @@ pub enum Transport {
     },
 }
 
-/// Whose tokens count, and for whom.
+/// Whose tokens count, and what is kept of them.
 #[derive(Clone, Debug)]
 pub struct AuthorizationConfig {
-    /// The only issuer accepted.
+    /// At least one and at most [`AuthorizationConfig::SERVERS_AT_MOST`], each with an issuer of its own. A token is judged by the one that
+    /// its `iss` names, and by the keys of that one alone. Clients without a token are sent to the first.
+    pub servers: Vec<AuthorizationServerConfig>,
+    /// Tokens that are kept.
+    pub tokens: TokensConfig,
+    /// Whether the system's clock tells the time of day. Without one `exp` and `nbf` are not looked at, and a token must have `exi` or be by
+    /// reference (RFC 9200 §5.10.3).
+    pub clock: bool,
+}
+
+impl AuthorizationConfig {
+    /// The most authorization servers.
+    pub const SERVERS_AT_MOST: usize = 16;
+}
+
+/// One authorization server. There must be a way to trust its tokens: [`jwks_uri`](Self::jwks_uri), [`mac_key`](Self::mac_key) or
+/// [`introspection`](Self::introspection).
+#[derive(Clone, Debug)]
+pub struct AuthorizationServerConfig {
+    /// `iss` of its tokens.
     pub issuer: String,
-    /// Where its keys are, an `https` URL.
-    pub jwks_uri: String,
-    /// PEM of the CAs that the AS's certificate is checked against.
+    /// Where its public keys are, an `https` URL.
+    pub jwks_uri: Option<String>,
+    /// PEM of the CAs that its certificate is checked against; not looked at where nothing is fetched or asked there.
     pub ca_pem: String,
-    /// This broker's audience.
+    /// This broker's audience there.
     pub audience: String,
-    /// The content keys shared with the AS.
+    /// The content keys shared with it, for symmetric keys in tokens.
     pub content_keys: Vec<ContentKey>,
+    /// The key shared with it for tokens that are protected by a MAC: JWTs with HS256, CWTs with HMAC 256/256.
+    pub mac_key: Option<MacKey>,
+    /// The key shared with it, 32 bytes, that the keys of tokens which only name theirs are derived with (RFC 9202 §3.3.1).
+    pub derivation_key: Option<SymmetricKey>,
     /// The token endpoint, told to clients without a token.
     pub token_endpoint: String,
     /// The scope told to them, if any.
     pub hint_scope: Option<Scope>,
-    /// Tokens that come before their clients do.
-    pub tokens: TokensConfig,
     /// Where to ask what a token by reference says; without it such tokens are refused.
     pub introspection: Option<IntrospectionConfig>,
     /// Where the list of revoked tokens is; without it a token counts until it expires.
@@ -198,9 +219,16 @@ impl IntrospectionConfig {
     pub const CACHE_SECS: u64 = 60;
 }
 
-/// Tokens that clients publish before they connect with them (RFC 9431 §2.2.2).
+/// Tokens that are kept beyond the packet that they came in (RFC 9431 §2.2.2, §2.4.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four choices of the operator that have nothing to do with each other"
+)]
 pub struct TokensConfig {
+    /// Whether a token that came in CONNECT or AUTH is stored too once its client has proved to hold its key, so that the client may come
+    /// back without it. It takes no more than half of the room for tokens.
+    pub store_connect_tokens: bool,
     /// Whether tokens may be published to `authz-info`: then a client without a token may connect, even where no topic is public.
     pub authz_info: bool,
     /// Whether a client with the method `ace` and no token is challenged by the token that is stored for its Client Identifier. A stranger
@@ -213,6 +241,7 @@ pub struct TokensConfig {
 impl Default for TokensConfig {
     fn default() -> Self {
         Self {
+            store_connect_tokens: true,
             authz_info: false,
             stored_token_challenge: true,
             client_nonce: false,
@@ -269,7 +298,7 @@ pub struct Limits {
     pub receive_burst: u32,
     /// The longest Keep Alive a client may have, seconds; 0 for any.
     pub keep_alive_secs: u16,
-    /// Tokens published to `authz-info` that are kept, over all shards.
+    /// Tokens that are kept, over all shards: published to `authz-info`, or come in CONNECT.
     pub stored_tokens: usize,
     /// Bytes of them, 512 for each counted in.
     pub stored_tokens_bytes: usize,

@@ -2,7 +2,8 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | `admission.rs` | who may come in: CONNECT, token, proof of possession |
+//! | `admission.rs`, `refusal.rs` | who may come in: CONNECT, proof of possession; and what who may not is told |
+//! | `judging.rs`, `authority.rs`, `spans.rs` | whether a token counts: whose it is, its key, how long |
 //! | `grant.rs` | what a token allows |
 //! | `shard.rs` | the whole: what comes from the driver, timers, other shards |
 //! | `connecting.rs` | sessions: begun, taken over, resumed, ended; Wills |
@@ -20,7 +21,7 @@
 //! | `system.rs`, `figures.rs` | `$SYS`: what the broker says of itself |
 //! | `reauthentication.rs` | a new token in a living session |
 //! | `freshness.rs` | nonces that a token must bring back |
-//! | `introspected.rs` | what the authorization server said of tokens by reference |
+//! | `introspected.rs`, `introspecting.rs` | what authorization servers said of tokens by reference; sessions that they are asked about again |
 //! | `known.rs` | whom the identity of a pre-shared key means |
 //! | `authz_info.rs`, `stored_tokens.rs` | tokens that are published, and kept until their clients connect |
 //! | `reloading.rs` | other limits and public topics while clients are connected |
@@ -28,6 +29,7 @@
 
 pub(crate) mod admission;
 mod aliases;
+pub(crate) mod authority;
 mod authz_info;
 mod bounds;
 pub(crate) mod connecting;
@@ -42,7 +44,9 @@ mod holding;
 mod inbound;
 mod interest;
 pub(crate) mod introspected;
+mod introspecting;
 pub(crate) mod journal;
+mod judging;
 mod known;
 mod level_tree;
 pub(crate) mod message;
@@ -53,6 +57,7 @@ pub mod publishers;
 mod publishing;
 pub(crate) mod quota;
 pub(crate) mod reauthentication;
+pub(crate) mod refusal;
 pub(crate) mod reloading;
 mod restoring;
 pub mod retained;
@@ -64,6 +69,7 @@ pub(crate) mod shard;
 mod sharing;
 mod short_text;
 mod shrinking;
+pub(crate) mod spans;
 mod split_index;
 pub mod stored_tokens;
 mod subscribing;

@@ -9,6 +9,7 @@
 //! | `reclaiming.rs` | gives memory back that a peak took |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
+//! | `time_of_day.rs` | the time of day, with a clock and without |
 //! | `system.rs` | the values of `$SYS`, on one shard |
 //! | `connection.rs` | an admitted connection |
 
@@ -21,6 +22,7 @@ pub(crate) mod reclaiming;
 pub(crate) mod restored;
 pub(crate) mod shard;
 mod system;
+pub(crate) mod time_of_day;
 
 /// What a thread of ours runs its tasks on.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

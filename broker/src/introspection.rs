@@ -2,8 +2,8 @@
 //! `core::introspected`, where admission looks.
 
 use crate::{
-    config::{AuthorizationConfig, IntrospectionConfig},
-    core::introspected::{Introspected, Reference, Verdict},
+    config::{AuthorizationServerConfig, IntrospectionConfig},
+    core::introspected::{Answer, Introspected, Reference, Verdict},
     credential::Credential,
 };
 use std::{
@@ -32,6 +32,7 @@ pub(crate) struct Introspector {
     client: HttpsClient,
     config: IntrospectionConfig,
     credential: Credential,
+    issuer: String,
     introspected: Arc<Introspected>,
     in_flight: Semaphore,
     waiting: Semaphore,
@@ -64,7 +65,7 @@ enum IntrospectionError {
 impl Introspector {
     /// Of this authorization server, if it is to be asked.
     pub(crate) fn new(
-        config: &AuthorizationConfig,
+        config: &AuthorizationServerConfig,
         client: HttpsClient,
         introspected: &Arc<Introspected>,
     ) -> Result<Option<Self>, String> {
@@ -79,28 +80,48 @@ impl Introspector {
                 &introspection.credential,
             )?,
             config: introspection.clone(),
+            issuer: config.issuer.clone(),
             introspected: Arc::clone(introspected),
             in_flight: Semaphore::new(IN_FLIGHT_AT_MOST),
             waiting: Semaphore::new(WAITING_AT_MOST),
         }))
     }
 
-    /// Asks, and remembers the answer. Without one, nothing is remembered: the token is refused, and the next client that brings it asks anew.
-    pub(crate) async fn ask(&self, reference: &Reference, now: UnixTime, count: &Questions) {
+    /// Asks, unless it has said so lately, and remembers the answer; whether the token is active. Without an answer nothing is remembered: the
+    /// token is refused, and the next client that brings it asks anew.
+    pub(crate) async fn ask(
+        &self,
+        reference: &Reference,
+        now: UnixTime,
+        count: &Questions,
+    ) -> bool {
+        match self.introspected.find(&self.issuer, reference, now) {
+            Some(Verdict::Active(_)) => return true,
+            Some(Verdict::Inactive) => return false,
+            None => {}
+        }
         match self.answer(reference, now).await {
             Ok(answer) => {
                 count.succeeded.fetch_add(1, Ordering::Relaxed);
+                let until = now.plus_secs(self.config.cache_secs.max(1));
                 let verdict = match answer {
                     IntrospectionResponse::Inactive => Verdict::Inactive,
-                    IntrospectionResponse::Active(token) => Verdict::Active(Arc::from(token)),
+                    IntrospectionResponse::Active(token) => Verdict::Active(Arc::new(Answer {
+                        token: *token,
+                        asked_at: now,
+                        until,
+                    })),
                 };
-                let end = now.plus_secs(self.config.cache_secs.max(1));
-                self.introspected.remember(reference, verdict, end);
+                let is_active = matches!(verdict, Verdict::Active(_));
+                let token = (self.issuer.as_str(), reference);
+                self.introspected.remember(token, verdict, until);
+                is_active
             }
             Err(error) => {
                 count.failed.fetch_add(1, Ordering::Relaxed);
                 let endpoint = &self.config.endpoint;
                 tracing::warn!(%endpoint, %error, "cannot ask the authorization server what a token says");
+                false
             }
         }
     }

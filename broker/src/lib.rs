@@ -26,13 +26,15 @@ pub mod store;
 mod threads;
 
 pub use config::{
-    AuthorizationConfig, Config, Durability, IntrospectionConfig, IntrospectionCredential, Limits,
-    ListenerConfig, ManagementConfig, RevocationListConfig, StoreConfig, TokensConfig, Transport,
+    AuthorizationConfig, AuthorizationServerConfig, Config, Durability, IntrospectionConfig,
+    IntrospectionCredential, Limits, ListenerConfig, ManagementConfig, RevocationListConfig,
+    StoreConfig, TokensConfig, Transport,
 };
 pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
-    admission::{Admission, Authority, TokenKeeping},
+    admission::{Admission, TokenKeeping},
+    authority::{Authority, DerivationKey},
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
@@ -45,6 +47,7 @@ use crate::driver::{
     listener::{self, Entrance, Listener},
     reclaiming,
     shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
+    time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
 use driver::restored::Restored;
@@ -53,6 +56,7 @@ use management::published::Published;
 use reload::{Announced, Announcement, Changing};
 use revocations::Revocations;
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -61,7 +65,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{StoreError, writer::StoreWriter};
-use symbolon_ace_proto::{AsHint, jwe::ContentKeys};
+use symbolon_ace_proto::{AsHint, DERIVED_KEY_LENGTH, jwe::ContentKeys};
 use threads::Threads;
 use tokio::sync::{Barrier, mpsc, watch};
 
@@ -129,11 +133,14 @@ impl Broker {
         let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source.clone());
+        let clock = (config.authorization.as_ref()).is_none_or(|authorization| authorization.clock);
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let restored = Restored::open(config.store.as_ref(), shards, &home, started)?;
+        let time = TimeOfDay::new(clock, started);
+        let restored = Restored::open(config.store.as_ref(), shards, &home, (started, time))?;
+        (rules.admission.tokens.spans).restore(restored.expired_numbers);
         let common = Arc::new(Common {
             rules: ArcSwap::from_pointee(rules),
             keys,
@@ -144,6 +151,7 @@ impl Broker {
             mailboxes,
             arrivals,
             started,
+            time,
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
@@ -325,7 +333,7 @@ impl Config {
         } else if !(self.response_information.as_deref()).is_none_or(is_response_information) {
             "response_information is no text of 1 to 4096 bytes without control characters"
         } else {
-            return None;
+            return (self.authorization.as_ref()).and_then(AuthorizationConfig::complaint);
         })
     }
 
@@ -350,7 +358,7 @@ impl Config {
         let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
             authz_info: config.tokens.authz_info,
             stored_token_challenge: config.tokens.stored_token_challenge,
-            introspection: config.introspection.is_some(),
+            from_connect: config.tokens.store_connect_tokens,
             nonces: (config.tokens.client_nonce).then(fresh_nonces),
             ..TokenKeeping::default()
         });
@@ -358,20 +366,10 @@ impl Config {
     }
 
     fn admission(&self) -> Admission {
-        let authority = self.authorization.as_ref().map(|config| Authority {
-            issuer: config.issuer.clone(),
-            audience: config.audience.clone(),
-            content_keys: ContentKeys(config.content_keys.clone()),
-            hint: AsHint {
-                cnonce: None,
-                authorization_server: config.token_endpoint.clone(),
-                audience: Some(config.audience.clone()),
-                scope: config.hint_scope.clone(),
-            }
-            .to_json(),
-        });
+        let servers = self.authorization.iter().flat_map(|config| &config.servers);
         Admission {
-            authority,
+            authorities: servers.map(AuthorizationServerConfig::authority).collect(),
+            clock: (self.authorization.as_ref()).is_none_or(|config| config.clock),
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,
@@ -380,6 +378,56 @@ impl Config {
             response_information: self.response_information.clone(),
             quotas: Quotas::new(&self.limits),
             tokens: self.token_keeping(),
+        }
+    }
+}
+
+impl AuthorizationConfig {
+    /// How it contradicts itself, if it does.
+    fn complaint(&self) -> Option<&'static str> {
+        let servers = &self.servers;
+        if servers.is_empty() {
+            return Some("no authorization server");
+        }
+        if servers.len() > Self::SERVERS_AT_MOST {
+            return Some("more than 16 authorization servers");
+        }
+        let issuers = servers.iter().map(|server| &server.issuer);
+        if issuers.collect::<BTreeSet<_>>().len() < servers.len() {
+            return Some("two authorization servers have the same issuer");
+        }
+        (servers.iter()).find_map(AuthorizationServerConfig::complaint)
+    }
+}
+
+impl AuthorizationServerConfig {
+    fn complaint(&self) -> Option<&'static str> {
+        let key = self.derivation_key.as_ref();
+        if key.is_some_and(|key| key.as_bytes().len() != DERIVED_KEY_LENGTH) {
+            Some("a derivation key is not of 32 bytes")
+        } else if self.jwks_uri.is_none() && self.mac_key.is_none() && self.introspection.is_none()
+        {
+            Some(
+                "an authorization server whose tokens nothing vouches for: no key set, no key for MACs, no introspection",
+            )
+        } else {
+            None
+        }
+    }
+
+    fn authority(&self) -> Authority {
+        Authority {
+            issuer: self.issuer.as_str().into(),
+            audience: self.audience.clone(),
+            content_keys: ContentKeys(self.content_keys.clone()),
+            derivation_key: self.derivation_key.as_ref().and_then(DerivationKey::new),
+            introspection: self.introspection.is_some(),
+            hint: AsHint {
+                cnonce: None,
+                authorization_server: self.token_endpoint.clone(),
+                audience: Some(self.audience.clone()),
+                scope: self.hint_scope.clone(),
+            },
         }
     }
 }
@@ -394,7 +442,7 @@ fn fresh_nonces() -> Arc<ClientNonces> {
 /// Where the authorization server is asked; what it says of tokens is put where these rules look.
 fn source_of(config: &Config, rules: &Rules) -> Result<Source, StartError> {
     let introspected = &rules.admission.tokens.introspected;
-    Source::new(config.authorization.as_ref(), introspected).map_err(StartError::Config)
+    Source::new(config.authorization.as_ref(), introspected, None).map_err(StartError::Config)
 }
 
 /// Whether `text` can be Response Information: 1 to 4096 bytes without control characters, since it becomes a topic for the client.
@@ -431,8 +479,8 @@ fn run_background(
     runtime.block_on(async {
         tokio::join!(
             fetcher.run(shutdown.clone()),
-            (common.revocations).run(source, &common, shutdown.clone()),
-            reclaiming::run(Arc::clone(&common), shutdown)
+            revocations::run(source, Arc::clone(&common), shutdown.clone()),
+            reclaiming::run(common, shutdown)
         )
     });
     Ok(())

@@ -152,7 +152,7 @@ impl Management {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let needs_keys = self.common.rules.load().admission.authority.is_some();
+        let needs_keys = !self.common.rules.load().admission.authorities.is_empty();
         if !self.common.published.iter().all(Published::is_accepting) {
             plain(
                 StatusCode::SERVICE_UNAVAILABLE,

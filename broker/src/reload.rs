@@ -1,7 +1,7 @@
 //! Another configuration while clients are connected: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, IntrospectionConfig, ListenerConfig, Transport,
+    Config, ListenerConfig, Transport,
     core::reloading::Rules,
     driver::{
         listener::{Entrance, certificate},
@@ -160,15 +160,14 @@ impl Changing {
             .map_err(ReloadError::Config)?;
         let mut admission = config.admission();
         let in_force = self.common.rules.load();
-        let moved = source_of(held) != source_of(config);
-        let source = if moved {
-            let introspected = &admission.tokens.introspected;
-            let source = Source::new(config.authorization.as_ref(), introspected);
-            Some(source.map_err(ReloadError::Config)?)
-        } else {
-            admission.tokens.introspected = Arc::clone(&in_force.admission.tokens.introspected);
-            None
-        };
+        // What was said of tokens stays true: it is known by who said it.
+        admission.tokens.introspected = Arc::clone(&in_force.admission.tokens.introspected);
+        let asked = Arc::clone(&self.source.borrow().content);
+        let kept = held.authorization.as_ref().map(|held| (&*asked, held));
+        let introspected = &admission.tokens.introspected;
+        let source = Source::new(config.authorization.as_ref(), introspected, kept);
+        let source = source.map_err(ReloadError::Config)?;
+        let source = (!source.is(&asked)).then_some(source);
         admission.quotas = in_force.admission.quotas.limited_by(&config.limits);
         if let (Some(nonces), Some(in_force)) = (
             &mut admission.tokens.nonces,
@@ -180,6 +179,7 @@ impl Changing {
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         admission.tokens.revoked = Arc::clone(&in_force.admission.tokens.revoked);
         admission.tokens.publishers = Arc::clone(&in_force.admission.tokens.publishers);
+        admission.tokens.spans = Arc::clone(&in_force.admission.tokens.spans);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,
             &config.private_topics,
@@ -255,6 +255,10 @@ fn fixed_that_differ(held: &Config, config: &Config) -> Vec<&'static str> {
     if held.store != config.store {
         differ.push("store");
     }
+    let has_clock = |config: &Config| config.authorization.as_ref().is_none_or(|one| one.clock);
+    if has_clock(held) != has_clock(config) {
+        differ.push("clock");
+    }
     differ
 }
 
@@ -267,20 +271,4 @@ fn place(listener: &ListenerConfig) -> (std::net::SocketAddr, &'static str, bool
         Transport::WebSocketTcp { insecure, .. } => ("ws", *insecure),
     };
     (listener.address, transport, insecure)
-}
-
-/// Key set, CA and, where tokens are asked about, how and at whom.
-type SourceOf<'a> = (&'a str, &'a str, Option<(&'a IntrospectionConfig, &'a str)>);
-
-/// Where the keys come from: another place vouches for other keys.
-fn source_of(config: &Config) -> Option<SourceOf<'_>> {
-    let authorization = config.authorization.as_ref()?;
-    let introspection = authorization.introspection.as_ref();
-    // The issuer is whom the broker authenticates to there.
-    let introspection = introspection.map(|asked| (asked, authorization.issuer.as_str()));
-    Some((
-        &authorization.jwks_uri,
-        &authorization.ca_pem,
-        introspection,
-    ))
 }

@@ -3,8 +3,8 @@
 use crate::{
     core::admission::TokenKeeping,
     credential::Credential,
-    driver::shard::{Common, unix_time},
-    keys::Source,
+    driver::shard::Common,
+    keys::{Server, Source},
     reload::Announced,
 };
 use std::{
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use symbolon_ace_proto::{
-    MalformedMessage, TokenHash,
+    MalformedMessage, TokenHash, UnixTime,
     client_assertion::AssertionError,
     form,
     revocation_list::{self, RevocationList},
@@ -25,6 +25,7 @@ use symbolon_ace_proto::{
 use symbolon_tls::https::{HttpsClient, HttpsError, HttpsRequest, Method};
 use tokio::{
     sync::watch,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -132,8 +133,13 @@ impl ListSource {
         }
     }
 
-    async fn ask(&self, next: Next, cursor: Option<u64>) -> Result<RevocationList, FollowError> {
-        let response = self.client.send(self.request(next, cursor)?).await?;
+    async fn ask(
+        &self,
+        next: Next,
+        cursor: Option<u64>,
+        now: UnixTime,
+    ) -> Result<RevocationList, FollowError> {
+        let response = self.client.send(self.request(next, cursor, now)?).await?;
         if response.status != 200 {
             return Err(FollowError::Status(response.status));
         }
@@ -141,8 +147,13 @@ impl ListSource {
     }
 
     /// GET, as the standard has it; where an assertion must go along, in the form of a POST.
-    fn request(&self, next: Next, cursor: Option<u64>) -> Result<HttpsRequest, FollowError> {
-        let introduction = self.credential.introduce(unix_time())?;
+    fn request(
+        &self,
+        next: Next,
+        cursor: Option<u64>,
+        now: UnixTime,
+    ) -> Result<HttpsRequest, FollowError> {
+        let introduction = self.credential.introduce(now)?;
         let mut parameters = Vec::new();
         if next == Next::News {
             parameters.push(("diff", "0".to_owned()));
@@ -180,7 +191,8 @@ impl ListSource {
     }
 
     /// Follows the list for ever.
-    async fn follow(&self, revocations: &Revocations, common: &Common) {
+    async fn follow(&self, common: &Common) {
+        let revocations = &common.revocations;
         let mut list = List::default();
         let mut next = Next::Whole;
         let mut pause = RETRY_AFTER;
@@ -191,7 +203,7 @@ impl ListSource {
             }
             let asked_at = Instant::now();
             let before = list.hashes.len();
-            let answer = self.ask(next, list.cursor).await;
+            let answer = self.ask(next, list.cursor, common.time.now()).await;
             match answer.and_then(|answer| list.take(answer)) {
                 Ok(then) => {
                     revocations.succeeded.fetch_add(1, Ordering::Relaxed);
@@ -237,34 +249,6 @@ impl Revocations {
         }
     }
 
-    /// Follows the list of wherever the authorization server is, until `shutdown` says so.
-    pub(crate) async fn run(
-        &self,
-        mut source: Announced<Source>,
-        common: &Common,
-        mut shutdown: watch::Receiver<bool>,
-    ) {
-        loop {
-            let content = Arc::clone(&source.borrow_and_update().content);
-            let follow = async {
-                match &content.list {
-                    Some(list) => list.follow(self, common).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = follow => return,
-                changed = source.changed() => if changed.is_err() {
-                    return;
-                },
-                // The sender lives as long as the Broker: its end means shutdown too.
-                _ = shutdown.wait_for(|stop| *stop) => return,
-            }
-            // What another server says is learnt anew.
-            self.lock().clear();
-        }
-    }
-
     /// Where a shard hears of revoked tokens: all that are known, each time that there is a new one.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<HashSet<TokenHash>>> {
         self.announced.subscribe()
@@ -293,6 +277,35 @@ impl Revocations {
     /// A list stays true whoever panics: it is put in one step.
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, HashSet<TokenHash>>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows the lists of the authorization servers, wherever they are, until `shutdown` says so.
+pub(crate) async fn run(
+    mut source: Announced<Source>,
+    common: Arc<Common>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    loop {
+        let content = Arc::clone(&source.borrow_and_update().content);
+        // Dropped with the next announcement, and with it all that is under way.
+        let mut following = JoinSet::new();
+        for server in content.servers() {
+            following.spawn(follow(Arc::clone(server), Arc::clone(&common)));
+        }
+        tokio::select! {
+            changed = source.changed() => if changed.is_err() {
+                return;
+            },
+            // The sender lives as long as the Broker: its end means shutdown too.
+            _ = shutdown.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn follow(server: Arc<Server>, common: Arc<Common>) {
+    if let Some(list) = server.list() {
+        list.follow(&common).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Exit codes: stable, listed in `docs/commands.md`.
 
-use crate::mqtt::describe;
+use crate::mqtt::{describe, printable};
 use symbolon_auth_server::StartError as AuthServerStartError;
 use symbolon_broker::StartError as BrokerStartError;
 use symbolon_client::{ConnectError, discovery::DiscoveryError, token::TokenRequestError};
@@ -183,7 +183,8 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
         }) => {
             let refusal = describe(*reason_code, reason_string.as_deref());
             let hint = hint.as_ref().map_or_else(String::new, |hint| {
-                format!("; tokens are issued at {}", hint.authorization_server)
+                let endpoint = printable(&hint.authorization_server);
+                format!("; tokens are issued at {endpoint}")
             });
             format!("the broker refuses: {refusal}{hint}")
         }

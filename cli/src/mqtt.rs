@@ -45,8 +45,13 @@ pub(crate) fn describe(code: ReasonCode, reason_string: Option<&str>) -> String 
     let number = code as u8;
     match reason_string {
         None => format!("{words} (0x{number:02X})"),
-        Some(reason) => format!("{words} (0x{number:02X}): {reason}"),
+        Some(reason) => format!("{words} (0x{number:02X}): {}", printable(reason)),
     }
+}
+
+/// What a broker says, such that it does nothing to a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -62,6 +67,10 @@ mod tests {
         assert_eq!(
             describe(ReasonCode::GrantedQos1, Some("why")),
             "granted QoS 1 (0x01): why"
+        );
+        assert_eq!(
+            describe(ReasonCode::GrantedQos1, Some("\u{1b}[2Jwhy\n")),
+            "granted QoS 1 (0x01): \u{fffd}[2Jwhy\u{fffd}"
         );
     }
 }

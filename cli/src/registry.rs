@@ -53,7 +53,7 @@ fn user() -> String {
 pub(crate) fn audience(settings: &Settings, given: Option<String>) -> anyhow::Result<String> {
     let configured = || {
         let broker = settings.broker.as_ref()?;
-        Some(broker.authorization.as_ref()?.audience.clone())
+        Some(broker.authorization.first()?.audience.clone())
     };
     given
         .or_else(configured)

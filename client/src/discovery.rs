@@ -40,6 +40,14 @@ pub enum DiscoveryError {
     Mismatch(String),
 }
 
+/// Whether a hint names a token endpoint that may be asked, and shown to people.
+pub fn check_endpoint(token_endpoint: &str) -> Result<(), DiscoveryError> {
+    match issuers(token_endpoint) {
+        Some(_) => Ok(()),
+        None => Err(DiscoveryError::Endpoint(token_endpoint.to_owned())),
+    }
+}
+
 /// What the server of this token endpoint says of itself. Its certificate is checked against these CAs; its issuer must be the one whose
 /// metadata was asked for (RFC 8414 §3.3), and its token endpoint the one given.
 pub async fn metadata(ca_pem: &str, token_endpoint: &str) -> Result<Metadata, DiscoveryError> {
@@ -84,9 +92,10 @@ fn check(body: &[u8], issuer: &str, token_endpoint: &str) -> Result<Metadata, Di
 fn issuers(token_endpoint: &str) -> Option<Vec<String>> {
     let rest = token_endpoint.strip_prefix("https://")?;
     let (authority, path) = rest.split_once('/')?;
-    let ordinary =
-        |text: &str| !text.contains(['?', '#', '@']) && !text.contains(char::is_whitespace);
-    if authority.is_empty() || !ordinary(rest) {
+    // What a broker says is shown to people too: nothing in it may move their terminal.
+    let mut bytes = rest.bytes();
+    let is_ordinary = bytes.all(|byte| byte.is_ascii_graphic() && !b"?#@".contains(&byte));
+    if authority.is_empty() || !is_ordinary {
         return None;
     }
     let origin = format!("https://{authority}");
@@ -164,6 +173,8 @@ mod tests {
             "https://me@as.example/token",
             "https://as.example/token?x=1",
             "https://as.example",
+            "https://as.example/\u{1b}[2Jtoken",
+            "https://as.example/t\u{f6}ken",
             "",
         ] {
             assert_eq!(issuers(endpoint), None, "{endpoint}");

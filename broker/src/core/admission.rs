@@ -1,51 +1,44 @@
 //! From CONNECT to a grant: who may come in, and what is asked of them first (RFC 9431 §2.2).
 
 use super::{
+    authority::{Authority, KeySets},
     authz_info::AUTHZ_INFO,
     freshness::ClientNonces,
     grant::{Grant, PublicTopics},
-    introspected::{Introspected, Reference, Verdict},
+    introspected::Introspected,
     message::{Message, Origin},
     publishers::Publishers,
     quota::Quotas,
+    refusal::Refusal,
     revoked::Revoked,
     session::SessionWill,
+    spans::Spans,
     stored_tokens::{StoredToken, StoredTokens, Thumbprint},
     system::is_of_broker,
 };
 use std::{
-    borrow::Cow,
     collections::HashSet,
     num::{NonZeroU16, NonZeroU32},
     sync::Arc,
 };
 use symbolon_ace_proto::{
-    AUTHENTICATION_METHOD, AsHint, ChallengeResponse, Claims, Confirmation, ConnectData, KeySet,
-    Lifetimes, PopKey, RsNonce, TokenError, TokenHash, UnixTime, Validation,
+    AUTHENTICATION_METHOD, AsHint, ChallengeResponse, ConnectData, RsNonce, TokenError, TokenHash,
+    UnixTime,
     authentication_data::{challenge_message, token_of_user_name},
     identifier,
-    jwe::ContentKeys,
-    token,
 };
 use symbolon_mqtt_proto::{
     Auth, Connect, ProtocolVersion, Publish, PublishProperties, Qos, ReasonCode, Will,
     publish::Delivery,
 };
 
-/// Whose tokens count, and what a client without one is told.
-#[derive(Clone, Debug)]
-pub(crate) struct Authority {
-    pub(crate) issuer: String,
-    pub(crate) audience: String,
-    pub(crate) content_keys: ContentKeys,
-    /// The value of `ace_as_hint` (RFC 9431 §2.4.1).
-    pub(crate) hint: String,
-}
-
 /// What every admission is judged by.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    pub(crate) authority: Option<Authority>,
+    /// In the order of the configuration; without one only public topics are served.
+    pub(crate) authorities: Vec<Authority>,
+    /// The broker's clock tells the time of day; without one `exp` and `nbf` cannot be judged (RFC 9200 §5.10.3).
+    pub(crate) clock: bool,
     pub(crate) public_topics: Arc<PublicTopics>,
     /// Response Information, with `${client_id}` where the Client Identifier belongs.
     pub(crate) response_information: Option<String>,
@@ -53,7 +46,7 @@ pub(crate) struct Admission {
     pub(crate) tokens: TokenKeeping,
 }
 
-/// Tokens that come before their clients do (RFC 9431 §2.2.2).
+/// Which tokens are kept beyond the packet that they came in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TokenKeeping {
     /// Tokens may be published to `authz-info`, by anyone.
@@ -64,10 +57,12 @@ pub(crate) struct TokenKeeping {
     pub(crate) stored: Arc<StoredTokens>,
     /// A token must bring back a nonce of a hint; without these it need not.
     pub(crate) nonces: Option<Arc<ClientNonces>>,
-    /// The authorization server can be asked what a token by reference says.
-    pub(crate) introspection: bool,
-    /// What it said; shared by all shards.
+    /// Tokens that came in CONNECT are stored too, once their clients have proved possession (RFC 9431 §2.4.2, §6).
+    pub(crate) from_connect: bool,
+    /// What authorization servers said of tokens by reference; shared by all shards.
     pub(crate) introspected: Arc<Introspected>,
+    /// When tokens were first seen that count from then; shared by all shards.
+    pub(crate) spans: Arc<Spans>,
     /// Those that were revoked; shared by all shards.
     pub(crate) revoked: Arc<Revoked>,
     /// Whose the retained messages are; shared by all shards.
@@ -87,14 +82,11 @@ impl TokenKeeping {
     }
 }
 
-/// How far our clock and the AS's may differ for `nbf`, seconds.
-const LEEWAY_SECS: u64 = 5;
-
 /// What one CONNECT is judged with.
 #[derive(Clone, Copy)]
 pub(crate) struct Circumstances<'a> {
-    /// The AS's keys as known now.
-    pub(crate) keys: &'a KeySet,
+    /// The keys of the authorization servers as known now.
+    pub(crate) keys: &'a KeySets,
     /// The connection's exporter value; absent on bare TCP.
     pub(crate) exporter: Option<&'a [u8; 32]>,
     /// The key that TLS proved the client to hold, by its thumbprint.
@@ -123,15 +115,8 @@ pub(crate) struct Admitted {
     pub(crate) extended_authentication: bool,
     /// It authenticated on the TLS layer, by this key.
     pub(crate) proved_key: Option<Thumbprint>,
-}
-
-/// What the authorization server must be asked for before a token can be judged.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Undecided {
-    /// Its keys: the token names one that we do not know.
-    Keys,
-    /// What the token says: it is a reference.
-    Introspection(Reference),
+    /// The token that it brought and whose key it proved to hold.
+    pub(crate) token: Option<Arc<StoredToken>>,
 }
 
 /// What a CONNECT says, owned.
@@ -159,7 +144,10 @@ pub(crate) struct Introduction {
 /// Waiting for the answer to a challenge (RFC 9431 §2.2.4.2.2).
 #[derive(Debug)]
 pub(crate) struct AwaitProof {
-    introduction: Introduction,
+    version: ProtocolVersion,
+    /// Or why the client is refused even if it proves possession. It is told only then: whether a token covers a topic is no business of who
+    /// merely found it.
+    introduction: Result<Introduction, Refusal>,
     challenge: Challenge,
 }
 
@@ -167,7 +155,17 @@ pub(crate) struct AwaitProof {
 #[derive(Debug)]
 pub(crate) struct Candidate {
     grant: Grant,
-    key: PopKey,
+    token: Arc<StoredToken>,
+    /// The client has just brought it.
+    is_new: bool,
+}
+
+/// A token whose key the client has proved to hold.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    pub(crate) grant: Grant,
+    /// The token, if the client has just brought it.
+    pub(crate) token: Option<Arc<StoredToken>>,
 }
 
 /// A candidate with the nonce it was challenged with.
@@ -177,162 +175,8 @@ pub(crate) struct Challenge {
     pub(crate) rs_nonce: RsNonce,
 }
 
-/// Why a client is refused. What it is told never says which of its secrets was wrong.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("a token is required")]
-    NoToken,
-    #[error("this broker accepts tokens, not passwords")]
-    Password,
-    #[error("user name and password must be absent with the authentication method ace")]
-    PasswordWithAce,
-    #[error("the authentication method is not supported")]
-    Method,
-    #[error("malformed authentication data")]
-    Malformed,
-    #[error("{0}")]
-    Token(TokenError),
-    #[error("what the token says could not be learnt from the authorization server")]
-    NotIntrospected(Reference),
-    #[error("the authorization server does not vouch for the token")]
-    Inactive,
-    #[error("the token has been revoked")]
-    Revoked,
-    #[error("the token does not bring back a fresh cnonce")]
-    Stale,
-    #[error("the token's proof-of-possession key cannot be used")]
-    Key,
-    #[error("proof of possession failed")]
-    Proof,
-    #[error("proof over the TLS exporter needs TLS")]
-    NoExporter,
-    #[error("the will topic is not covered by the token")]
-    Will,
-    #[error("an AUTH packet that answers the challenge was expected")]
-    UnexpectedPacket,
-    #[error("the broker has no random numbers for a challenge")]
-    NoRandom,
-    #[error("re-authentication must be for the same subject")]
-    OtherSubject,
-    #[error("the client identifier belongs to another client's session")]
-    OtherSession,
-    #[error("the broker's store is full")]
-    StoreFull,
-    #[error("the broker keeps no more sessions")]
-    Sessions,
-    #[error("the broker stores no more tokens")]
-    StoredTokens,
-    #[error("the broker keeps no more wills")]
-    Wills,
-    #[error("the will is larger than the broker's limit")]
-    WillSize,
-    #[error("the will topic is beyond the broker's limits")]
-    WillTopic,
-}
-
-impl Refusal {
-    /// What CONNACK or DISCONNECT says (RFC 9431 §2.4.1).
-    pub(crate) fn reason_code(&self) -> ReasonCode {
-        match self {
-            Self::Method => ReasonCode::BadAuthenticationMethod,
-            Self::Password => ReasonCode::BadUserNameOrPassword,
-            Self::UnexpectedPacket => ReasonCode::ProtocolError,
-            Self::NoRandom => ReasonCode::ServerUnavailable,
-            Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
-            Self::StoreFull
-            | Self::StoredTokens
-            | Self::Sessions
-            | Self::Wills
-            | Self::WillSize => ReasonCode::QuotaExceeded,
-            Self::WillTopic => ReasonCode::TopicNameInvalid,
-            Self::NoToken
-            | Self::PasswordWithAce
-            | Self::Malformed
-            | Self::Token(_)
-            | Self::NotIntrospected(_)
-            | Self::Inactive
-            | Self::Revoked
-            | Self::Stale
-            | Self::Key
-            | Self::Proof
-            | Self::NoExporter
-            | Self::Will
-            | Self::OtherSubject => ReasonCode::NotAuthorized,
-        }
-    }
-
-    /// What to ask the authorization server for; then the token is to be judged once more.
-    pub(crate) fn undecided(&self) -> Option<Undecided> {
-        if let Self::NotIntrospected(reference) = self {
-            return Some(Undecided::Introspection(reference.clone()));
-        }
-        (*self == Self::Token(TokenError::UnknownKey)).then_some(Undecided::Keys)
-    }
-
-    /// The Reason String. It is one for all that can be wrong with a token, its key and the proof: who found a token does not learn from it
-    /// whether that is still good, nor how close a forged one came. The log says more.
-    pub(crate) fn text(&self) -> Cow<'static, str> {
-        match self {
-            Self::Token(_)
-            | Self::NotIntrospected(_)
-            | Self::Inactive
-            | Self::Revoked
-            | Self::Stale
-            | Self::Key
-            | Self::Proof => "the token or the proof of possession does not hold here".into(),
-            Self::NoToken
-            | Self::Password
-            | Self::PasswordWithAce
-            | Self::Method
-            | Self::Malformed
-            | Self::NoExporter
-            | Self::Will
-            | Self::UnexpectedPacket
-            | Self::NoRandom
-            | Self::OtherSubject
-            | Self::OtherSession
-            | Self::StoreFull
-            | Self::StoredTokens
-            | Self::Sessions
-            | Self::Wills
-            | Self::WillSize
-            | Self::WillTopic => self.to_string().into(),
-        }
-    }
-
-    /// Whether another token would help, so that the client should be told where to get one.
-    pub(crate) fn wants_hint(&self) -> bool {
-        match self {
-            Self::NoToken
-            | Self::Password
-            | Self::Token(_)
-            | Self::NotIntrospected(_)
-            | Self::Inactive
-            | Self::Revoked
-            | Self::Stale
-            | Self::Key
-            | Self::Proof
-            | Self::Method => true,
-            Self::PasswordWithAce
-            | Self::Malformed
-            | Self::NoExporter
-            | Self::Will
-            | Self::UnexpectedPacket
-            | Self::NoRandom
-            | Self::OtherSubject
-            | Self::OtherSession
-            | Self::StoreFull
-            | Self::StoredTokens
-            | Self::Sessions
-            | Self::Wills
-            | Self::WillSize
-            | Self::WillTopic => false,
-        }
-    }
-}
-
 impl Admission {
-    /// Judges a CONNECT. [`TokenError::UnknownKey`] may be due to old keys: fetch them and ask again.
+    /// Judges a CONNECT. Where [`Refusal::undecided`] says so, ask the authorization server and judge once more.
     pub(crate) fn handle_connect(
         &self,
         connect: &Connect<'_>,
@@ -351,18 +195,14 @@ impl Admission {
         }
     }
 
-    /// What a client is told that needs a token: the value of `ace_as_hint`, with a nonce where tokens must bring one back.
-    pub(crate) fn hint(&self, now: UnixTime) -> Option<Cow<'_, str>> {
-        let hint = &self.authority.as_ref()?.hint;
-        let Some(nonces) = &self.tokens.nonces else {
-            return Some(hint.into());
-        };
-        let hint = AsHint::from_json(hint).ok()?;
+    /// What a client is told that needs a token: the value of `ace_as_hint`, with a nonce where tokens must bring one back. RFC 9431 §2.4.1
+    /// has room for one authorization server: the first.
+    pub(crate) fn hint(&self, now: UnixTime) -> Option<String> {
         let hint = AsHint {
-            cnonce: nonces.make(now),
-            ..hint
+            cnonce: (self.tokens.nonces.as_ref()).and_then(|nonces| nonces.make(now)),
+            ..self.authorities.first()?.hint.clone()
         };
-        Some(hint.to_json().into())
+        Some(hint.to_json())
     }
 
     /// TLS:Anon, MQTT:None: public topics alone (RFC 9431 §2.2.1).
@@ -393,8 +233,8 @@ impl Admission {
         key: Thumbprint,
         at: Circumstances<'_>,
     ) -> Result<Step, Refusal> {
-        let stored = self.tokens.stored.by_key(&key, at.now);
-        let candidate = self.candidate(&*stored.ok_or(Refusal::NoToken)?);
+        let stored = self.stored_by(|stored, issuer| stored.by_key(issuer, &key, at.now));
+        let candidate = self.candidate_again(stored.ok_or(Refusal::NoToken)?, at.now)?;
         let introduction = Introduction::new(connect, at.now_ms, &candidate.grant)?;
         Ok(Step::Admit(Box::new(Admitted {
             proved_key: Some(key),
@@ -404,24 +244,57 @@ impl Admission {
 
     /// The token stored for the client that TLS or, failing that, the Client Identifier names: as the name that a token speaks for, or as the
     /// `kid` of its key. A Client Identifier is anybody's to say; the challenge asks for more.
-    fn stored_for(&self, connect: &Connect<'_>, at: Circumstances<'_>) -> Option<Candidate> {
-        let stored = &self.tokens.stored;
-        let by_key = at.proved_key.and_then(|key| stored.by_key(&key, at.now));
+    fn stored_for(&self, connect: &Connect<'_>, at: Circumstances<'_>) -> Option<Arc<StoredToken>> {
+        let by_key = at
+            .proved_key
+            .and_then(|key| self.stored_by(|stored, issuer| stored.by_key(issuer, &key, at.now)));
         let by_name = || {
             let name =
                 Some(connect.client_identifier).filter(|_| self.tokens.stored_token_challenge)?;
-            (stored.by_name(name, at.now))
-                .or_else(|| stored.by_key_identifier(&identifier::to_bytes(name), at.now))
+            let kid = identifier::to_bytes(name);
+            self.stored_by(|stored, issuer| stored.by_name(issuer, name, at.now))
+                .or_else(|| {
+                    self.stored_by(|stored, issuer| stored.by_key_identifier(issuer, &kid, at.now))
+                })
         };
-        by_key.or_else(by_name).map(|token| self.candidate(&token))
+        by_key.or_else(by_name)
     }
 
-    fn candidate(&self, stored: &StoredToken) -> Candidate {
-        let mut grant = stored.grant.clone();
+    /// Of a token that was stored before. What was said of one by reference may be stale by now.
+    fn candidate_again(
+        &self,
+        token: Arc<StoredToken>,
+        now: UnixTime,
+    ) -> Result<Candidate, Refusal> {
+        let mut candidate = self.candidate(token, false);
+        let grant = &candidate.grant;
+        if let (Some(asked), Some(holder)) = (grant.introspection(), grant.holder())
+            && asked.until <= now
+        {
+            let judged = self.judge_again(&asked.reference, holder, now);
+            let unknown = || Err(Refusal::NotIntrospected(asked.reference.clone()));
+            candidate.grant = judged.unwrap_or_else(unknown)?;
+        }
+        Ok(candidate)
+    }
+
+    /// The first token that is found: authorization servers do not know of each other's names, so each has its own here.
+    pub(super) fn stored_by(
+        &self,
+        find: impl Fn(&StoredTokens, &str) -> Option<Arc<StoredToken>>,
+    ) -> Option<Arc<StoredToken>> {
+        let mut authorities = self.authorities.iter();
+        authorities.find_map(|authority| find(&self.tokens.stored, &authority.issuer))
+    }
+
+    /// The public topics are those of now.
+    pub(super) fn candidate(&self, token: Arc<StoredToken>, is_new: bool) -> Candidate {
+        let mut grant = token.grant.clone();
         grant.set_public_topics(Arc::clone(&self.public_topics));
         Candidate {
             grant,
-            key: stored.key.clone(),
+            token,
+            is_new,
         }
     }
 
@@ -440,18 +313,17 @@ impl Admission {
         match data {
             // RFC 9431 §2.2.4.1: the stored token if there is one, else AS discovery.
             ConnectData::NoToken => {
-                let candidate = self.stored_for(connect, at).ok_or(Refusal::NoToken)?;
-                challenge(connect, candidate, at)
+                let stored = self.stored_for(connect, at).ok_or(Refusal::NoToken)?;
+                challenge(connect, self.candidate_again(stored, at.now)?, at)
             }
             ConnectData::Token(token) => {
                 challenge(connect, self.judge(token, at.keys, at.now)?, at)
             }
             ConnectData::TokenAndProof { token, proof } => {
                 let exporter = at.exporter.ok_or(Refusal::NoExporter)?;
-                let grant = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
-                Ok(Step::Admit(Box::new(
-                    Introduction::new(connect, at.now_ms, &grant)?.admit(grant, true),
-                )))
+                let proved = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
+                let introduction = Introduction::new(connect, at.now_ms, &proved.grant)?;
+                Ok(Step::Admit(Box::new(introduction.admit_with(proved, true))))
             }
         }
     }
@@ -465,89 +337,11 @@ impl Admission {
     ) -> Result<Step, Refusal> {
         let proof = connect.password.ok_or(Refusal::Malformed)?;
         let exporter = at.exporter.ok_or(Refusal::NoExporter)?;
-        let grant = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
+        let proved = self.judge(token, at.keys, at.now)?.prove(exporter, proof)?;
+        let introduction = Introduction::new(connect, at.now_ms, &proved.grant)?;
         Ok(Step::Admit(Box::new(
-            Introduction::new(connect, at.now_ms, &grant)?.admit(grant, false),
+            introduction.admit_with(proved, false),
         )))
-    }
-
-    /// Validates a token (RFC 9431 §2.2.5). Done before the challenge and not after it, as the figure in §2.2.4.2.2 has it: the
-    /// answer's code is the same, and a stranger with a bad token costs no state.
-    pub(crate) fn judge(
-        &self,
-        token: &[u8],
-        keys: &KeySet,
-        now: UnixTime,
-    ) -> Result<Candidate, Refusal> {
-        let StoredToken { grant, key, .. } = self.judge_to_store(token, keys, now)?;
-        Ok(Candidate { grant, key })
-    }
-
-    /// The same, with all that is kept of a token that comes before its client.
-    pub(crate) fn judge_to_store(
-        &self,
-        token: &[u8],
-        keys: &KeySet,
-        now: UnixTime,
-    ) -> Result<StoredToken, Refusal> {
-        let authority = self.authority.as_ref().ok_or(Refusal::Method)?;
-        if self.tokens.revoked.contains(token) {
-            return Err(Refusal::Revoked);
-        }
-        let validation = Validation {
-            keys,
-            issuer: &authority.issuer,
-            audience: &authority.audience,
-            now,
-            leeway_secs: LEEWAY_SECS,
-            lifetimes: Lifetimes::Dates,
-        };
-        let claims = match token::verify(token, &validation) {
-            Err(TokenError::NotAToken) if self.tokens.introspection => {
-                self.introspect(token, &validation)?
-            }
-            verified => verified.map_err(Refusal::Token)?,
-        };
-        let nonce = claims.client_nonce.as_deref().unwrap_or_default();
-        if (self.tokens.nonces.as_ref()).is_some_and(|nonces| !nonces.is_fresh(nonce, now)) {
-            return Err(Refusal::Stale);
-        }
-        let (key, kid) = self.key_of(&claims.confirmation, authority, now)?;
-        let grant = Grant::compile(&claims, key.thumbprint(), Arc::clone(&self.public_topics))
-            .by_token(token);
-        Ok(StoredToken {
-            key_identifier: kid.map(Vec::into_boxed_slice),
-            issued_at: claims.issued_at,
-            ..StoredToken::new(grant, key, token.len())
-        })
-    }
-
-    /// What the authorization server said of a token by reference (RFC 9431 §2.2.5). It must have been asked:
-    /// [`Refusal::NotIntrospected`].
-    fn introspect(&self, token: &[u8], validation: &Validation<'_>) -> Result<Claims, Refusal> {
-        let reference = Reference::parse(token).ok_or(Refusal::Token(TokenError::NotAToken))?;
-        match self.tokens.introspected.find(&reference, validation.now) {
-            None => Err(Refusal::NotIntrospected(reference)),
-            Some(Verdict::Inactive) => Err(Refusal::Inactive),
-            Some(Verdict::Active(token)) => token.verify(validation).map_err(Refusal::Token),
-        }
-    }
-
-    /// The key in `cnf`. Where only its name is there, that of the stored token whose key has the name: a token with other rights for the
-    /// same key need not carry it again (RFC 9202 §4).
-    fn key_of(
-        &self,
-        confirmation: &Confirmation,
-        authority: &Authority,
-        now: UnixTime,
-    ) -> Result<(PopKey, Option<Vec<u8>>), Refusal> {
-        if let Some(kid) = confirmation.key_identifier() {
-            let stored = self.tokens.stored.by_key_identifier(&kid, now);
-            let key = stored.ok_or(Refusal::Key)?.key.clone();
-            return Ok((key, Some(kid)));
-        }
-        let resolved = confirmation.resolve_named(&authority.content_keys);
-        resolved.map_err(|_| Refusal::Key)
     }
 }
 
@@ -558,20 +352,22 @@ fn challenge(
     at: Circumstances<'_>,
 ) -> Result<Step, Refusal> {
     let rs_nonce = (at.fresh_nonce)().ok_or(Refusal::NoRandom)?;
-    let introduction = Introduction::new(connect, at.now_ms, &candidate.grant)?;
     Ok(Step::Challenge(Box::new(AwaitProof {
-        introduction,
+        version: connect.version,
+        introduction: Introduction::new(connect, at.now_ms, &candidate.grant),
         challenge: candidate.challenge(rs_nonce),
     })))
 }
 
 impl Candidate {
     /// Checks a proof over `message`.
-    fn prove(self, message: &[u8], proof: &[u8]) -> Result<Grant, Refusal> {
-        self.key
-            .verify(message, proof)
-            .map_err(|_| Refusal::Proof)?;
-        Ok(self.grant)
+    fn prove(self, message: &[u8], proof: &[u8]) -> Result<Proved, Refusal> {
+        let verified = self.token.key.verify(message, proof);
+        verified.map_err(|_| Refusal::Proof)?;
+        Ok(Proved {
+            grant: self.grant,
+            token: self.is_new.then_some(self.token),
+        })
     }
 
     pub(crate) fn challenge(self, rs_nonce: RsNonce) -> Challenge {
@@ -598,16 +394,16 @@ impl Challenge {
         self,
         data: Option<&[u8]>,
         now: UnixTime,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<Proved, Refusal> {
         let response =
             ChallengeResponse::parse(data.unwrap_or_default()).map_err(|_| Refusal::Malformed)?;
         let message = challenge_message(self.rs_nonce, response.client_nonce);
-        let grant = self.candidate.prove(&message, response.proof)?;
+        let proved = self.candidate.prove(&message, response.proof)?;
         // The token may have run out while the answer was on its way.
-        if grant.is_expired(now) {
+        if proved.grant.is_expired(now) {
             return Err(Refusal::Token(TokenError::Expired));
         }
-        Ok(grant)
+        Ok(proved)
     }
 }
 
@@ -617,7 +413,7 @@ impl AwaitProof {
     }
 
     pub(crate) fn version(&self) -> ProtocolVersion {
-        self.introduction.version
+        self.version
     }
 
     /// Checks the client's AUTH (RFC 9431 §2.2.4.2.2).
@@ -633,10 +429,8 @@ impl AwaitProof {
         if auth.authentication_method != Some(AUTHENTICATION_METHOD) {
             return Err(Refusal::Method);
         }
-        let grant = self
-            .challenge
-            .handle_response(auth.authentication_data, now)?;
-        Ok(Box::new(self.introduction.admit(grant, true)))
+        let proved = (self.challenge).handle_response(auth.authentication_data, now)?;
+        Ok(Box::new(self.introduction?.admit_with(proved, true)))
     }
 }
 
@@ -687,6 +481,14 @@ impl Introduction {
             grant,
             extended_authentication,
             proved_key: None,
+            token: None,
+        }
+    }
+
+    fn admit_with(self, proved: Proved, extended_authentication: bool) -> Admitted {
+        Admitted {
+            token: proved.token,
+            ..self.admit(proved.grant, extended_authentication)
         }
     }
 }
@@ -710,7 +512,7 @@ fn will_message(will: &Will<'_>, now_ms: u64, grant: &Grant) -> Arc<Message> {
     };
     let by = Origin {
         token_expires_at: grant.expires_at(),
-        publisher: None,
+        ..Origin::default()
     };
     Message::new(&publish, now_ms, by)
 }

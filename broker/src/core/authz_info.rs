@@ -1,21 +1,26 @@
 //! A token published to `authz-info` (RFC 9431 §2.2.2): judged like one in CONNECT, but for the proof; stored by its key; and answered.
 
 use super::{
-    admission::{Refusal, Undecided},
+    authority::KeySets,
     counters::{Count, Limit, Outcome, Reason},
     holding::Needs,
+    introspected::Question,
     publishing::NotPublished,
+    refusal::{Refusal, Undecided},
     session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard},
     stored_tokens::{Capacity, NotStored, StoredToken},
 };
 use crate::Limits;
 use std::{fmt, sync::Arc};
-use symbolon_ace_proto::{KeySet, TokenError};
+use symbolon_ace_proto::TokenError;
 use symbolon_mqtt_proto::{Delivery, ProtocolVersion, Publish, ReasonCode};
 
 /// Publish-only and for tokens alone (RFC 9431 §2.2.2): nothing published to it is ever delivered, retained or queued.
 pub(super) const AUTHZ_INFO: &str = "authz-info";
+
+/// One text for all: a stranger is not told what of a token that he found is wrong.
+const NOT_TAKEN: &str = "the token is not valid here";
 
 const MS_PER_MIN: u64 = 60_000;
 /// How long a client may stay that can do nothing but publish a token, milliseconds.
@@ -75,7 +80,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         publish: &Publish<'_>,
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), Close> {
         let delivery = publish.delivery;
@@ -128,7 +133,7 @@ impl Shard {
     pub(super) fn judge_pending_token(
         &mut self,
         key: SessionKey,
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), Close> {
         let Some(pending) = self.session_mut(key).link.pending_token.take() else {
@@ -143,9 +148,29 @@ impl Shard {
         let at = self.session(key).connection_key(key);
         match refusal.undecided() {
             None => {}
-            Some(Undecided::Keys) => self.key_requests.push_back(at),
+            Some(Undecided::Keys(issuer)) => self.key_requests.push_back((at, issuer)),
             Some(Undecided::Introspection(reference)) => {
-                self.introspection_requests.push_back((at, reference));
+                let question = Question {
+                    reference,
+                    issuer: None,
+                };
+                self.introspection_requests.push_back((at, question));
+            }
+        }
+    }
+
+    /// A client has proved to hold the key of this token, which it has just brought: it is stored like one that is published (RFC 9431
+    /// §2.4.2, §6), if there is room. Nobody is refused for want of it.
+    pub(super) fn keep_token(&mut self, token: Option<&Arc<StoredToken>>, now: Now) {
+        let Some(token) = token.filter(|_| self.admission.tokens.from_connect) else {
+            return;
+        };
+        let capacity = Capacity::of(&self.limits).for_connects();
+        let stored = &self.admission.tokens.stored;
+        match stored.insert(Arc::clone(token), capacity, now.unix) {
+            Ok(_) | Err(NotStored::Older) => {}
+            Err(full @ (NotStored::Tokens | NotStored::Bytes)) => {
+                tracing::debug!(?full, "a token that came in CONNECT is not stored");
             }
         }
     }
@@ -154,7 +179,7 @@ impl Shard {
         &mut self,
         key: SessionKey,
         token: &[u8],
-        keys: &KeySet,
+        keys: &KeySets,
         now: Now,
     ) -> Result<(), NotTaken> {
         let token = self.admission.judge_to_store(token, keys, now.unix)?;
@@ -216,13 +241,12 @@ impl Shard {
             Err(NotTaken::Refused(refusal)) => {
                 let client = &self.session(key).client_identifier;
                 tracing::info!(%client, reason = %refusal, "a published token is refused");
-                // One text for all: a stranger is not told what of a token that he found is wrong.
-                let text = "the token is not valid here";
-                self.refuse_token(key, delivery, ReasonCode::NotAuthorized, text)
+                self.refuse_token(key, delivery, ReasonCode::NotAuthorized, NOT_TAKEN)
             }
             Err(NotTaken::NotStored(NotStored::Older)) => {
-                let text = "a newer token is stored for this key";
-                self.refuse_token(key, delivery, ReasonCode::NotAuthorized, text)
+                let client = &self.session(key).client_identifier;
+                tracing::info!(%client, "a published token is older than the one that is stored for its key");
+                self.refuse_token(key, delivery, ReasonCode::NotAuthorized, NOT_TAKEN)
             }
             Err(NotTaken::NotStored(full @ (NotStored::Tokens | NotStored::Bytes))) => {
                 let limit = match full {
@@ -261,6 +285,14 @@ impl Capacity {
         Self {
             tokens: limits.stored_tokens,
             bytes: limits.stored_tokens_bytes,
+        }
+    }
+
+    /// Half of it is for those who can connect only with a token that they have published before.
+    fn for_connects(self) -> Self {
+        Self {
+            tokens: self.tokens / 2,
+            bytes: self.bytes / 2,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How sessions begin, go on and end (MQTT 5.0 §3.1, §4.1): admitted, taken over, resumed, left, expired; and their Wills.
 
 use super::{
-    admission::{Admitted, Introduction, Refusal},
+    admission::{Admitted, Introduction},
     authz_info::VISIT_MS,
     counters::{Count, Limit, Reason},
     holding::Needs,
@@ -9,6 +9,7 @@ use super::{
     pacing::Pace,
     quota::{Place, Quota},
     reauthentication::Reauthentication,
+    refusal::Refusal,
     session::{ConnectionKey, Farewell, Link, Session, SessionKey, State, TOPIC_ALIAS_MAXIMUM},
     shard::{Close, Now, Shard, Timer, WillFate},
     wills::will_beyond,
@@ -98,6 +99,7 @@ impl Shard {
             session_present: earlier.is_some(),
         };
         self.send_connack(key, admitted, &granted);
+        self.keep_token(admitted.token.as_ref(), now);
         self.journal_session(key, None);
         if earlier.is_some() {
             self.judge_again(key, now);
@@ -106,6 +108,7 @@ impl Shard {
         }
         self.arm_keep_alive(key, now);
         self.arm_expiry(key, admitted.grant.expires_at(), now);
+        self.arm_introspection(key, now);
         self.handle_room(key, now);
         let at = ConnectionKey {
             session: key,
@@ -406,7 +409,12 @@ impl Shard {
         self.dismiss(key, close, WillFate::Publish, now);
     }
 
-    pub(super) fn dismiss(&mut self, key: SessionKey, close: &Close, will: WillFate, now: Now) {
+    /// The same for a token that was revoked: the Will goes with it.
+    pub(super) fn close_revoked(&mut self, key: SessionKey, now: Now) {
+        self.dismiss(key, &Close::token_revoked(), WillFate::Discard, now);
+    }
+
+    fn dismiss(&mut self, key: SessionKey, close: &Close, will: WillFate, now: Now) {
         let Some(session) = self.sessions.get(key as usize) else {
             return;
         };
@@ -442,10 +450,13 @@ impl Shard {
         let serial = session.connection;
         let expiry_secs = session.expiry_secs;
         let pace_timer = link.pace.take_timer();
-        for timer in [link.keep_alive_timer, link.expiry_timer, pace_timer]
-            .into_iter()
-            .flatten()
-        {
+        let timers = [
+            link.keep_alive_timer,
+            link.expiry_timer,
+            link.introspection_timer,
+            pace_timer,
+        ];
+        for timer in timers.into_iter().flatten() {
             self.wheel.cancel(timer);
         }
         let outbox = link.outbox;
@@ -479,8 +490,9 @@ impl Shard {
             self.drop_subscription(key, session.id, subscription);
         }
         self.by_client.remove(&session.client_identifier);
-        let (id, own_will) = (session.id, session.will.take());
-        let holder = session.grant.holder().cloned();
+        let id = session.id;
+        let due = session.will.take().filter(|_| will == WillFate::Publish);
+        let due = due.map(|will| (will, session.grant.clone()));
         let client_identifier = session.client_identifier.clone();
         self.give_away(None, session.into_orphans(), now);
         if let Some(id) = id
@@ -488,8 +500,8 @@ impl Shard {
         {
             self.note_end_of(client_identifier, journaled);
         }
-        if let (Some(will), WillFate::Publish) = (own_will, will) {
-            self.publish_will(&will, holder.as_ref(), now);
+        if let Some((will, grant)) = due {
+            self.publish_will(&will, &grant, now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod topic_set;
 
+use super::introspected::Reference;
 use std::{collections::HashSet, sync::Arc};
 use symbolon_ace_proto::{Claims, TokenHash, UnixTime};
 use symbolon_mqtt_proto::{ReasonCode, TopicFilter, TopicName};
@@ -23,6 +24,16 @@ struct Token {
     holder: Holder,
     expires_at: UnixTime,
     marks: Option<TokenMarks>,
+    /// It is by reference.
+    introspected: Option<Arc<Introspection>>,
+}
+
+/// Of a token by reference: how to ask of it again, and when.
+#[derive(Debug)]
+pub(crate) struct Introspection {
+    pub(crate) reference: Reference,
+    /// What was said of it is believed until then.
+    pub(crate) until: UnixTime,
 }
 
 /// By what names a token may be called in the list of revoked tokens (RFC 9770 §4).
@@ -66,6 +77,7 @@ impl Grant {
                 },
                 expires_at: claims.expires_at,
                 marks: None,
+                introspected: None,
             }),
             publish: TopicSet::compile(publish.map(|entry| &entry.filter)),
             subscribe: subscribe.map(|entry| entry.filter.clone()).collect(),
@@ -104,6 +116,7 @@ impl Grant {
                 holder,
                 expires_at: UnixTime(0),
                 marks: None,
+                introspected: None,
             }),
             ..Self::anonymous(public)
         }
@@ -128,6 +141,18 @@ impl Grant {
     /// Other topics are public from now on.
     pub fn set_public_topics(&mut self, public: Arc<PublicTopics>) {
         self.public = public;
+    }
+
+    /// The token is this reference, and what was said of it is believed until then.
+    pub(crate) fn set_reference(&mut self, reference: Reference, until: UnixTime) {
+        if let Some(token) = &mut self.token {
+            token.introspected = Some(Arc::new(Introspection { reference, until }));
+        }
+    }
+
+    /// How to ask again what the token says, if it is by reference.
+    pub(crate) fn introspection(&self) -> Option<&Arc<Introspection>> {
+        self.token.as_ref()?.introspected.as_ref()
     }
 
     /// Who holds the token; `None` without one.
@@ -192,6 +217,11 @@ impl TokenMarks {
     /// Of a token, as the client brought it.
     pub fn of(token: &[u8]) -> Self {
         Self(TokenHash::seen_by_rs(token))
+    }
+
+    /// The names.
+    pub fn names(self) -> HashSet<TokenHash> {
+        HashSet::from(self.0)
     }
 
     /// Whether the token is one of those.

@@ -1,4 +1,4 @@
-//! What the authorization server has said of tokens by reference, for a while (RFC 9200 §5.9, RFC 9431 §2.2.5). Nobody is asked here.
+//! What authorization servers have said of tokens by reference, for a while (RFC 9200 §5.9, RFC 9431 §2.2.5). Nobody is asked here.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,14 +20,30 @@ type TokenHash = [u8; 32];
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Reference(Box<[u8]>);
 
+/// What an authorization server is to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) reference: Reference,
+    /// Which one; `None` asks them all, until one knows the token.
+    pub(crate) issuer: Option<Box<str>>,
+}
+
 /// What the authorization server said.
 #[derive(Clone, Debug)]
 pub(crate) enum Verdict {
     Inactive,
-    Active(Arc<ActiveToken>),
+    Active(Arc<Answer>),
 }
 
-/// Verdicts by token, shared by the shards and by who asks.
+/// What an active token says, and how long that is believed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) token: ActiveToken,
+    pub(crate) asked_at: UnixTime,
+    pub(crate) until: UnixTime,
+}
+
+/// Verdicts by token and by who said so, shared by the shards and by who asks.
 #[derive(Default)]
 pub(crate) struct Introspected(Mutex<Verdicts>);
 
@@ -52,9 +68,13 @@ impl Reference {
         &self.0
     }
 
-    fn hash(&self) -> TokenHash {
+    fn hash(&self, issuer: &str) -> TokenHash {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&(issuer.len() as u64).to_be_bytes());
+        context.update(issuer.as_bytes());
+        context.update(&self.0);
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, &self.0).as_ref());
+        hash.copy_from_slice(context.finish().as_ref());
         hash
     }
 }
@@ -66,16 +86,26 @@ impl fmt::Debug for Reference {
 }
 
 impl Introspected {
-    /// What was said of this token, and is still to be believed.
-    pub(crate) fn find(&self, reference: &Reference, now: UnixTime) -> Option<Verdict> {
+    /// What this authorization server said of the token, and is still to be believed.
+    pub(crate) fn find(
+        &self,
+        issuer: &str,
+        reference: &Reference,
+        now: UnixTime,
+    ) -> Option<Verdict> {
         let verdicts = self.lock();
-        let (end, verdict) = verdicts.by_token.get(&reference.hash())?;
+        let (end, verdict) = verdicts.by_token.get(&reference.hash(issuer))?;
         (now < *end).then(|| verdict.clone())
     }
 
     /// The authorization server said so: it is believed until `end`.
-    pub(crate) fn remember(&self, reference: &Reference, verdict: Verdict, end: UnixTime) {
-        let hash = reference.hash();
+    pub(crate) fn remember(
+        &self,
+        (issuer, reference): (&str, &Reference),
+        verdict: Verdict,
+        end: UnixTime,
+    ) {
+        let hash = reference.hash(issuer);
         let mut verdicts = self.lock();
         verdicts.forget(&hash);
         if verdicts.by_token.len() >= REMEMBERED_AT_MOST
@@ -112,6 +142,7 @@ impl fmt::Debug for Introspected {
 mod tests {
     use super::*;
 
+    const AS: &str = "https://as.example";
     const BEGIN: UnixTime = UnixTime(1_800_000_000);
 
     fn reference(text: &str) -> Reference {
@@ -121,23 +152,29 @@ mod tests {
     #[test]
     fn what_was_said_is_believed_for_its_time() {
         let introspected = Introspected::default();
-        introspected.remember(&reference("a"), Verdict::Inactive, BEGIN.plus_secs(10));
+        introspected.remember(
+            (AS, &reference("a")),
+            Verdict::Inactive,
+            BEGIN.plus_secs(10),
+        );
         assert!(
             introspected
-                .find(&reference("a"), BEGIN.plus_secs(9))
+                .find(AS, &reference("a"), BEGIN.plus_secs(9))
                 .is_some()
         );
         assert!(
             introspected
-                .find(&reference("a"), BEGIN.plus_secs(10))
+                .find(AS, &reference("a"), BEGIN.plus_secs(10))
                 .is_none()
         );
-        assert!(introspected.find(&reference("b"), BEGIN).is_none());
+        assert!(introspected.find(AS, &reference("b"), BEGIN).is_none());
         let active = Verdict::Active(Arc::default());
-        introspected.remember(&reference("a"), active, BEGIN.plus_secs(20));
-        let found = introspected.find(&reference("a"), BEGIN.plus_secs(15));
+        introspected.remember((AS, &reference("a")), active, BEGIN.plus_secs(20));
+        let found = introspected.find(AS, &reference("a"), BEGIN.plus_secs(15));
         assert!(matches!(found, Some(Verdict::Active(_))));
         assert_eq!(introspected.lock().by_token.len(), 1);
+        // Another authorization server has said nothing of it.
+        assert!(introspected.find("other", &reference("a"), BEGIN).is_none());
     }
 
     #[test]
@@ -145,11 +182,15 @@ mod tests {
         let introspected = Introspected::default();
         for number in 0..=REMEMBERED_AT_MOST {
             let end = BEGIN.plus_secs(1 + number as u64);
-            introspected.remember(&reference(&number.to_string()), Verdict::Inactive, end);
+            introspected.remember(
+                (AS, &reference(&number.to_string())),
+                Verdict::Inactive,
+                end,
+            );
         }
         assert_eq!(introspected.lock().by_token.len(), REMEMBERED_AT_MOST);
-        assert!(introspected.find(&reference("0"), BEGIN).is_none());
-        assert!(introspected.find(&reference("1"), BEGIN).is_some());
+        assert!(introspected.find(AS, &reference("0"), BEGIN).is_none());
+        assert!(introspected.find(AS, &reference("1"), BEGIN).is_some());
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub(crate) enum Entry {
     },
     /// A retained message in place of the one at its topic; deleted where its payload is empty. The later stamp wins.
     Retain { message: Arc<Message>, stamp: Stamp },
+    /// Of an issuer's tokens with `exi`, those of numbers up to this one are over (RFC 9200 §5.10.3).
+    Expired { issuer: Box<str>, number: u64 },
 }
 
 /// Changes of several shards that belong together: that a QoS 2 message was received, and what became of it.
@@ -112,6 +114,8 @@ pub(crate) struct StoredSession {
 pub(crate) struct Stored {
     pub(crate) sessions: Vec<StoredSession>,
     pub(crate) retained: Vec<(Arc<Message>, Stamp)>,
+    /// Of tokens with `exi`, by issuer: the highest number that is over.
+    pub(crate) expired_numbers: Vec<(Box<str>, u64)>,
 }
 
 /// The changes of one shard that the store does not have yet.

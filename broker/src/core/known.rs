@@ -1,11 +1,13 @@
 //! Clients that TLS knows: which key belongs to the identity of a pre-shared key, and which token to it (RFC 9431 §2.2.3).
 
 use super::{
-    admission::{Admission, Refusal},
+    admission::Admission,
+    authority::KeySets,
+    refusal::Refusal,
     stored_tokens::{Capacity, NotStored, StoredToken, Thumbprint},
 };
 use std::sync::Arc;
-use symbolon_ace_proto::{KeySet, PopKey, SymmetricKey, UnixTime, psk_identity::PskIdentity};
+use symbolon_ace_proto::{PopKey, SymmetricKey, UnixTime, psk_identity::PskIdentity};
 
 /// The token that an identity means.
 enum Meant {
@@ -21,7 +23,7 @@ impl Admission {
     pub(crate) fn pre_shared_key(
         &self,
         identity: &[u8],
-        keys: &KeySet,
+        keys: &KeySets,
         now: UnixTime,
     ) -> Option<SymmetricKey> {
         let key = match self.meant_by(identity, keys, now).ok()? {
@@ -38,7 +40,7 @@ impl Admission {
     pub(crate) fn key_of_identity(
         &self,
         identity: &[u8],
-        keys: &KeySet,
+        keys: &KeySets,
         (capacity, now): (Capacity, UnixTime),
     ) -> Result<Thumbprint, Refusal> {
         match self.meant_by(identity, keys, now)? {
@@ -54,10 +56,11 @@ impl Admission {
         }
     }
 
-    fn meant_by(&self, identity: &[u8], keys: &KeySet, now: UnixTime) -> Result<Meant, Refusal> {
+    fn meant_by(&self, identity: &[u8], keys: &KeySets, now: UnixTime) -> Result<Meant, Refusal> {
         match PskIdentity::parse(identity) {
             PskIdentity::KeyIdentifier(kid) => {
-                let stored = self.tokens.stored.by_key_identifier(&kid, now);
+                let stored =
+                    self.stored_by(|stored, issuer| stored.by_key_identifier(issuer, &kid, now));
                 stored.map(Meant::Stored).ok_or(Refusal::NoToken)
             }
             // There is no waiting in a handshake: what the authorization server has said before counts.

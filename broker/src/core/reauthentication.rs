@@ -1,13 +1,15 @@
 //! A new token in a living session (RFC 9431 §4): AUTH 0x19 with the token, a challenge, its answer. Until it succeeds the old rights hold.
 
 use super::{
-    admission::{Challenge, Refusal},
+    admission::Challenge,
+    authority::KeySets,
     counters::{Count, Outcome},
     grant::Grant,
+    refusal::Refusal,
     session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard},
 };
-use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, KeySet, RsNonce};
+use symbolon_ace_proto::{AUTHENTICATION_METHOD, ConnectData, RsNonce};
 use symbolon_mqtt_proto::{Auth, Packet, ReasonCode, UserProperties};
 
 /// How far a re-authentication is.
@@ -24,7 +26,7 @@ pub(crate) enum Reauthentication {
 /// What an AUTH is judged with.
 #[derive(Clone, Copy)]
 pub(crate) struct AuthCircumstances<'a> {
-    pub(crate) keys: &'a KeySet,
+    pub(crate) keys: &'a KeySets,
     /// Gives a fresh nonce each time; `None` where the system has no random numbers.
     pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
 }
@@ -60,10 +62,11 @@ impl Shard {
                 }
             }
             (ReasonCode::ContinueAuthentication, Reauthentication::AwaitProof(challenge)) => {
-                let grant = challenge.handle_response(auth.authentication_data, now.unix)?;
+                let proved = challenge.handle_response(auth.authentication_data, now.unix)?;
+                self.keep_token(proved.token.as_ref(), now);
                 self.counters
                     .count(Count::Reauthentications(Outcome::Success));
-                let ended = self.replace_grant(key, grant, now);
+                let ended = self.replace_grant(key, proved.grant, now);
                 let notice = (ended > 0)
                     .then_some("subscriptions that the new token does not allow were ended");
                 self.send_auth(key, ReasonCode::Success, None, notice);
@@ -82,11 +85,13 @@ impl Shard {
         self.renew_publisher(key);
         let ended = self.end_subscriptions_beyond_grant(key, now);
         self.arm_expiry(key, expires_at, now);
+        self.arm_introspection(key, now);
         ended
     }
 
     /// The AS was asked for a session; whether or not there is anything new, the token is judged now.
-    pub(crate) fn handle_keys(&mut self, at: ConnectionKey, keys: &KeySet, now: Now) {
+    pub(crate) fn handle_keys(&mut self, at: ConnectionKey, keys: &KeySets, now: Now) {
+        self.handle_answer(at, now);
         if self.live(at).is_none() {
             return;
         }

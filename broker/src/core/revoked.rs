@@ -7,7 +7,7 @@ use super::{
     grant::{Grant, TokenMarks},
     reauthentication::Reauthentication,
     session::{SessionKey, State},
-    shard::{Close, Now, Shard, WillFate},
+    shard::{Now, Shard},
 };
 use std::{
     collections::HashSet,
@@ -17,7 +17,6 @@ use std::{
     },
 };
 use symbolon_ace_proto::TokenHash;
-use symbolon_mqtt_proto::ReasonCode;
 
 /// The tokens that the authorization server has revoked and that have not expired yet, shared by the shards.
 #[derive(Debug, Default)]
@@ -83,8 +82,7 @@ impl Shard {
     fn revoke(&mut self, key: SessionKey, now: Now) {
         let session = self.session_mut(key);
         if session.state == State::Live {
-            let close = Close::new(ReasonCode::NotAuthorized, "the token has been revoked");
-            self.dismiss(key, &close, WillFate::Discard, now);
+            self.close_revoked(key, now);
         } else if session.will.take().is_some() {
             // It waited for its delay.
             self.journal_session(key, Some(now));

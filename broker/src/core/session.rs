@@ -9,7 +9,7 @@ use super::{
     message::Message,
     outbox::Outbox,
     pacing::Pace,
-    publishers::Publisher,
+    publishers::{Publisher, TokenSerial},
     quota::Place,
     reauthentication::Reauthentication,
     router::Route,
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     pub(crate) link: Link,
     pub(crate) last_publish: Option<LastPublish>,
     /// Whose its retained messages are, once it has published one.
-    pub(crate) publisher: Option<Arc<Publisher>>,
+    pub(crate) publisher: Option<(Arc<Publisher>, TokenSerial)>,
     pub(crate) reauthentication: Reauthentication,
 }
 
@@ -141,6 +141,7 @@ pub(crate) struct Link {
     pub(crate) last_packet_ms: u64,
     pub(crate) keep_alive_timer: Option<TimerKey>,
     pub(crate) expiry_timer: Option<TimerKey>,
+    pub(crate) introspection_timer: Option<TimerKey>,
     /// The key that TLS proved the client to hold, by its thumbprint, where that is what it was admitted by.
     pub(crate) proved_key: Option<Thumbprint>,
     /// How many tokens it may publish.
@@ -285,6 +286,7 @@ impl Link {
             last_packet_ms: now.ms,
             keep_alive_timer: None,
             expiry_timer: None,
+            introspection_timer: None,
             proved_key: admitted.proved_key,
             token_pace: TokenPace::default(),
             pending_token: None,
@@ -310,6 +312,7 @@ impl Link {
             last_packet_ms: 0,
             keep_alive_timer: None,
             expiry_timer: None,
+            introspection_timer: None,
             proved_key: None,
             token_pace: TokenPace::default(),
             pending_token: None,

@@ -4,17 +4,18 @@
 //! `subscribing.rs`.
 
 use super::{
-    admission::{Admission, Refusal},
+    admission::Admission,
     counters::{Count, Counters},
     forwarding::Frames,
     groups::{Census, Groups},
     hash_seed::HashSeed,
     holding::Holding,
     interest::{Interest, UNAWAITED},
-    introspected::Reference,
+    introspected::Question,
     journal::{Entry, Journal, SessionId, Transaction},
     message::Message,
     outbound::Outbound,
+    refusal::Refusal,
     retaining::{Retaining, Stamp, Swept},
     router::{Router, ShardIndex, SubscriptionOptions, Target},
     session::{ConnectionKey, Farewell, Session, SessionKey, State, SubscriptionKey},
@@ -109,6 +110,8 @@ pub(crate) enum Timer {
     SessionEnd(SessionKey),
     /// A client that published too fast may be read from again.
     Pace(SessionKey),
+    /// What was said of a token by reference is stale.
+    Introspection(ConnectionKey),
     /// A client that can do nothing but publish a token has had the time for it.
     Visit(ConnectionKey),
     /// Expired retained messages are looked for, and memory is given back.
@@ -135,8 +138,12 @@ pub(crate) struct Shard {
     pub(super) dirty: Vec<SessionKey>,
     pub(super) outbound: Outbound,
     pub(super) frames: Frames,
-    pub(super) key_requests: VecDeque<ConnectionKey>,
-    pub(super) introspection_requests: VecDeque<(ConnectionKey, Reference)>,
+    pub(super) key_requests: VecDeque<(ConnectionKey, Arc<str>)>,
+    pub(super) introspection_requests: VecDeque<(ConnectionKey, Question)>,
+    /// Sessions that the authorization server is being asked about again, a few.
+    pub(super) asking: Vec<ConnectionKey>,
+    /// Those that wait for that, at most all.
+    pub(super) to_ask: VecDeque<ConnectionKey>,
     pub(crate) counters: Counters,
     pub(super) journal: Journal,
     pub(super) holding: Holding,
@@ -200,6 +207,8 @@ impl Shard {
             frames: Frames::default(),
             key_requests: VecDeque::new(),
             introspection_requests: VecDeque::new(),
+            asking: Vec::new(),
+            to_ask: VecDeque::new(),
             counters: Counters::default(),
             due: Vec::new(),
             next_serial: 1,
@@ -279,9 +288,11 @@ impl Shard {
                 Timer::Will(key) => self.handle_will_timer(key, now),
                 Timer::SessionEnd(key) => self.handle_end_timer(key, now),
                 Timer::Pace(key) => self.handle_pace_timer(key),
+                Timer::Introspection(at) => self.handle_introspection_timer(at, now),
                 Timer::Visit(at) => self.handle_visit_timer(at, now),
                 Timer::Sweep => {
                     self.sweep_retained(now);
+                    self.note_expired_numbers(now);
                     self.admission.tokens.stored.sweep(now.unix);
                     self.shrink();
                     self.wheel.insert(now.ms + SWEEP_EVERY_MS, Timer::Sweep);
@@ -312,13 +323,13 @@ impl Shard {
         self.journal.give_back(entries);
     }
 
-    /// A session that needs the AS's keys fetched anew.
-    pub(crate) fn poll_key_request(&mut self) -> Option<ConnectionKey> {
+    /// A session that needs the keys of this issuer fetched anew.
+    pub(crate) fn poll_key_request(&mut self) -> Option<(ConnectionKey, Arc<str>)> {
         self.key_requests.pop_front()
     }
 
     /// A session that needs the authorization server to be asked what a token says. [`Shard::handle_keys`] is due after that.
-    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Reference)> {
+    pub(crate) fn poll_introspection_request(&mut self) -> Option<(ConnectionKey, Question)> {
         self.introspection_requests.pop_front()
     }
 
@@ -412,6 +423,16 @@ impl Shard {
         }
     }
 
+    /// Tokens with `exi` that are over must be so after a restart. One shard speaks for all.
+    fn note_expired_numbers(&mut self, now: Now) {
+        if self.index != 0 {
+            return;
+        }
+        for (issuer, number) in self.admission.tokens.spans.take_news(now.unix) {
+            self.journal.push(Entry::Expired { issuer, number });
+        }
+    }
+
     fn handle_keep_alive(&mut self, key: SessionKey, now: Now) {
         let Some(session) = self.sessions.get_mut(key as usize) else {
             return;
@@ -484,6 +505,13 @@ impl Close {
 
     pub(crate) fn token_expired() -> Self {
         Self::new(ReasonCode::NotAuthorized, "the token has expired")
+    }
+
+    pub(super) fn token_revoked() -> Self {
+        Self::new(
+            ReasonCode::NotAuthorized,
+            "the authorization server does not vouch for the token any more",
+        )
     }
 }
 

@@ -1,8 +1,10 @@
-//! Tokens that clients published to `authz-info`, by their proof-of-possession key (RFC 9431 §2.2.2, RFC 9200 §5.10.1).
+//! Tokens that clients published to `authz-info` or brought in CONNECT, by their proof-of-possession key (RFC 9431 §2.2.2, §2.4.2,
+//! RFC 9200 §5.10.1). Those of one authorization server never stand in the place of another's, whatever keys and names are in them.
 //!
 //! One lock for all shards. It is taken when a token is published, which is rare, and when a client connects; never on the path of a PUBLISH.
 
 use super::grant::Grant;
+use aws_lc_rs::digest;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -17,7 +19,10 @@ const OVERHEAD_BYTES: usize = 512;
 /// Expired tokens that are forgotten at once; the others are forgotten at the next occasion.
 const FORGOTTEN_AT_ONCE: usize = 1_024;
 
-/// A valid token whose key nobody has proved to hold yet.
+/// The place of a token: a hash of its issuer, and of its key or of a name.
+type Place = [u8; 32];
+
+/// A valid token, whether or not somebody has proved to hold its key.
 #[derive(Debug)]
 pub struct StoredToken {
     /// What it allows. The public topics in it are those of the time when it came.
@@ -58,12 +63,12 @@ pub struct StoredTokens(RwLock<Shelf>);
 
 #[derive(Debug, Default)]
 struct Shelf {
-    by_key: HashMap<Thumbprint, Arc<StoredToken>>,
+    by_key: HashMap<Place, Arc<StoredToken>>,
     /// By whom a token speaks for: the newest of each name.
-    by_name: HashMap<Box<str>, Arc<StoredToken>>,
+    by_name: HashMap<Place, Arc<StoredToken>>,
     /// By the key's name in `cnf`: the newest of each.
-    by_key_identifier: HashMap<Box<[u8]>, Arc<StoredToken>>,
-    by_end: BTreeSet<(UnixTime, Thumbprint)>,
+    by_key_identifier: HashMap<Place, Arc<StoredToken>>,
+    by_end: BTreeSet<(UnixTime, Place)>,
     bytes: usize,
 }
 
@@ -83,9 +88,33 @@ impl StoredToken {
         self.grant.expires_at().unwrap_or(UnixTime(0))
     }
 
-    fn name(&self) -> Option<&str> {
-        self.grant.holder()?.name.as_deref()
+    fn issuer(&self) -> &str {
+        self.grant.holder().map_or("", |holder| &holder.issuer)
     }
+
+    fn place(&self) -> Place {
+        place(self.issuer(), &self.key.thumbprint())
+    }
+
+    fn place_by_name(&self) -> Option<Place> {
+        let name = self.grant.holder()?.name.as_deref()?;
+        Some(place(self.issuer(), name.as_bytes()))
+    }
+
+    fn place_by_key_identifier(&self) -> Option<Place> {
+        let kid = self.key_identifier.as_deref()?;
+        Some(place(self.issuer(), kid))
+    }
+}
+
+fn place(issuer: &str, name: &[u8]) -> Place {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&(issuer.len() as u64).to_be_bytes());
+    context.update(issuer.as_bytes());
+    context.update(name);
+    let mut place = [0; 32];
+    place.copy_from_slice(context.finish().as_ref());
+    place
 }
 
 impl StoredTokens {
@@ -93,46 +122,62 @@ impl StoredTokens {
     /// bring it back otherwise.
     pub fn insert(
         &self,
-        token: StoredToken,
+        token: impl Into<Arc<StoredToken>>,
         capacity: Capacity,
         now: UnixTime,
     ) -> Result<Arc<StoredToken>, NotStored> {
-        let thumbprint = token.key.thumbprint();
+        let token = token.into();
+        let place = token.place();
         let mut all = self.write();
         all.forget_expired(now);
-        let (mut tokens, mut bytes) = (all.by_key.len(), all.bytes);
-        if let Some(earlier) = all.by_key.get(&thumbprint) {
-            if earlier.issued_at > token.issued_at {
-                return Err(NotStored::Older);
-            }
-            tokens -= 1;
-            bytes -= earlier.size;
+        let earlier = all.by_key.get(&place);
+        if earlier.is_some_and(|earlier| earlier.issued_at > token.issued_at) {
+            return Err(NotStored::Older);
         }
-        if tokens >= capacity.tokens {
+        // What replaces another needs no place, and bytes only as far as it has more.
+        if earlier.is_none() && all.by_key.len() >= capacity.tokens {
             return Err(NotStored::Tokens);
         }
-        if bytes.saturating_add(token.size) > capacity.bytes {
+        let freed = earlier.map_or(0, |earlier| earlier.size);
+        let bytes = (all.bytes - freed).saturating_add(token.size);
+        if bytes > capacity.bytes && token.size > freed {
             return Err(NotStored::Bytes);
         }
-        all.remove(&thumbprint);
-        let token = Arc::new(token);
-        all.put(thumbprint, Arc::clone(&token));
+        all.remove(&place);
+        all.put(place, Arc::clone(&token));
         Ok(token)
     }
 
-    /// The token for this key, if there is one that is valid.
-    pub fn by_key(&self, thumbprint: &Thumbprint, now: UnixTime) -> Option<Arc<StoredToken>> {
-        valid(self.read().by_key.get(thumbprint)?, now)
+    /// This issuer's token for this key, if there is one that is valid.
+    pub fn by_key(
+        &self,
+        issuer: &str,
+        thumbprint: &Thumbprint,
+        now: UnixTime,
+    ) -> Option<Arc<StoredToken>> {
+        valid(self.read().by_key.get(&place(issuer, thumbprint))?, now)
     }
 
-    /// The newest token whose key has this name in `cnf`.
-    pub fn by_key_identifier(&self, kid: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
-        valid(self.read().by_key_identifier.get(kid)?, now)
+    /// Its newest token whose key has this name in `cnf`.
+    pub fn by_key_identifier(
+        &self,
+        issuer: &str,
+        kid: &[u8],
+        now: UnixTime,
+    ) -> Option<Arc<StoredToken>> {
+        let place = place(issuer, kid);
+        valid(self.read().by_key_identifier.get(&place)?, now)
     }
 
-    /// The newest token that speaks for the client of this name.
-    pub fn by_name(&self, name: &str, now: UnixTime) -> Option<Arc<StoredToken>> {
-        valid(self.read().by_name.get(name)?, now)
+    /// Its newest token that speaks for the client of this name.
+    pub fn by_name(&self, issuer: &str, name: &str, now: UnixTime) -> Option<Arc<StoredToken>> {
+        let place = place(issuer, name.as_bytes());
+        valid(self.read().by_name.get(&place)?, now)
+    }
+
+    /// Forgets this issuer's token for this key.
+    pub fn forget(&self, issuer: &str, thumbprint: &Thumbprint) {
+        self.write().remove(&place(issuer, thumbprint));
     }
 
     /// Forgets some of those that have expired.
@@ -183,35 +228,34 @@ fn valid(token: &Arc<StoredToken>, now: UnixTime) -> Option<Arc<StoredToken>> {
 }
 
 impl Shelf {
-    fn put(&mut self, thumbprint: Thumbprint, token: Arc<StoredToken>) {
-        if let Some(name) = token.name() {
-            self.by_name.insert(name.into(), Arc::clone(&token));
+    fn put(&mut self, place: Place, token: Arc<StoredToken>) {
+        if let Some(name) = token.place_by_name() {
+            self.by_name.insert(name, Arc::clone(&token));
         }
-        if let Some(kid) = &token.key_identifier {
-            self.by_key_identifier
-                .insert(kid.clone(), Arc::clone(&token));
+        if let Some(kid) = token.place_by_key_identifier() {
+            self.by_key_identifier.insert(kid, Arc::clone(&token));
         }
-        self.by_end.insert((token.end(), thumbprint));
+        self.by_end.insert((token.end(), place));
         self.bytes += token.size;
-        self.by_key.insert(thumbprint, token);
+        self.by_key.insert(place, token);
     }
 
-    fn remove(&mut self, thumbprint: &Thumbprint) {
-        let Some(token) = self.by_key.remove(thumbprint) else {
+    fn remove(&mut self, place: &Place) {
+        let Some(token) = self.by_key.remove(place) else {
             return;
         };
         self.bytes -= token.size;
-        self.by_end.remove(&(token.end(), *thumbprint));
+        self.by_end.remove(&(token.end(), *place));
         // A name may be another token's by now.
-        if let Some(name) = token.name()
-            && (self.by_name.get(name)).is_some_and(|named| Arc::ptr_eq(named, &token))
+        if let Some(name) = token.place_by_name()
+            && (self.by_name.get(&name)).is_some_and(|named| Arc::ptr_eq(named, &token))
         {
-            self.by_name.remove(name);
+            self.by_name.remove(&name);
         }
-        if let Some(kid) = &token.key_identifier
-            && (self.by_key_identifier.get(kid)).is_some_and(|named| Arc::ptr_eq(named, &token))
+        if let Some(kid) = token.place_by_key_identifier()
+            && (self.by_key_identifier.get(&kid)).is_some_and(|named| Arc::ptr_eq(named, &token))
         {
-            self.by_key_identifier.remove(kid);
+            self.by_key_identifier.remove(&kid);
         }
     }
 
@@ -221,13 +265,13 @@ impl Shelf {
 
     fn forget_expired(&mut self, now: UnixTime) {
         for _ in 0..FORGOTTEN_AT_ONCE {
-            let Some((end, thumbprint)) = self.by_end.first().copied() else {
+            let Some((end, place)) = self.by_end.first().copied() else {
                 return;
             };
             if end > now {
                 return;
             }
-            self.remove(&thumbprint);
+            self.remove(&place);
         }
     }
 }

@@ -1,25 +1,28 @@
 //! Tokens in a shard's hands, with made-up clocks: admission, expiry, re-authentication (RFC 9431 §2.2, §4).
 
+mod authority;
 mod authz_info;
 mod publishers;
 mod reloading;
 mod resuming;
 
 use super::{
-    admission::{Admission, Admitted, Authority, Circumstances, Refusal, Step, TokenKeeping},
+    admission::{Admission, Admitted, Circumstances, Step, TokenKeeping},
+    authority::{Authority, KeySets},
     counters::{Count, Outcome},
     grant::PublicTopics,
     hash_seed::HashSeed,
     quota::Quotas,
     reauthentication::AuthCircumstances,
+    refusal::Refusal,
     session::ConnectionKey,
     shard::{Now, Shard, ShardSetup},
 };
 use crate::Limits;
 use std::{num::NonZeroU16, sync::Arc};
 use symbolon_ace_proto::{
-    ChallengeResponse, Claims, ClientNonce, Confirmation, ConnectData, KeySet, PopAlgorithm,
-    PopSigner, RsNonce, Scope, SigningKey, TokenError, UnixTime,
+    AsHint, ChallengeResponse, Claims, ClientNonce, Confirmation, ConnectData, KeySet,
+    PopAlgorithm, PopSigner, RsNonce, Scope, SigningKey, TokenError, UnixTime,
     authentication_data::{challenge_message, user_name},
     jwe::ContentKeys,
     jwt::SigningAlgorithm,
@@ -40,7 +43,7 @@ const BEGIN: UnixTime = UnixTime(1_800_000_000);
 /// An authorization server, a device and a broker of one shard.
 struct World {
     signing_key: SigningKey,
-    keys: KeySet,
+    keys: KeySets,
     pop: PopSigner,
     admission: Arc<Admission>,
     shard: Shard,
@@ -92,6 +95,11 @@ fn after(secs: u64) -> Now {
     }
 }
 
+fn keys_of(signing_key: &SigningKey) -> KeySets {
+    let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]);
+    KeySets::new(vec![(ISSUER.into(), keys)])
+}
+
 impl World {
     fn new() -> Self {
         Self::with(TokenKeeping::default())
@@ -99,15 +107,18 @@ impl World {
 
     fn with(tokens: TokenKeeping) -> Self {
         let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa).unwrap();
-        let keys = KeySet::from_keys(vec![signing_key.to_public_jwk()]);
+        let keys = keys_of(&signing_key);
         let authority = Authority {
             issuer: ISSUER.into(),
             audience: AUDIENCE.into(),
             content_keys: ContentKeys::default(),
-            hint: String::new(),
+            derivation_key: None,
+            introspection: false,
+            hint: AsHint::from_json(r#"{"AS":"https://as.example/token"}"#).unwrap(),
         };
         let admission = Arc::new(Admission {
-            authority: Some(authority),
+            authorities: vec![authority],
+            clock: true,
             public_topics: Arc::new(PublicTopics::default()),
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
@@ -680,9 +691,10 @@ fn a_new_token_with_an_unknown_key_waits_for_the_authorization_servers_keys() {
     };
     world.signing_key = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
     assert_eq!(world.reauthenticate(key, &token(scope), after(1)), []);
-    assert_eq!(world.shard.poll_key_request(), Some(key));
+    let request = Some((key, ISSUER.into()));
+    assert_eq!(world.shard.poll_key_request(), request);
     // It is the answer of an earlier session's request that comes first: ignored.
-    let fetched = KeySet::from_keys(vec![world.signing_key.to_public_jwk()]);
+    let fetched = keys_of(&world.signing_key);
     world.shard.handle_keys(other, &fetched, after(2));
     assert_eq!(world.sent(key), []);
     world.shard.handle_keys(key, &fetched, after(2));

@@ -5,13 +5,14 @@ use super::{
     connection::{fresh_nonce, linger},
     known,
     listener::{Entrance, websocket_message_bytes},
-    shard::{ShardHandle, home_of, unix_time},
+    shard::{ShardHandle, home_of},
 };
 use crate::core::{
-    admission::{Admitted, AwaitProof, Circumstances, Refusal, Step, Undecided},
+    admission::{Admitted, AwaitProof, Circumstances, Step},
     connecting::append_refusal,
     counters::{Count, Limit, NoClient, Reason},
     quota,
+    refusal::{Refusal, Undecided},
     stored_tokens::Thumbprint,
 };
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
@@ -339,13 +340,14 @@ impl Doorstep<'_> {
             let judged = self.judge(&connect, exporter.as_ref().map(|value| &value.0));
             let undecided = judged.as_ref().err().and_then(Refusal::undecided);
             match undecided {
-                Some(Undecided::Keys) if !keys_are_fresh => {
-                    self.shard.common.keys.refresh().await;
+                Some(Undecided::Keys(issuer)) if !keys_are_fresh => {
+                    self.shard.common.keys.refresh(&issuer).await;
                     keys_are_fresh = true;
                 }
                 Some(Undecided::Introspection(reference)) if !was_introspected => {
                     let keys = &self.shard.common.keys;
-                    keys.introspect(&reference, unix_time()).await;
+                    let now = self.shard.common.time.now();
+                    keys.introspect(&reference, None, now).await;
                     was_introspected = true;
                 }
                 Some(_) | None => break judged.map_err(ArrivalError::Refused)?,
@@ -365,7 +367,7 @@ impl Doorstep<'_> {
             exporter,
             proved_key: self.proved_key,
             fresh_nonce: &fresh_nonce,
-            now: unix_time(),
+            now: self.shard.common.time.now(),
             now_ms: self.shard.now().ms,
         };
         let rules = self.shard.common.rules.load();
@@ -393,7 +395,9 @@ impl Doorstep<'_> {
             .decode(&self.buffer[..size])
             .map_err(ArrivalError::Malformed)?;
         let judged = match decoded {
-            Some((Packet::Auth(auth), _)) => await_proof.handle_auth(&auth, unix_time()),
+            Some((Packet::Auth(auth), _)) => {
+                await_proof.handle_auth(&auth, self.shard.common.time.now())
+            }
             Some((Packet::Disconnect(_), _)) => return Err(ArrivalError::Closed),
             Some(_) | None => Err(Refusal::UnexpectedPacket),
         };
@@ -437,7 +441,7 @@ impl Doorstep<'_> {
     async fn refuse(&mut self, refusal: &Refusal) -> Result<(), ArrivalError> {
         let mut properties = PropertyBuffer::default();
         let admission = Arc::clone(&self.shard.common.rules.load().admission);
-        let hint = refusal.wants_hint().then(|| admission.hint(unix_time()));
+        let hint = (refusal.wants_hint()).then(|| admission.hint(self.shard.common.time.now()));
         if let Some(hint) = hint.flatten() {
             // RFC 9431 §2.4.1. A hint that does not fit is left out: the refusal stands without it.
             if properties.push_user_property(USER_PROPERTY, &hint).is_err() {

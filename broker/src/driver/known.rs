@@ -1,8 +1,8 @@
 //! Whom TLS has authenticated, for admission; and the keys that it does so with.
 
-use super::shard::{Common, unix_time};
+use super::shard::Common;
 use crate::core::{
-    admission::Refusal,
+    refusal::Refusal,
     stored_tokens::{Capacity, Thumbprint},
 };
 use std::{
@@ -30,7 +30,7 @@ impl KeySource for TokenKeys {
         let common = self.0.get()?;
         let rules = common.rules.load();
         let keys = common.keys.current();
-        let key = (rules.admission).pre_shared_key(identity, &keys, unix_time())?;
+        let key = (rules.admission).pre_shared_key(identity, &keys, common.time.now())?;
         PreSharedKey::new(key.as_bytes()).ok()
     }
 }
@@ -49,7 +49,7 @@ pub(super) fn proved_key(common: &Common, peer: &Peer) -> Result<Option<Thumbpri
         Peer::PreSharedKey { identity } => {
             let rules = common.rules.load();
             let keys = common.keys.current();
-            let bounds = (Capacity::of(&rules.limits), unix_time());
+            let bounds = (Capacity::of(&rules.limits), common.time.now());
             let key = (rules.admission).key_of_identity(identity, &keys, bounds)?;
             Ok(Some(key))
         }

@@ -1,6 +1,9 @@
 //! What was stored, dealt out: each session to the shard where its client is at home.
 
-use super::shard::{ShardStore, home_of, unix_time};
+use super::{
+    shard::{ShardStore, home_of},
+    time_of_day::TimeOfDay,
+};
 use crate::{
     StartError,
     config::StoreConfig,
@@ -19,6 +22,8 @@ pub(crate) struct Restored {
     /// By shard.
     pub(crate) sessions: Vec<Vec<StoredSession>>,
     pub(crate) retained: Arc<[(Arc<Message>, Stamp)]>,
+    /// Of tokens with `exi`, by issuer: the highest number that is over.
+    pub(crate) expired_numbers: Vec<(Box<str>, u64)>,
 }
 
 impl Restored {
@@ -27,7 +32,7 @@ impl Restored {
         config: Option<&StoreConfig>,
         shards: usize,
         home: &HashSeed,
-        started: Instant,
+        (started, time): (Instant, TimeOfDay),
     ) -> Result<Self, StartError> {
         let mut sessions: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
         let Some(config) = config else {
@@ -36,11 +41,12 @@ impl Restored {
                 writer: None,
                 sessions,
                 retained: Arc::default(),
+                expired_numbers: Vec::new(),
             });
         };
         let clock = move || Now {
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            unix: unix_time(),
+            unix: time.now(),
         };
         let opened = store::start(config, shards, clock).map_err(|source| StartError::Store {
             path: config.path.clone(),
@@ -66,6 +72,7 @@ impl Restored {
             writer: Some(opened.writer),
             sessions,
             retained: stored.retained.into(),
+            expired_numbers: stored.expired_numbers,
         })
     }
 }

@@ -6,13 +6,15 @@ use super::{
     connection::{Connection, turn_away},
     listener::Listener,
     system,
+    time_of_day::TimeOfDay,
 };
 use crate::{
     Limits,
     core::{
+        authority::KeySets,
         counters::Count,
         hash_seed::HashSeed,
-        introspected::Reference,
+        introspected::Question,
         journal::{SessionId, StoredSession},
         message::Message,
         reloading::Rules,
@@ -34,9 +36,8 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
     task::Waker,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
-use symbolon_ace_proto::{KeySet, UnixTime};
 use symbolon_tls::Channel;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -77,6 +78,7 @@ pub(crate) struct Common {
     pub(crate) mailboxes: Vec<mpsc::Sender<Batch>>,
     pub(crate) arrivals: Vec<mpsc::Sender<Arrival>>,
     pub(crate) started: Instant,
+    pub(crate) time: TimeOfDay,
     /// All shards have put back what was stored, before any of them lets clients in.
     pub(crate) restored: tokio::sync::Barrier,
     /// What each shard lets the management listener read.
@@ -222,7 +224,7 @@ impl ShardHandle {
         self.common.rules.load().limits
     }
 
-    pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySet>> {
+    pub(crate) fn keys(&self) -> arc_swap::Guard<Arc<KeySets>> {
         self.common.keys.current()
     }
 
@@ -245,7 +247,7 @@ impl ShardHandle {
     pub(crate) fn now(&self) -> Now {
         Now {
             ms: self.elapsed_ms(),
-            unix: unix_time(),
+            unix: self.common.time.now(),
         }
     }
 
@@ -272,11 +274,11 @@ impl ShardHandle {
         if !self.waiting.borrow().is_empty() {
             self.backlog.notify_one();
         }
-        while let Some(at) = core.poll_key_request() {
-            spawn_local(Rc::clone(self).fetch_keys_for(at));
+        while let Some((at, issuer)) = core.poll_key_request() {
+            spawn_local(Rc::clone(self).fetch_keys_for(at, issuer));
         }
-        while let Some((at, reference)) = core.poll_introspection_request() {
-            spawn_local(Rc::clone(self).introspect_for(at, reference));
+        while let Some((at, question)) = core.poll_introspection_request() {
+            spawn_local(Rc::clone(self).introspect_for(at, question));
         }
         if core
             .poll_timeout()
@@ -577,14 +579,18 @@ impl ShardHandle {
         }
     }
 
-    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey) {
-        self.common.keys.refresh().await;
+    async fn fetch_keys_for(self: Rc<Self>, at: ConnectionKey, issuer: Arc<str>) {
+        self.common.keys.refresh(&issuer).await;
         let keys = self.keys();
         self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
 
-    async fn introspect_for(self: Rc<Self>, at: ConnectionKey, reference: Reference) {
-        self.common.keys.introspect(&reference, unix_time()).await;
+    async fn introspect_for(self: Rc<Self>, at: ConnectionKey, question: Question) {
+        let Question { reference, issuer } = question;
+        let now = self.common.time.now();
+        (self.common.keys)
+            .introspect(&reference, issuer.as_deref(), now)
+            .await;
         let keys = self.keys();
         self.with_core(|core, now| core.handle_keys(at, &keys, now));
     }
@@ -605,15 +611,6 @@ impl Scratch {
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.0
     }
-}
-
-/// The time of day.
-pub(crate) fn unix_time() -> UnixTime {
-    UnixTime(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
-    )
 }
 
 /// The home shard of a client, among so many.

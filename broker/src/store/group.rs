@@ -71,6 +71,7 @@ fn deletes(entry: &Entry) -> bool {
         | Entry::PutMessage { .. }
         | Entry::Release { .. }
         | Entry::PutReceived { .. }
+        | Entry::Expired { .. }
         | Entry::Part { .. } => false,
     }
 }

@@ -136,7 +136,8 @@ fn transaction_of(entry: &Entry) -> Option<Transaction> {
         | Entry::RemoveMessage { .. }
         | Entry::PutReceived { .. }
         | Entry::RemoveReceived { .. }
-        | Entry::Retain { .. } => None,
+        | Entry::Retain { .. }
+        | Entry::Expired { .. } => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     RecordError, StoreError,
     fields::Malformed,
-    records::{self, MESSAGES, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS},
+    records::{self, EXPIRED, MESSAGES, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS},
 };
 use crate::core::{
     journal::{SessionId, Stored, StoredSession},
@@ -80,6 +80,12 @@ pub(super) fn load(tables: &impl Tables, now: Now) -> Result<Loaded, StoreError>
             Some(message) => loaded.stored.retained.push((message, stamp)),
             None => loaded.delete(RETAINED, key),
         }
+        Ok(())
+    })?;
+    tables.for_each(EXPIRED, &mut |key, value| {
+        let read = records::read_expired(value);
+        let read = read.map_err(|what| RecordError::new(EXPIRED, key, what))?;
+        loaded.stored.expired_numbers.push(read);
         Ok(())
     })?;
     Ok(loaded)

@@ -1,6 +1,6 @@
 //! The changes of tables that a group of entries means.
 
-use super::records::{self, MESSAGES, RECEIVED, RETAINED, SESSIONS, STAMP, SUBSCRIPTIONS};
+use super::records::{self, EXPIRED, MESSAGES, RECEIVED, RETAINED, SESSIONS, STAMP, SUBSCRIPTIONS};
 use crate::core::{
     journal::{Entry, SessionId, StoredMessage},
     message::Message,
@@ -103,6 +103,11 @@ pub(super) fn plan(entries: &[Entry], deletions: &mut Deletions, now: Now) -> Ve
             } => writes.push(Write::Delete {
                 table: RECEIVED,
                 key: records::received_key(*id, *packet_identifier),
+            }),
+            Entry::Expired { issuer, number } => writes.push(Write::Put {
+                table: EXPIRED,
+                key: records::expired_key(issuer),
+                value: records::write_expired(issuer, *number),
             }),
             Entry::Part { entries, .. } => writes.extend(plan(entries, deletions, now)),
             Entry::Retain { message, stamp } => {

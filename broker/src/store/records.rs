@@ -7,6 +7,7 @@
 //! | `messages` | session, place | [`StoredMessage`] |
 //! | `received` | session, packet identifier | nothing |
 //! | `retained` | topic | stamp, message |
+//! | `expired` | issuer | itself, and the highest number of its tokens with `exi` that is over |
 
 use super::fields::{FieldReader, FieldWriter, Malformed};
 use crate::core::{
@@ -28,18 +29,20 @@ use symbolon_mqtt_proto::{
 };
 use symbolon_store_lmdb::{KEY_BYTES_AT_MOST, Table};
 
-pub(super) const TABLES: [&str; 5] = [
+pub(super) const TABLES: [&str; 6] = [
     "sessions",
     "subscriptions",
     "messages",
     "received",
     "retained",
+    "expired",
 ];
 pub(super) const SESSIONS: Table = Table(0);
 pub(super) const SUBSCRIPTIONS: Table = Table(1);
 pub(super) const MESSAGES: Table = Table(2);
 pub(super) const RECEIVED: Table = Table(3);
 pub(super) const RETAINED: Table = Table(4);
+pub(super) const EXPIRED: Table = Table(5);
 
 /// Where the stamp is in the record of a retained message.
 pub(super) const STAMP: Range<usize> = 1..11;
@@ -109,6 +112,12 @@ pub(super) fn received_key(id: SessionId, packet_identifier: PacketIdentifier) -
 pub(super) fn retained_key(topic: &str) -> Vec<u8> {
     let mut key = Vec::new();
     push_name(&mut key, topic);
+    key
+}
+
+pub(super) fn expired_key(issuer: &str) -> Vec<u8> {
+    let mut key = Vec::new();
+    push_name(&mut key, issuer);
     key
 }
 
@@ -338,6 +347,20 @@ pub(super) fn read_retained(
     ))
 }
 
+pub(super) fn write_expired(issuer: &str, number: u64) -> Vec<u8> {
+    let mut writer = FieldWriter::new();
+    writer.text(issuer);
+    writer.u64(number);
+    writer.finish()
+}
+
+pub(super) fn read_expired(record: &[u8]) -> Result<(Box<str>, u64), Malformed> {
+    let mut reader = FieldReader::new(record)?;
+    let expired = (reader.text()?.into(), reader.u64()?);
+    reader.finish()?;
+    Ok(expired)
+}
+
 /// When it came as a time of day, since the broker's own clock begins anew with each start.
 fn write_message(writer: &mut FieldWriter, message: &Message, now: Now) {
     let waited_secs = now.ms.saturating_sub(message.received_ms) / 1000;
@@ -400,6 +423,7 @@ impl<'r> StoredText<'r> {
         let by = Origin {
             token_expires_at: self.token_expires_at,
             publisher: self.publisher,
+            token: 0,
         };
         Message::new(&self.publish, now.ms, by)
     }

@@ -123,6 +123,7 @@ fn text(stored: &Stored) -> String {
         let publisher = retained.publisher.as_ref().map(|one| one.holder());
         lines.push(format!("{} {stamp:?} {publisher:?}", message(retained)));
     }
+    lines.push(format!("{:?}", stored.expired_numbers));
     lines.join("\n")
 }
 

@@ -8,7 +8,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, sync::Arc};
-use symbolon_broker::{AuthorizationConfig, TokensConfig};
+use symbolon_broker::{AuthorizationConfig, AuthorizationServerConfig, TokensConfig};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{self, ServerConfig, pki_types::PrivatePkcs8KeyDer},
@@ -23,18 +23,33 @@ pub(crate) struct Served {
 impl Served {
     /// What a broker is told of it.
     pub(crate) fn authorization(self) -> AuthorizationConfig {
-        AuthorizationConfig {
+        of_servers(vec![self.server()])
+    }
+
+    /// The same, as one of several.
+    pub(crate) fn server(self) -> AuthorizationServerConfig {
+        AuthorizationServerConfig {
             issuer: "https://localhost".into(),
-            jwks_uri: format!("https://localhost:{}/jwks.json", self.port),
+            jwks_uri: Some(format!("https://localhost:{}/jwks.json", self.port)),
             ca_pem: self.ca_pem,
             audience: "mqtts://localhost".into(),
             content_keys: Vec::new(),
+            mac_key: None,
+            derivation_key: None,
             token_endpoint: "https://localhost/token".into(),
             hint_scope: None,
-            tokens: TokensConfig::default(),
             introspection: None,
             revocation_list: None,
         }
+    }
+}
+
+/// What a broker with a clock is told of these.
+pub(crate) fn of_servers(servers: Vec<AuthorizationServerConfig>) -> AuthorizationConfig {
+    AuthorizationConfig {
+        servers,
+        tokens: TokensConfig::default(),
+        clock: true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens by reference: the broker asks an authorization server over HTTPS, a small one made here (RFC 7662, RFC 9200 §5.9).
 
 use crate::{
-    authority::serve_https,
+    authority::{of_servers, serve_https},
     management::{await_metric, config, start},
     peer::{Peer, V5, connect, identifier},
 };
@@ -22,10 +22,12 @@ use symbolon_ace_proto::{
     introspection::ActiveToken,
 };
 use symbolon_broker::{
-    AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, TokensConfig,
+    AuthorizationConfig, AuthorizationServerConfig, Config, IntrospectionConfig,
+    IntrospectionCredential, TokensConfig,
 };
 use symbolon_mqtt_proto::{
-    Auth, Delivery, Packet, ReasonCode, UserProperties, connect::ConnectProperties,
+    Auth, Connect, Delivery, Packet, PublishProperties, Qos, ReasonCode, TopicFilter, TopicName,
+    UserProperties, Will, connect::ConnectProperties,
 };
 
 /// `broker:s3cret`.
@@ -37,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) keys: String,
     pub(crate) open: AtomicBool,
     pub(crate) asked: AtomicUsize,
+    /// No token is active any more.
+    pub(crate) revoked: AtomicBool,
 }
 
 impl Server {
@@ -51,7 +55,8 @@ impl Server {
                 if !self.open.load(Ordering::SeqCst) {
                     return (StatusCode::SERVICE_UNAVAILABLE, String::new());
                 }
-                let response = if body.starts_with("token=good") {
+                let is_revoked = self.revoked.load(Ordering::SeqCst);
+                let response = if body.starts_with("token=good") && !is_revoked {
                     IntrospectionResponse::Active(Box::new(self.active()))
                 } else {
                     IntrospectionResponse::Inactive
@@ -67,7 +72,7 @@ impl Server {
         ActiveToken {
             client_id: Some("device".into()),
             expires_at: Some(UnixTime(now.as_secs() + 600)),
-            scope: Some(Scope::from_json(r#"[["t",["pub"]]]"#).unwrap()),
+            scope: Some(Scope::from_json(r#"[["t",["pub","sub"]]]"#).unwrap()),
             confirmation: Some(Confirmation::Key(Box::new(
                 self.pop.verifying_key().to_jwk(),
             ))),
@@ -80,30 +85,40 @@ impl Server {
 pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
     let https = serve_https(move |path, header, body| server.answer(path, header, body));
     let port = https.port;
-    AuthorizationConfig {
-        tokens: TokensConfig {
-            authz_info: true,
-            ..TokensConfig::default()
-        },
+    let server = AuthorizationServerConfig {
         introspection: Some(IntrospectionConfig {
             endpoint: format!("https://localhost:{port}/introspect"),
             client_id: "broker".into(),
             credential: IntrospectionCredential::Secret("s3cret".into()),
             cache_secs: 600,
         }),
-        ..https.authorization()
+        ..https.server()
+    };
+    AuthorizationConfig {
+        tokens: TokensConfig {
+            authz_info: true,
+            ..TokensConfig::default()
+        },
+        ..of_servers(vec![server])
     }
 }
 
 /// CONNECT with the token and, if challenged, the proof. What CONNACK says, and whether it told where to get a token.
-fn come(address: SocketAddr, name: &str, token: &str, pop: &PopSigner) -> (Peer, ReasonCode, bool) {
+pub(crate) fn come(
+    address: SocketAddr,
+    packet: Connect<'_>,
+    token: &[u8],
+    pop: &PopSigner,
+) -> (Peer, ReasonCode, bool) {
     let mut peer = Peer::open(address, V5);
-    let data = ConnectData::Token(token.as_bytes()).encode().unwrap();
-    let mut packet = connect(V5, name);
-    packet.properties = ConnectProperties {
-        authentication_method: Some("ace"),
-        authentication_data: Some(&data),
-        ..ConnectProperties::default()
+    let data = ConnectData::Token(token).encode().unwrap();
+    let packet = Connect {
+        properties: ConnectProperties {
+            authentication_method: Some("ace"),
+            authentication_data: Some(&data),
+            ..ConnectProperties::default()
+        },
+        ..packet
     };
     peer.send(&Packet::Connect(Box::new(packet)));
     let told = |packet: Option<&Packet<'_>>| match packet {
@@ -155,9 +170,13 @@ fn a_token_by_reference_counts_as_the_authorization_server_says() {
         keys: KeySet::from_keys(Vec::new()).to_json(),
         open: AtomicBool::new(true),
         asked: AtomicUsize::new(0),
+        revoked: AtomicBool::new(false),
     });
     let (running, management) = start(&config(Some(serve(Arc::clone(&server)))));
-    let come = |name, token| come(running.address, name, token, &server.pop);
+    let come = |name, token: &str| {
+        let hello = connect(V5, name);
+        come(running.address, hello, token.as_bytes(), &server.pop)
+    };
     let (mut first, reason_code, _) = come("one", "good-1");
     assert_eq!(reason_code, ReasonCode::Success);
     assert_eq!(
@@ -198,5 +217,55 @@ fn a_token_by_reference_counts_as_the_authorization_server_says() {
     );
     await_metric(management, "introspections_total{outcome=\"success\"} 3");
     await_metric(management, "introspections_total{outcome=\"failure\"} 2");
+    // That of the clients that came in by it, and the published one: the same key.
     await_metric(management, "stored_tokens 1");
+}
+
+// RFC 9431 §2.4.2 asks for a timeout of what was said; that a Will goes with a token that was revoked, and not with one that has expired (§5),
+// is our choice.
+#[test]
+fn a_token_that_is_revoked_ends_the_session_without_its_will() {
+    let server = Arc::new(Server {
+        pop: PopSigner::generate(PopAlgorithm::EdDsa).unwrap(),
+        keys: KeySet::from_keys(Vec::new()).to_json(),
+        open: AtomicBool::new(true),
+        asked: AtomicUsize::new(0),
+        revoked: AtomicBool::new(false),
+    });
+    let mut authorization = serve(Arc::clone(&server));
+    let introspection = &mut authorization.servers[0].introspection;
+    introspection.as_mut().unwrap().cache_secs = 1;
+    let listening = Config {
+        public_topics: vec![TopicFilter::parse("#").unwrap()],
+        ..config(Some(authorization))
+    };
+    let (running, _) = start(&listening);
+    let mut reader = running.connect(V5, "reader");
+    reader.subscribe(&[("t", Qos::AtMostOnce)]);
+    let hello = Connect {
+        will: Some(Will {
+            topic: TopicName::parse("t").unwrap(),
+            payload: b"gone",
+            qos: Qos::AtMostOnce,
+            retain: false,
+            delay_interval_secs: 0,
+            properties: PublishProperties::default(),
+        }),
+        ..connect(V5, "device")
+    };
+    let (mut device, reason_code, _) = come(running.address, hello, b"good-1", &server.pop);
+    assert_eq!(reason_code, ReasonCode::Success);
+    device.publish_with("t", b"kept", Delivery::AtMostOnce, true);
+    assert_eq!(reader.message().1, b"kept");
+    // While nobody answers, nobody is cut.
+    server.open.store(false, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    device.ping();
+    server.revoked.store(true, Ordering::SeqCst);
+    server.open.store(true, Ordering::SeqCst);
+    assert_eq!(device.end(), Some(ReasonCode::NotAuthorized));
+    reader.expect_nothing();
+    let mut late = running.connect(V5, "late");
+    late.subscribe(&[("t", Qos::AtMostOnce)]);
+    late.expect_nothing();
 }

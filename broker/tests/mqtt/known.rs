@@ -18,7 +18,7 @@ use symbolon_ace_proto::{
     Claims, Confirmation, KeySet, PopAlgorithm, PopKey, PopSigner, Scope, SigningKey, SymmetricKey,
     UnixTime, identifier, jwe::ContentKey, jwt::SigningAlgorithm, psk_identity::PskIdentity,
 };
-use symbolon_broker::{AuthorizationConfig, Broker, Config, ListenerConfig, Transport};
+use symbolon_broker::{Broker, Config, ListenerConfig, Transport};
 use symbolon_mqtt_proto::{Decoder, Delivery, Packet, ReasonCode, Sender};
 use symbolon_tls::{Channel, Connector, PreSharedKey, PublicKey, Spki};
 use tokio::{
@@ -96,6 +96,7 @@ impl World {
             keys: KeySet::from_keys(vec![signer.to_public_jwk()]).to_json(),
             open: AtomicBool::new(true),
             asked: AtomicUsize::new(0),
+            revoked: AtomicBool::new(false),
         };
         let content_key = ContentKey {
             kid: "content".into(),
@@ -110,10 +111,8 @@ impl World {
                 private_key_pem: certified.signing_key.serialize_pem(),
             },
         };
-        let authorization = AuthorizationConfig {
-            content_keys: vec![content_key.clone()],
-            ..serve(Arc::new(server))
-        };
+        let mut authorization = serve(Arc::new(server));
+        authorization.servers[0].content_keys = vec![content_key.clone()];
         let broker = Broker::start(&Config {
             listeners: vec![listener],
             public_topics: Vec::new(),

@@ -136,7 +136,7 @@ fn with_another_authorization_server_a_broker_is_ready_once_it_has_its_keys() {
         await_metric(management, &line);
     }
     // The same place: what was fetched still counts, and is fetched anew when somebody knows better.
-    config.authorization.as_mut().unwrap().audience = "mqtts://other".into();
+    config.authorization.as_mut().unwrap().servers[0].audience = "mqtts://other".into();
     broker.reload(&config).unwrap();
     assert!(is_ready());
     broker.reloader().fetch_keys_anew();

@@ -18,6 +18,9 @@ const CHANGEABLE: &[&str] = &[
     "broker.token_endpoint",
     "broker.ca",
     "broker.content_key",
+    "broker.mac_key",
+    "broker.derivation_key",
+    "broker.store_connect_tokens",
     "broker.certificate",
     "broker.key",
     "broker.public_topics",
@@ -39,8 +42,8 @@ const CHANGEABLE: &[&str] = &[
     "log.level",
     "log.format",
 ];
-/// All keys below can change too.
-const CHANGEABLE_SECTION: &str = "broker.limits.";
+/// All keys below these can change too.
+const CHANGEABLE_SECTIONS: [&str; 2] = ["broker.limits.", "broker.authorization_server."];
 /// The last words of keys that name files which the servers read.
 const FILES: &[&str] = &[
     "certificate",
@@ -49,6 +52,8 @@ const FILES: &[&str] = &[
     "ca",
     "client_ca",
     "content_key",
+    "mac_key",
+    "derivation_key",
     "secret",
     "client_key",
 ];
@@ -157,7 +162,8 @@ fn is_changeable(key: &str, which: Which) -> bool {
         return which == Which::Broker;
     }
     let key = without_indices(key);
-    key.starts_with(CHANGEABLE_SECTION) || CHANGEABLE.contains(&key.as_str())
+    let sections = CHANGEABLE_SECTIONS;
+    sections.iter().any(|section| key.starts_with(section)) || CHANGEABLE.contains(&key.as_str())
 }
 
 /// `broker.listener[0].key` is `broker.listener.key`.
@@ -242,7 +248,9 @@ mod tests {
             let name = key.rsplit('.').next().unwrap();
             let named = [format!("`{name}`"), format!("`{key}`")];
             assert!(
-                key.starts_with(CHANGEABLE_SECTION)
+                CHANGEABLE_SECTIONS
+                    .iter()
+                    .any(|section| key.starts_with(section))
                     || named.iter().any(|name| section.contains(name)),
                 "{key}"
             );

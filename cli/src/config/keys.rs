@@ -11,7 +11,8 @@ pub(super) enum Kind {
     Array,
 }
 
-/// All keys by their dotted path. Those of a listener stand in an array of tables and cannot be set one by one from outside.
+/// All keys by their dotted path. Those of a listener and of a further authorization server stand in arrays of tables and cannot be set one by
+/// one from outside.
 pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.listen", Kind::Text),
     ("as.issuer", Kind::Text),
@@ -27,12 +28,45 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.token_endpoint", Kind::Text),
     ("broker.ca", Kind::Text),
     ("broker.content_key", Kind::Text),
+    ("broker.mac_key", Kind::Text),
+    ("broker.derivation_key", Kind::Text),
+    ("broker.clock", Kind::Plain),
+    ("broker.authorization_server", Kind::Array),
+    ("broker.authorization_server.audience", Kind::Text),
+    ("broker.authorization_server.issuer", Kind::Text),
+    ("broker.authorization_server.jwks_uri", Kind::Text),
+    ("broker.authorization_server.token_endpoint", Kind::Text),
+    ("broker.authorization_server.ca", Kind::Text),
+    ("broker.authorization_server.content_key", Kind::Text),
+    ("broker.authorization_server.mac_key", Kind::Text),
+    ("broker.authorization_server.derivation_key", Kind::Text),
+    (
+        "broker.authorization_server.introspection.endpoint",
+        Kind::Text,
+    ),
+    (
+        "broker.authorization_server.introspection.client_id",
+        Kind::Text,
+    ),
+    (
+        "broker.authorization_server.introspection.secret",
+        Kind::Text,
+    ),
+    (
+        "broker.authorization_server.introspection.client_key",
+        Kind::Text,
+    ),
+    (
+        "broker.authorization_server.introspection.cache_secs",
+        Kind::Plain,
+    ),
     ("broker.certificate", Kind::Text),
     ("broker.key", Kind::Text),
     ("broker.public_topics", Kind::Array),
     ("broker.private_topics", Kind::Array),
     ("broker.hide_topics", Kind::Plain),
     ("broker.authz_info", Kind::Plain),
+    ("broker.store_connect_tokens", Kind::Plain),
     ("broker.stored_token_challenge", Kind::Plain),
     ("broker.client_nonce", Kind::Plain),
     ("broker.shards", Kind::Plain),
@@ -105,9 +139,10 @@ pub(super) fn is_section(path: &str) -> bool {
     })
 }
 
-/// The name of the environment variable of a key; the keys of a listener have none.
+/// The name of the environment variable of a key; the keys in arrays of tables have none.
 pub(super) fn variable(path: &str) -> Option<String> {
-    (!path.starts_with("broker.listener."))
+    let arrays = ["broker.listener.", "broker.authorization_server."];
+    (!arrays.iter().any(|array| path.starts_with(array)))
         .then(|| format!("SYMBOLON_{}", path.replace('.', "_").to_uppercase()))
 }
 
@@ -175,7 +210,7 @@ mod tests {
     fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
         assert_eq!(
             suggestion("log.content_key").as_deref(),
-            Some("there is a `content_key` under [broker]")
+            Some("there is a `content_key` under [broker] and [broker.authorization_server]")
         );
     }
 

@@ -1,23 +1,19 @@
 //! Settings into what the servers are started with. Keys, certificates and CAs are read and tried here, so that a start does not fail later.
 
+mod trust;
+
+pub(crate) use trust::content_key_to_json;
+
 use super::{
     Opened,
     diagnostic::{ConfigError, Diagnostic},
     document::Document,
-    settings::{
-        AuthorizationServerSettings, AuthorizationSettings, BrokerSettings, CredentialFile,
-        IntrospectionSettings, ListenerSettings,
-    },
+    settings::{AuthorizationServerSettings, BrokerSettings, ListenerSettings},
 };
 use crate::{clock, private_file};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{path::Path, time::Duration};
-use symbolon_ace_proto::{Jwk, PopAlgorithm, PopSigner, SymmetricKey, jwe::ContentKey};
 use symbolon_auth_server::KeyRing;
-use symbolon_broker::{
-    AuthorizationConfig, IntrospectionConfig, IntrospectionCredential, ListenerConfig,
-    TokensConfig, Transport,
-};
+use symbolon_broker::{AuthorizationConfig, ListenerConfig, Transport};
 
 /// Only to try whether a certificate and its key fit; nothing is accepted with it.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,42 +38,6 @@ pub(crate) fn broker(opened: &Opened) -> Result<symbolon_broker::Config, ConfigE
         None => files.section_missing("broker"),
     };
     files.finish(loaded)
-}
-
-/// A content key as its file has it: a symmetric JWK.
-pub(crate) fn content_key_to_json(key: &ContentKey) -> String {
-    serde_json::json!({
-        "kty": "oct",
-        "kid": key.kid,
-        "alg": "dir",
-        "enc": "A256GCM",
-        "k": URL_SAFE_NO_PAD.encode(key.key.as_bytes()),
-    })
-    .to_string()
-}
-
-#[derive(serde::Deserialize)]
-struct ContentKeyFile {
-    kty: String,
-    kid: String,
-    k: String,
-}
-
-fn content_key_from_json(text: &str) -> Result<ContentKey, String> {
-    const LENGTH: usize = 32;
-    // The parser's own words could quote the key.
-    let file: ContentKeyFile =
-        serde_json::from_str(text).map_err(|_| "is not a JWK with kty, kid and k".to_owned())?;
-    let key = URL_SAFE_NO_PAD
-        .decode(file.k)
-        .map_err(|_| "`k` is not base64url without padding".to_owned())?;
-    if file.kty != "oct" || key.len() != LENGTH {
-        return Err(format!("is not a symmetric key of {LENGTH} bytes"));
-    }
-    Ok(ContentKey {
-        kid: file.kid,
-        key: SymmetricKey::from_bytes(&key),
-    })
 }
 
 fn key_ring_from_json(text: &str) -> Result<KeyRing, String> {
@@ -157,13 +117,14 @@ impl<'a> Loader<'a> {
     }
 
     fn broker(&mut self, settings: &BrokerSettings) -> Option<symbolon_broker::Config> {
-        let authorization = match &settings.authorization {
-            None => None,
-            Some(authorization) => Some(AuthorizationConfig {
-                tokens: settings.tokens,
-                ..self.authorization(authorization)?
-            }),
-        };
+        let servers = settings.authorization.iter();
+        let servers: Vec<_> = servers.map(|server| self.server(server)).collect();
+        let servers = servers.into_iter().collect::<Option<Vec<_>>>()?;
+        let authorization = (!servers.is_empty()).then_some(AuthorizationConfig {
+            servers,
+            tokens: settings.tokens,
+            clock: settings.clock,
+        });
         let listeners = settings
             .listeners
             .iter()
@@ -182,65 +143,6 @@ impl<'a> Loader<'a> {
             management: settings.management,
             sys_interval_secs: settings.sys_interval_secs,
             store: settings.store.clone(),
-        })
-    }
-
-    fn authorization(&mut self, settings: &AuthorizationSettings) -> Option<AuthorizationConfig> {
-        let content_key = self.secret("broker.content_key", &settings.content_key);
-        let content_key = content_key.and_then(|text| {
-            self.accept(
-                "broker.content_key",
-                &settings.content_key,
-                content_key_from_json(&text),
-            )
-        });
-        let ca_pem = private_file::read_text(&settings.ca).and_then(|pem| {
-            symbolon_tls::Connector::new(&pem, TRIAL_TIMEOUT)
-                .map(|_| pem)
-                .map_err(|error| error.to_string())
-        });
-        let ca_pem = self.accept("broker.ca", &settings.ca, ca_pem);
-        let introspection = match &settings.introspection {
-            None => None,
-            Some(introspection) => Some(self.introspection(introspection)?),
-        };
-        Some(AuthorizationConfig {
-            issuer: settings.issuer.clone(),
-            jwks_uri: settings.jwks_uri.clone(),
-            ca_pem: ca_pem?,
-            audience: settings.audience.clone(),
-            content_keys: vec![content_key?],
-            token_endpoint: settings.token_endpoint.clone(),
-            hint_scope: None,
-            tokens: TokensConfig::default(),
-            introspection,
-            revocation_list: None,
-        })
-    }
-
-    fn introspection(&mut self, settings: &IntrospectionSettings) -> Option<IntrospectionConfig> {
-        let credential = match &settings.credential {
-            CredentialFile::Secret(path) => {
-                let secret = self.secret("broker.introspection.secret", path)?;
-                IntrospectionCredential::Secret(secret.trim_end().to_owned())
-            }
-            CredentialFile::Key(path) => {
-                let key = "broker.introspection.client_key";
-                let jwk = self.secret(key, path)?;
-                let signer = Jwk::from_json(jwk.as_bytes())
-                    .ok()
-                    .and_then(|jwk| PopSigner::from_jwk(&jwk).ok())
-                    .filter(|signer| signer.algorithm() != PopAlgorithm::Hs256)
-                    .ok_or_else(|| "not a private JWK for Ed25519 or P-256".to_owned());
-                self.accept(key, path, signer)?;
-                IntrospectionCredential::Key(jwk)
-            }
-        };
-        Some(IntrospectionConfig {
-            endpoint: settings.endpoint.clone(),
-            client_id: settings.client_id.clone(),
-            credential,
-            cache_secs: settings.cache_secs,
         })
     }
 
@@ -322,28 +224,5 @@ impl<'a> Loader<'a> {
                 None
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_content_key_survives_its_file() {
-        let key = ContentKey {
-            kid: "k1".into(),
-            key: SymmetricKey::from_bytes(&[7; 32]),
-        };
-        let read = content_key_from_json(&content_key_to_json(&key)).unwrap();
-        assert_eq!(read.kid, "k1");
-        assert_eq!(read.key.as_bytes(), &[7; 32]);
-    }
-
-    #[test]
-    fn a_short_content_key_is_refused_without_quoting_it() {
-        let error = content_key_from_json(r#"{"kty":"oct","kid":"k","k":"c2VjcmV0"}"#).unwrap_err();
-        assert!(error.contains("32 bytes"), "{error}");
-        assert!(!error.contains("c2VjcmV0"), "{error}");
     }
 }

@@ -39,6 +39,11 @@ pub(super) struct Broker {
     pub(super) token_endpoint: Option<String>,
     pub(super) ca: Option<PathBuf>,
     pub(super) content_key: Option<PathBuf>,
+    pub(super) mac_key: Option<PathBuf>,
+    pub(super) derivation_key: Option<PathBuf>,
+    pub(super) clock: Option<bool>,
+    #[serde(default)]
+    pub(super) authorization_server: Vec<Trusted>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) public_topics: Option<Vec<String>>,
@@ -46,6 +51,7 @@ pub(super) struct Broker {
     #[serde(default)]
     pub(super) hide_topics: bool,
     pub(super) authz_info: Option<bool>,
+    pub(super) store_connect_tokens: Option<bool>,
     pub(super) stored_token_challenge: Option<bool>,
     pub(super) client_nonce: Option<bool>,
     pub(super) shards: Option<usize>,
@@ -58,6 +64,49 @@ pub(super) struct Broker {
     pub(super) introspection: Option<Introspection>,
     pub(super) management: Option<Management>,
     pub(super) store: Option<Store>,
+}
+
+/// `[[broker.authorization_server]]`, and the same keys in `[broker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trusted {
+    pub(super) audience: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) jwks_uri: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) content_key: Option<PathBuf>,
+    pub(super) mac_key: Option<PathBuf>,
+    pub(super) derivation_key: Option<PathBuf>,
+    pub(super) introspection: Option<Introspection>,
+}
+
+impl Broker {
+    /// What stands in `[broker]` itself.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted {
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            jwks_uri: self.jwks_uri.clone(),
+            token_endpoint: self.token_endpoint.clone(),
+            ca: self.ca.clone(),
+            content_key: self.content_key.clone(),
+            mac_key: self.mac_key.clone(),
+            derivation_key: self.derivation_key.clone(),
+            introspection: self.introspection.clone(),
+        }
+    }
+}
+
+impl Trusted {
+    /// Whether there is anything that one authorization server alone can have.
+    pub(super) fn names_a_server(&self) -> bool {
+        let texts = [&self.issuer, &self.jwks_uri, &self.token_endpoint];
+        let files = [&self.content_key, &self.mac_key, &self.derivation_key];
+        texts.iter().any(|text| text.is_some())
+            || files.iter().any(|file| file.is_some())
+            || self.introspection.is_some()
+    }
 }
 
 /// `[[broker.listener]]`.

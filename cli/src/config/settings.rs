@@ -1,5 +1,9 @@
 //! What the keys mean together: required ones are there, and they do not contradict each other. No other file is read here.
 
+mod trust;
+
+pub(crate) use trust::{AuthorizationSettings, CredentialFile, IntrospectionSettings};
+
 use super::{
     diagnostic::{ConfigError, Diagnostic},
     document::Document,
@@ -11,9 +15,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_broker::{
-    Durability, IntrospectionConfig, Limits, ManagementConfig, StoreConfig, TokensConfig,
-};
+use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// The life of a token where the file says nothing, seconds.
@@ -54,7 +56,9 @@ pub(crate) struct AuthorizationServerSettings {
 /// `[broker]`.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerSettings {
-    pub(crate) authorization: Option<AuthorizationSettings>,
+    /// In order; the first is the one that clients are sent to.
+    pub(crate) authorization: Vec<AuthorizationSettings>,
+    pub(crate) clock: bool,
     pub(crate) listeners: Vec<ListenerSettings>,
     pub(crate) public_topics: Vec<TopicFilter>,
     pub(crate) private_topics: Vec<TopicFilter>,
@@ -66,36 +70,6 @@ pub(crate) struct BrokerSettings {
     pub(crate) limits: Limits,
     pub(crate) management: Option<ManagementConfig>,
     pub(crate) store: Option<StoreConfig>,
-}
-
-/// Whose tokens count at the broker.
-#[derive(Clone, Debug)]
-pub(crate) struct AuthorizationSettings {
-    pub(crate) audience: String,
-    pub(crate) issuer: String,
-    pub(crate) jwks_uri: String,
-    pub(crate) token_endpoint: String,
-    pub(crate) ca: PathBuf,
-    pub(crate) content_key: PathBuf,
-    pub(crate) introspection: Option<IntrospectionSettings>,
-}
-
-/// How the broker asks what a token by reference says.
-#[derive(Clone, Debug)]
-pub(crate) struct IntrospectionSettings {
-    pub(crate) endpoint: String,
-    pub(crate) client_id: String,
-    pub(crate) credential: CredentialFile,
-    pub(crate) cache_secs: u64,
-}
-
-/// What the broker authenticates with.
-#[derive(Clone, Debug)]
-pub(crate) enum CredentialFile {
-    /// A text.
-    Secret(PathBuf),
-    /// A private JWK.
-    Key(PathBuf),
 }
 
 /// One listener.
@@ -255,11 +229,14 @@ impl Checker<'_> {
             .and_then(|section| self.store(section, &limits));
         (self.diagnostics.len() == complaints).then_some(BrokerSettings {
             authorization,
+            clock: section.clock.unwrap_or(true),
             listeners,
             public_topics,
             private_topics,
             hide_topics: section.hide_topics,
             tokens: TokensConfig {
+                store_connect_tokens: (section.store_connect_tokens)
+                    .unwrap_or(default.store_connect_tokens),
                 authz_info: section.authz_info.unwrap_or(default.authz_info),
                 stored_token_challenge: (section.stored_token_challenge)
                     .unwrap_or(default.stored_token_challenge),
@@ -273,81 +250,6 @@ impl Checker<'_> {
             limits,
             management,
             store,
-        })
-    }
-
-    /// None where the section names no authorization server at all: then only public topics are served.
-    fn authorization(&mut self, section: &schema::Broker) -> Option<AuthorizationSettings> {
-        let own_issuer = (self.document.content.authorization_server.as_ref())
-            .and_then(|section| section.issuer.clone());
-        let named = [
-            &section.audience,
-            &section.issuer,
-            &section.jwks_uri,
-            &section.token_endpoint,
-        ];
-        if named.iter().all(|key| key.is_none()) && section.content_key.is_none() {
-            if section.introspection.is_some() {
-                let message =
-                    "there is no authorization server: `audience` and `content_key` are missing";
-                self.complain("broker.introspection", message);
-            }
-            return None;
-        }
-        let audience = self.required("broker.audience", section.audience.clone());
-        let issuer = section.issuer.clone().or(own_issuer);
-        let issuer = self.required("broker.issuer", issuer);
-        let ca = self.required_path("broker.ca", section.ca.as_deref());
-        let content_key = self.required_path("broker.content_key", section.content_key.as_deref());
-        let issuer = issuer.filter(|issuer| self.https_url("broker.issuer", issuer))?;
-        let jwks_uri = section
-            .jwks_uri
-            .clone()
-            .unwrap_or_else(|| jwks_uri(&issuer));
-        let token_endpoint = section
-            .token_endpoint
-            .clone()
-            .unwrap_or_else(|| token_endpoint(&issuer));
-        self.https_url("broker.jwks_uri", &jwks_uri);
-        self.https_url("broker.token_endpoint", &token_endpoint);
-        let introspection = section.introspection.as_ref();
-        let introspection = introspection.and_then(|section| self.introspection(section));
-        Some(AuthorizationSettings {
-            audience: audience?,
-            issuer,
-            jwks_uri,
-            token_endpoint,
-            ca: ca?,
-            content_key: content_key?,
-            introspection,
-        })
-    }
-
-    fn introspection(&mut self, section: &schema::Introspection) -> Option<IntrospectionSettings> {
-        let endpoint = self.required("broker.introspection.endpoint", section.endpoint.clone());
-        let endpoint = endpoint.filter(|url| self.https_url("broker.introspection.endpoint", url));
-        let client_id = self.required("broker.introspection.client_id", section.client_id.clone());
-        let absolute = |path: &PathBuf| self.document.absolute(path);
-        let credential = match (&section.secret, &section.client_key) {
-            (Some(secret), None) => Some(CredentialFile::Secret(absolute(secret))),
-            (None, Some(key)) => Some(CredentialFile::Key(absolute(key))),
-            (None, None) | (Some(_), Some(_)) => {
-                let message = "one of `secret` and `client_key` must be there, and not both";
-                self.complain("broker.introspection", message);
-                None
-            }
-        };
-        let cache_secs = section
-            .cache_secs
-            .unwrap_or(IntrospectionConfig::CACHE_SECS);
-        if cache_secs == 0 {
-            self.complain("broker.introspection.cache_secs", "must be 1 or more");
-        }
-        Some(IntrospectionSettings {
-            endpoint: endpoint?,
-            client_id: client_id?,
-            credential: credential?,
-            cache_secs,
         })
     }
 

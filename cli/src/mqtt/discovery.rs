@@ -38,6 +38,7 @@ pub(super) async fn complete(
         anyhow::Error::new(Refused(line))
     })?;
     let endpoint = hint.authorization_server.as_str();
+    discovery::check_endpoint(endpoint)?;
     let known = Known::load()?;
     let is_new = known.of(&broker) != Some(endpoint);
     if is_new {

@@ -17,7 +17,7 @@ use crate::core::{
 use crate::{Mode, Profile, token, token::Ask, token::Token};
 use std::sync::Arc;
 use symbolon_ace_proto::AsHint;
-use symbolon_mqtt_proto::ReasonCode;
+use symbolon_mqtt_proto::{ProtocolVersion, ReasonCode};
 use symbolon_tls::Channel;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -133,13 +133,21 @@ async fn nonce_after(refusal: &ConnectError, place: &Place) -> Option<Vec<u8>> {
     {
         return hint.cnonce.clone();
     }
+    // In 3.1.1 a refusal has no properties.
     let not_authorized = matches!(
         refusal,
         ConnectError::NotTaken {
             reason_code: ReasonCode::NotAuthorized,
             ..
         }
-    );
+    ) || (place.version() == ProtocolVersion::V311
+        && matches!(
+            refusal,
+            ConnectError::Refused {
+                reason_code: ReasonCode::NotAuthorized,
+                ..
+            }
+        ));
     // In the handshake nobody says why.
     let failed = matches!(refusal, ConnectError::Tls(_)) && place.mode() == Mode::PskToken;
     if !(not_authorized || failed) {

@@ -18,6 +18,11 @@ pub(super) fn post(
     now: UnixTime,
 ) -> Result<HttpsRequest, TokenRequestError> {
     let wrong = |problem: &dyn ToString| TokenRequestError::Profile(problem.to_string());
+    if !profile.names_authorization_server() {
+        return Err(wrong(
+            &"token_endpoint: is missing: the broker has to be asked where tokens are issued",
+        ));
+    }
     let scope = match ask.scope {
         Some(scope) => scope.clone(),
         None => profile.parsed_scope()?,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod foreign;
 #[cfg(test)]
+mod foreign_server;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod https;

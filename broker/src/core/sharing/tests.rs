@@ -1,7 +1,7 @@
 //! Groups over several shards in one thread, with a store that writes when it is told to.
 
 use super::*;
-use crate::core::quota::Quotas;
+use crate::core::{authority::KeySets, quota::Quotas};
 use crate::{
     Limits,
     core::{
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use std::{collections::HashMap, num::NonZeroU16};
-use symbolon_ace_proto::{Claims, Confirmation, KeySet, PopAlgorithm, PopSigner, Scope, UnixTime};
+use symbolon_ace_proto::{Claims, Confirmation, PopAlgorithm, PopSigner, Scope, UnixTime};
 use symbolon_mqtt_proto::{
     Ack, Decoder, Delivery, Packet, ProtocolVersion, Publish, PublishProperties, ReasonCode,
     RetainHandling, Sender, Subscribe, Subscription, TopicFilter, TopicName, UserProperties,
@@ -67,7 +67,8 @@ impl Cluster {
         let public = PublicTopics::compile(&[TopicFilter::parse("t/#").unwrap()], &[], false);
         let public = Arc::new(public);
         let admission = Arc::new(Admission {
-            authority: None,
+            authorities: Vec::new(),
+            clock: true,
             public_topics: Arc::clone(&public),
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
@@ -133,6 +134,7 @@ impl Cluster {
             grant,
             extended_authentication: false,
             proved_key: None,
+            token: None,
         };
         let at = self.shards[shard]
             .handle_admitted(&admitted, false, after(0))
@@ -141,7 +143,7 @@ impl Cluster {
     }
 
     fn handle(&mut self, client: Client, packet: &Packet<'_>, now: Now) {
-        let keys = KeySet::from_keys(Vec::new());
+        let keys = KeySets::default();
         let with = AuthCircumstances {
             keys: &keys,
             fresh_nonce: &|| None,

@@ -8,10 +8,10 @@ use super::{
 };
 use crate::core::{
     admission::{Admitted, Circumstances, Introduction, Step},
+    authority::KeySets,
     reauthentication::AuthCircumstances,
     session::ConnectionKey,
 };
-use symbolon_ace_proto::KeySet;
 use symbolon_mqtt_proto::{Connect, Decoder, Packet, ProtocolVersion, ReasonCode, Sender};
 
 impl World {
@@ -107,7 +107,7 @@ impl World {
             return Box::new(introduction.admit(grant, false));
         }
         let at = Circumstances {
-            keys: &KeySet::from_keys(Vec::new()),
+            keys: &KeySets::default(),
             exporter: None,
             proved_key: None,
             fresh_nonce: &|| None,
@@ -184,7 +184,7 @@ impl World {
             return 0;
         };
         let with = AuthCircumstances {
-            keys: &KeySet::from_keys(Vec::new()),
+            keys: &KeySets::default(),
             fresh_nonce: &|| None,
         };
         self.trace(|| format!("wire {id}: shard {shard} reads {packet:?}"));

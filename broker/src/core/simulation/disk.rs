@@ -93,6 +93,7 @@ impl Disk {
         Stored {
             sessions: self.sessions.iter().map(session).collect(),
             retained: self.retained.values().cloned().collect(),
+            expired_numbers: Vec::new(),
         }
     }
 
@@ -103,6 +104,8 @@ impl Disk {
 
     fn apply(&mut self, entry: Entry) {
         match entry {
+            // No token here has `exi`.
+            Entry::Expired { .. } => {}
             Entry::Part { entries, .. } => entries.into_iter().for_each(|entry| self.apply(entry)),
             Entry::PutSession { id, record } => {
                 let record = *record;

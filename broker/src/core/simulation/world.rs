@@ -118,7 +118,8 @@ impl World {
         let scenario = Scenario::new(&mut dice);
         let public = PublicTopics::compile(&[filter(super::client::PUBLIC)], &[], false);
         let admission = Arc::new(Admission {
-            authority: None,
+            authorities: Vec::new(),
+            clock: true,
             public_topics: Arc::new(public),
             response_information: None,
             quotas: Quotas::new(&scenario.limits()),

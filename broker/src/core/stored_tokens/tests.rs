@@ -2,6 +2,7 @@ use super::*;
 use crate::core::grant::PublicTopics;
 use symbolon_ace_proto::{Claims, Confirmation, Scope, key::SymmetricKey};
 
+const AS: &str = "https://as.example";
 const BEGIN: UnixTime = UnixTime(1_800_000_000);
 const ROOMY: Capacity = Capacity {
     tokens: 1_000,
@@ -14,8 +15,8 @@ fn key(number: u32) -> PopKey {
     PopKey::Hs256(SymmetricKey::from_bytes(&bytes))
 }
 
-fn token(key: PopKey, name: &str, lifetime_secs: u64) -> StoredToken {
-    let claims = Claims {
+fn claims(name: &str, lifetime_secs: u64) -> Claims {
+    Claims {
         issuer: "https://as.example".into(),
         subject: Some(name.into()),
         client_id: None,
@@ -26,9 +27,14 @@ fn token(key: PopKey, name: &str, lifetime_secs: u64) -> StoredToken {
         issued_at: Some(BEGIN),
         token_identifier: None,
         scope: Scope::from_json(r#"[["t",["pub"]]]"#).unwrap(),
-        confirmation: Confirmation::Key(Box::new(key.to_jwk())),
+        // What is stored has the key beside it.
+        confirmation: Confirmation::KeyIdentifier(name.into()),
         client_nonce: None,
-    };
+    }
+}
+
+fn token(key: PopKey, name: &str, lifetime_secs: u64) -> StoredToken {
+    let claims = claims(name, lifetime_secs);
     let grant = Grant::compile(&claims, key.thumbprint(), Arc::new(PublicTopics::default()));
     StoredToken {
         issued_at: Some(BEGIN),
@@ -44,17 +50,17 @@ fn one_token_is_stored_for_each_key_and_a_newer_one_replaces_it() {
     stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
     stored.insert(token(key(1), "b", 20), ROOMY, BEGIN).unwrap();
     assert_eq!(stored.count(), 1);
-    assert!(stored.by_name("a", BEGIN).is_none());
-    assert!(stored.by_key_identifier(b"a", BEGIN).is_none());
-    let found = stored.by_name("b", BEGIN).unwrap();
+    assert!(stored.by_name(AS, "a", BEGIN).is_none());
+    assert!(stored.by_key_identifier(AS, b"a", BEGIN).is_none());
+    let found = stored.by_name(AS, "b", BEGIN).unwrap();
     assert_eq!(found.grant.expires_at(), Some(BEGIN.plus_secs(20)));
     assert!(Arc::ptr_eq(
         &found,
-        &stored.by_key(&key(1).thumbprint(), BEGIN).unwrap()
+        &stored.by_key(AS, &key(1).thumbprint(), BEGIN).unwrap()
     ));
     assert!(Arc::ptr_eq(
         &found,
-        &stored.by_key_identifier(b"b", BEGIN).unwrap()
+        &stored.by_key_identifier(AS, b"b", BEGIN).unwrap()
     ));
 }
 
@@ -76,10 +82,10 @@ fn two_keys_of_one_client_are_both_stored_and_its_name_means_the_newer() {
     stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
     stored.insert(token(key(2), "a", 5), ROOMY, BEGIN).unwrap();
     assert_eq!(stored.count(), 2);
-    assert_eq!(stored.by_name("a", BEGIN).unwrap().key, key(2));
+    assert_eq!(stored.by_name(AS, "a", BEGIN).unwrap().key, key(2));
     // The first one's end does not take the name from the second.
     stored.insert(token(key(1), "b", 10), ROOMY, BEGIN).unwrap();
-    assert_eq!(stored.by_name("a", BEGIN).unwrap().key, key(2));
+    assert_eq!(stored.by_name(AS, "a", BEGIN).unwrap().key, key(2));
 }
 
 #[test]
@@ -87,9 +93,9 @@ fn an_expired_token_is_not_found_and_soon_forgotten() {
     let stored = StoredTokens::default();
     stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
     let end = BEGIN.plus_secs(10);
-    assert!(stored.by_name("a", BEGIN.plus_secs(9)).is_some());
-    assert!(stored.by_name("a", end).is_none());
-    assert!(stored.by_key(&key(1).thumbprint(), end).is_none());
+    assert!(stored.by_name(AS, "a", BEGIN.plus_secs(9)).is_some());
+    assert!(stored.by_name(AS, "a", end).is_none());
+    assert!(stored.by_key(AS, &key(1).thumbprint(), end).is_none());
     assert_eq!(stored.count(), 1);
     stored.sweep(end);
     assert_eq!((stored.count(), stored.bytes()), (0, 0));
@@ -138,7 +144,35 @@ fn a_hundred_thousand_tokens_stay_within_the_bound() {
     }
     assert_eq!((stored.count(), refused), (100_000, 100));
     assert!(stored.bytes() <= capacity.bytes);
-    assert!(stored.by_name("client-99999", BEGIN).is_some());
+    assert!(stored.by_name(AS, "client-99999", BEGIN).is_some());
     stored.sweep(BEGIN.plus_secs(3_600));
     assert_eq!(stored.count(), 100_000 - FORGOTTEN_AT_ONCE);
+}
+
+// Two authorization servers may give the same key and the same names to different clients.
+#[test]
+fn a_token_of_one_issuer_never_stands_in_the_place_of_anothers() {
+    const OTHER: &str = "https://other.example";
+    let stored = StoredTokens::default();
+    let mut others = token(key(1), "a", 20);
+    others.grant = {
+        let claims = Claims {
+            issuer: OTHER.into(),
+            ..claims("a", 20)
+        };
+        Grant::compile(&claims, key(1).thumbprint(), Arc::default())
+    };
+    stored.insert(token(key(1), "a", 10), ROOMY, BEGIN).unwrap();
+    stored.insert(others, ROOMY, BEGIN).unwrap();
+    assert_eq!(stored.count(), 2);
+    let end = |found: Option<Arc<StoredToken>>| found.unwrap().grant.expires_at();
+    for (issuer, secs) in [(AS, 10), (OTHER, 20)] {
+        let expected = Some(BEGIN.plus_secs(secs));
+        assert_eq!(end(stored.by_name(issuer, "a", BEGIN)), expected);
+        assert_eq!(end(stored.by_key_identifier(issuer, b"a", BEGIN)), expected);
+        assert_eq!(
+            end(stored.by_key(issuer, &key(1).thumbprint(), BEGIN)),
+            expected
+        );
+    }
 }

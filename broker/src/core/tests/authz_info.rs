@@ -5,7 +5,7 @@ use crate::core::{
     admission::AwaitProof, counters::Limit, freshness::ClientNonces, stored_tokens::Capacity,
 };
 use symbolon_ace_proto::{
-    AsHint, PopKey, SymmetricKey, identifier, jwe::ContentKey, psk_identity::PskIdentity,
+    PopKey, SymmetricKey, identifier, jwe::ContentKey, psk_identity::PskIdentity,
 };
 
 const SCOPE: &str = r#"[["t",["pub","sub"]]]"#;
@@ -219,7 +219,8 @@ fn at_qos_0_the_connection_ends_where_the_token_is_not_taken() {
         let stranger = world.stranger();
         let mut told = world.publish_token(stranger, &payload, QOS_0, after(0));
         if told.is_empty() {
-            assert_eq!(world.shard.poll_key_request(), Some(stranger));
+            let request = Some((stranger, ISSUER.into()));
+            assert_eq!(world.shard.poll_key_request(), request);
             let keys = world.keys.clone();
             world.shard.handle_keys(stranger, &keys, after(1));
             told = world.sent(stranger);
@@ -237,7 +238,7 @@ fn at_qos_0_the_connection_ends_where_the_token_is_not_taken() {
 #[test]
 fn a_token_by_an_unknown_key_is_judged_once_the_keys_have_been_fetched() {
     let mut world = world();
-    let fetched = std::mem::replace(&mut world.keys, KeySet::from_keys(Vec::new()));
+    let fetched = std::mem::replace(&mut world.keys, KeySets::default());
     let stranger = world.stranger();
     let token = world.sign(&token(SCOPE), after(0));
     assert_eq!(world.publish_token(stranger, &token, QOS_1, after(0)), []);
@@ -247,7 +248,8 @@ fn a_token_by_an_unknown_key_is_judged_once_the_keys_have_been_fetched() {
         world.publish_token(stranger, &token, second, after(0)),
         [ReasonCode::QuotaExceeded]
     );
-    assert_eq!(world.shard.poll_key_request(), Some(stranger));
+    let request = Some((stranger, ISSUER.into()));
+    assert_eq!(world.shard.poll_key_request(), request);
     assert_eq!(world.shard.poll_key_request(), None);
     world.shard.handle_keys(stranger, &fetched, after(1));
     assert_eq!(world.sent(stranger), [ReasonCode::Success]);
@@ -334,9 +336,13 @@ fn a_will_to_authz_info_is_refused_whatever_the_token_says() {
         &token(r##"[["#",["pub"]],["authz-info",["pub"]]]"##),
         after(0),
     );
-    let data = ConnectData::Token(&token);
-    let refused = world.judge(&data, Some("authz-info"), None).unwrap_err();
-    assert_eq!(refused, Refusal::Will);
+    let proof = world.pop.sign(&EXPORTER).unwrap();
+    let data = ConnectData::TokenAndProof {
+        token: &token,
+        proof: &proof,
+    };
+    let refused = world.judge(&data, Some("authz-info"), Some(&EXPORTER));
+    assert_eq!(refused.unwrap_err(), Refusal::Will);
 }
 
 // RFC 9431 §6.1: there are no codes to say it by.
@@ -600,7 +606,7 @@ fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
         key: SymmetricKey::from_bytes(&[7; 32]),
     };
     let mut admission = (*world.admission).clone();
-    let authority = admission.authority.as_mut().unwrap();
+    let authority = &mut admission.authorities[0];
     authority.content_keys = ContentKeys(vec![content_key.clone()]);
     world.pop = PopSigner::generate(PopAlgorithm::Hs256).unwrap();
     let jwk = world.pop.verifying_key().to_jwk().with_kid("psk-1");
@@ -671,7 +677,7 @@ fn where_nonces_are_asked_for_a_token_without_a_fresh_one_is_refused() {
         scope: None,
         cnonce: None,
     };
-    admission.authority.as_mut().unwrap().hint = hint.to_json();
+    admission.authorities[0].hint = hint;
     let told = AsHint::from_json(&admission.hint(BEGIN).unwrap()).unwrap();
     assert!(nonces.is_fresh(&told.cnonce.unwrap(), BEGIN));
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::reloading::Rules;
 
-fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules {
+fn rules(public: &[&str], limits: Limits, authorities: Vec<Authority>) -> Rules {
     let filters = public
         .iter()
         .map(|filter| TopicFilter::parse(filter).unwrap());
@@ -14,7 +14,8 @@ fn rules(public: &[&str], limits: Limits, authority: Option<Authority>) -> Rules
             response_information: None,
             quotas: Quotas::new(&Limits::default()),
             tokens: TokenKeeping::default(),
-            authority,
+            authorities,
+            clock: true,
             public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),
         sys_interval_secs: 0,
@@ -29,8 +30,8 @@ fn filters_of(world: &World, key: ConnectionKey) -> Vec<&str> {
 #[test]
 fn a_token_holder_loses_what_was_public_and_keeps_what_is_the_tokens() {
     let mut world = World::new();
-    let authority = world.admission.authority.clone();
-    let open = rules(&["open/#"], Limits::default(), authority.clone());
+    let authorities = world.admission.authorities.clone();
+    let open = rules(&["open/#"], Limits::default(), authorities.clone());
     world.shard.handle_reload(&open, after(1));
     let key = world.connect(&token(r#"[["own",["pub","sub"]]]"#));
     // It was admitted by the rules before, as one that was on its way to this shard.
@@ -47,7 +48,7 @@ fn a_token_holder_loses_what_was_public_and_keeps_what_is_the_tokens() {
     // It hears itself.
     let heard = [ReasonCode::NoMatchingSubscribers, ReasonCode::Success];
     assert_eq!(world.publish(key, "open/a", after(1)), heard);
-    let closed = rules(&[], Limits::default(), authority);
+    let closed = rules(&[], Limits::default(), authorities);
     world.shard.handle_reload(&closed, after(1));
     assert_eq!(filters_of(&world, key), ["own"]);
     assert_eq!(
@@ -61,8 +62,8 @@ fn a_token_holder_loses_what_was_public_and_keeps_what_is_the_tokens() {
 #[test]
 fn a_renewal_under_way_gets_the_public_topics_of_now() {
     let mut world = World::new();
-    let authority = world.admission.authority.clone();
-    let open = rules(&["open/#"], Limits::default(), authority.clone());
+    let authorities = world.admission.authorities.clone();
+    let open = rules(&["open/#"], Limits::default(), authorities.clone());
     world.admission = Arc::clone(&open.admission);
     world.shard.handle_reload(&open, after(1));
     let key = world.connect(&token("[]"));
@@ -70,7 +71,7 @@ fn a_renewal_under_way_gets_the_public_topics_of_now() {
         world.reauthenticate(key, &token("[]"), after(1)),
         [ReasonCode::ContinueAuthentication]
     );
-    let closed = rules(&[], Limits::default(), authority);
+    let closed = rules(&[], Limits::default(), authorities);
     world.shard.handle_reload(&closed, after(1));
     let answer = answer_by(&world.pop);
     assert_eq!(
@@ -87,14 +88,10 @@ fn a_renewal_under_way_gets_the_public_topics_of_now() {
 fn another_authority_is_for_new_tokens_and_does_not_end_those_that_were_accepted() {
     let mut world = World::new();
     let key = world.connect(&token(r#"[["own",["pub"]]]"#));
-    let other = world
-        .admission
-        .authority
-        .clone()
-        .map(|authority| Authority {
-            issuer: "https://other.example".into(),
-            ..authority
-        });
+    let other = vec![Authority {
+        issuer: "https://other.example".into(),
+        ..world.admission.authorities[0].clone()
+    }];
     world
         .shard
         .handle_reload(&rules(&[], Limits::default(), other), after(1));

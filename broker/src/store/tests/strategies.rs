@@ -29,6 +29,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         4 => (id(), record()).prop_map(|(id, record)| Entry::PutSession { id, record: Box::new(record) }),
         1 => id().prop_map(|id| Entry::RemoveSession { id }),
+        1 => ("[a-c]{1,2}", any::<u64>()).prop_map(|(issuer, number)| Entry::Expired { issuer: issuer.into(), number }),
         2 => (id(), subscription(), options()).prop_map(|(id, subscription, options)| {
             Entry::PutSubscription { id, subscription, options }
         }),
@@ -82,6 +83,7 @@ fn any_message() -> impl Strategy<Value = Arc<Message>> {
         let by = Origin {
             token_expires_at: token.map(UnixTime),
             publisher: publisher.map(|name| Arc::new(Publisher::new(holder(&name)))),
+            token: 0,
         };
         Message::new(&message.publish(), now().ms, by)
     })
@@ -170,6 +172,7 @@ pub(super) struct Model {
     messages: BTreeMap<(u64, u64), StoredMessage>,
     received: BTreeMap<(u64, u16), PacketIdentifier>,
     retained: BTreeMap<String, (Arc<Message>, Stamp)>,
+    expired_numbers: BTreeMap<Box<str>, u64>,
 }
 
 impl Model {
@@ -232,6 +235,9 @@ impl Model {
                 self.received.remove(&(id, packet_identifier.get()));
             }
             Entry::Part { entries, .. } => self.apply(&entries),
+            Entry::Expired { issuer, number } => {
+                self.expired_numbers.insert(issuer, number);
+            }
             Entry::Retain { message, stamp } => {
                 let topic = message.topic().as_str().to_owned();
                 let found = self.retained.get(&topic);
@@ -265,6 +271,9 @@ impl Model {
         Stored {
             sessions: sessions.collect(),
             retained: self.retained.values().filter(is_message).cloned().collect(),
+            expired_numbers: (self.expired_numbers.iter())
+                .map(|(issuer, number)| (issuer.clone(), *number))
+                .collect(),
         }
     }
 }

@@ -1,0 +1,93 @@
+//! The authorization servers: whose tokens count, and which keys vouch for which of them. The keys of one never vouch for tokens of another.
+
+use std::sync::Arc;
+use symbolon_ace_proto::{
+    AsHint, Confirmation, DERIVED_KEY_LENGTH, KeySet, PopKey, SymmetricKey, derived_key,
+    jwe::ContentKeys,
+};
+use zeroize::Zeroizing;
+
+/// One authorization server, and this broker as it knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    /// `iss` of its tokens.
+    pub(crate) issuer: Arc<str>,
+    /// This broker's audience there.
+    pub(crate) audience: String,
+    pub(crate) content_keys: ContentKeys,
+    pub(crate) derivation_key: Option<DerivationKey>,
+    /// It can be asked what a token by reference says.
+    pub(crate) introspection: bool,
+    /// The value of `ace_as_hint` (RFC 9431 §2.4.1).
+    pub(crate) hint: AsHint,
+}
+
+/// What the keys of its tokens are derived with (RFC 9202 §3.3.1). `Debug` does not show it.
+#[derive(Clone)]
+pub(crate) struct DerivationKey(Zeroizing<[u8; DERIVED_KEY_LENGTH]>);
+
+/// The keys that verify tokens, by the issuer that they are of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeySets(Vec<(Arc<str>, KeySet)>);
+
+/// The key that a token is bound to, and its name in `cnf`.
+pub(crate) type NamedKey = (PopKey, Option<Vec<u8>>);
+
+impl DerivationKey {
+    /// `None` where the key is not of 32 bytes.
+    pub(crate) fn new(key: &SymmetricKey) -> Option<Self> {
+        Some(Self(Zeroizing::new(key.as_bytes().try_into().ok()?)))
+    }
+
+    fn derive(&self, token: &[u8]) -> PopKey {
+        let key = Zeroizing::new(derived_key(&self.0, token));
+        PopKey::Hs256(SymmetricKey::from_bytes(&*key))
+    }
+}
+
+impl std::fmt::Debug for DerivationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DerivationKey(..)")
+    }
+}
+
+impl KeySets {
+    /// Of these authorization servers.
+    pub(crate) fn new(sets: Vec<(Arc<str>, KeySet)>) -> Self {
+        Self(sets)
+    }
+
+    /// The keys of the authorization server with this issuer.
+    pub(crate) fn of(&self, issuer: &str) -> Option<&KeySet> {
+        let mut sets = self.0.iter();
+        sets.find(|(of, _)| **of == *issuer).map(|(_, keys)| keys)
+    }
+
+    /// With these keys in place of those that the issuer had, if it is one of those that are here.
+    #[must_use]
+    pub(crate) fn with(&self, issuer: &str, keys: &KeySet) -> Self {
+        let replaced = self.0.iter().map(|(of, held)| {
+            let keys = if **of == *issuer { keys } else { held };
+            (Arc::clone(of), keys.clone())
+        });
+        Self(replaced.collect())
+    }
+}
+
+impl Authority {
+    /// The key in `cnf`. Where only its name is there: the key of that name in `stored`, since a token with other rights for the same key need
+    /// not carry it again (RFC 9202 §4); else the one that is derived from `token`, which is all that the token's own bytes are for.
+    pub(crate) fn key_of(
+        &self,
+        confirmation: &Confirmation,
+        token: &[u8],
+        stored: impl FnOnce(&[u8]) -> Option<PopKey>,
+    ) -> Option<NamedKey> {
+        let Some(kid) = confirmation.key_identifier() else {
+            return confirmation.resolve_named(&self.content_keys).ok();
+        };
+        let derived = || Some(self.derivation_key.as_ref()?.derive(token));
+        let key = stored(&kid).or_else(derived)?;
+        Some((key, Some(kid)))
+    }
+}

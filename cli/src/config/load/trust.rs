@@ -1,0 +1,219 @@
+//! The files of an authorization server that the broker trusts: keys that both share, its CA, the broker's secret there.
+
+use super::{Loader, TRIAL_TIMEOUT};
+use crate::{
+    config::settings::{AuthorizationSettings, CredentialFile, IntrospectionSettings},
+    private_file,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::path::PathBuf;
+use symbolon_ace_proto::{Jwk, MacKey, PopAlgorithm, PopSigner, SymmetricKey, jwe::ContentKey};
+use symbolon_broker::{AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential};
+
+/// Length of each key that AS and RS share, bytes.
+const LENGTH: usize = 32;
+
+/// A content key as its file has it: a symmetric JWK.
+pub(crate) fn content_key_to_json(key: &ContentKey) -> String {
+    serde_json::json!({
+        "kty": "oct",
+        "kid": key.kid,
+        "alg": "dir",
+        "enc": "A256GCM",
+        "k": URL_SAFE_NO_PAD.encode(key.key.as_bytes()),
+    })
+    .to_string()
+}
+
+/// A symmetric JWK in a file of its own.
+#[derive(serde::Deserialize)]
+struct KeyFile {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    k: String,
+}
+
+impl KeyFile {
+    fn parse(text: &str) -> Result<(Self, SymmetricKey), String> {
+        // The parser's own words could quote the key.
+        let file: Self =
+            serde_json::from_str(text).map_err(|_| "is not a JWK with kty and k".to_owned())?;
+        let key = (URL_SAFE_NO_PAD.decode(&file.k))
+            .map_err(|_| "`k` is not base64url without padding".to_owned())?;
+        if file.kty != "oct" || key.len() != LENGTH {
+            return Err(format!("is not a symmetric key of {LENGTH} bytes"));
+        }
+        Ok((file, SymmetricKey::from_bytes(&key)))
+    }
+
+    fn kid(self) -> Result<String, String> {
+        self.kid.ok_or_else(|| "is a JWK without `kid`".to_owned())
+    }
+}
+
+fn content_key_from_json(text: &str) -> Result<ContentKey, String> {
+    let (file, key) = KeyFile::parse(text)?;
+    let kid = file.kid()?;
+    Ok(ContentKey { kid, key })
+}
+
+fn mac_key_from_json(text: &str) -> Result<(MacKey, SymmetricKey), String> {
+    let (file, key) = KeyFile::parse(text)?;
+    if file.alg.as_deref().is_some_and(|alg| alg != "HS256") {
+        return Err("is a key for another algorithm than HS256".to_owned());
+    }
+    let mac_key = MacKey::new(&file.kid()?, key.clone());
+    Ok((mac_key.map_err(|error| error.to_string())?, key))
+}
+
+impl Loader<'_> {
+    pub(super) fn server(
+        &mut self,
+        settings: &AuthorizationSettings,
+    ) -> Option<AuthorizationServerConfig> {
+        let section = &settings.section;
+        let content_key = self.shared_key(
+            &format!("{section}.content_key"),
+            settings.content_key.as_ref(),
+            content_key_from_json,
+        );
+        let mac_key = self.shared_key(
+            &format!("{section}.mac_key"),
+            settings.mac_key.as_ref(),
+            mac_key_from_json,
+        );
+        let derivation_key = self.shared_key(
+            &format!("{section}.derivation_key"),
+            settings.derivation_key.as_ref(),
+            |text| KeyFile::parse(text).map(|(_, key)| key),
+        );
+        let ca_pem = self.ca(settings);
+        let introspection = match &settings.introspection {
+            None => Some(None),
+            Some(introspection) => self.introspection(section, introspection).map(Some),
+        };
+        let (content_key, mac_key) = (content_key?, mac_key?);
+        let derivation_key = derivation_key?;
+        // RFC 8725 §3.1: one key, one algorithm.
+        let keys = [
+            content_key.as_ref().map(|key| &key.key),
+            mac_key.as_ref().map(|(_, key)| key),
+            derivation_key.as_ref(),
+        ];
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        if (1..keys.len()).any(|place| keys[..place].contains(&keys[place])) {
+            let message = "`content_key`, `mac_key` and `derivation_key` must not be the same key";
+            let complaint = self.document.complaint(section, message);
+            self.diagnostics.push(complaint);
+            return None;
+        }
+        Some(AuthorizationServerConfig {
+            issuer: settings.issuer.clone(),
+            jwks_uri: settings.jwks_uri.clone(),
+            ca_pem: ca_pem?,
+            audience: settings.audience.clone(),
+            content_keys: content_key.into_iter().collect(),
+            mac_key: mac_key.map(|(key, _)| key),
+            derivation_key,
+            token_endpoint: settings.token_endpoint.clone(),
+            hint_scope: None,
+            introspection: introspection?,
+            revocation_list: None,
+        })
+    }
+
+    /// The key in a file, if one is named; the outer `None` is that of a complaint.
+    #[expect(
+        clippy::option_option,
+        reason = "a complaint is one thing, and a key that nobody wants another"
+    )]
+    fn shared_key<T>(
+        &mut self,
+        name: &str,
+        path: Option<&PathBuf>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let Some(path) = path else {
+            return Some(None);
+        };
+        let text = self.secret(name, path)?;
+        self.accept(name, path, parse(&text)).map(Some)
+    }
+
+    /// Empty where none is needed.
+    fn ca(&mut self, settings: &AuthorizationSettings) -> Option<String> {
+        let Some(path) = &settings.ca else {
+            return Some(String::new());
+        };
+        let ca_pem = private_file::read_text(path).and_then(|pem| {
+            symbolon_tls::Connector::new(&pem, TRIAL_TIMEOUT)
+                .map(|_| pem)
+                .map_err(|error| error.to_string())
+        });
+        self.accept(&format!("{}.ca", settings.section), path, ca_pem)
+    }
+
+    fn introspection(
+        &mut self,
+        section: &str,
+        settings: &IntrospectionSettings,
+    ) -> Option<IntrospectionConfig> {
+        let credential = match &settings.credential {
+            CredentialFile::Secret(path) => {
+                let secret = self.secret(&format!("{section}.introspection.secret"), path)?;
+                IntrospectionCredential::Secret(secret.trim_end().to_owned())
+            }
+            CredentialFile::Key(path) => {
+                let key = format!("{section}.introspection.client_key");
+                let jwk = self.secret(&key, path)?;
+                let signer = Jwk::from_json(jwk.as_bytes())
+                    .ok()
+                    .and_then(|jwk| PopSigner::from_jwk(&jwk).ok())
+                    .filter(|signer| signer.algorithm() != PopAlgorithm::Hs256)
+                    .ok_or_else(|| "not a private JWK for Ed25519 or P-256".to_owned());
+                self.accept(&key, path, signer)?;
+                IntrospectionCredential::Key(jwk)
+            }
+        };
+        Some(IntrospectionConfig {
+            endpoint: settings.endpoint.clone(),
+            client_id: settings.client_id.clone(),
+            credential,
+            cache_secs: settings.cache_secs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_key_survives_its_file() {
+        let key = ContentKey {
+            kid: "k1".into(),
+            key: SymmetricKey::from_bytes(&[7; 32]),
+        };
+        let read = content_key_from_json(&content_key_to_json(&key)).unwrap();
+        assert_eq!(read.kid, "k1");
+        assert_eq!(read.key.as_bytes(), &[7; 32]);
+    }
+
+    #[test]
+    fn a_short_content_key_is_refused_without_quoting_it() {
+        let error = content_key_from_json(r#"{"kty":"oct","kid":"k","k":"c2VjcmV0"}"#).unwrap_err();
+        assert!(error.contains("32 bytes"), "{error}");
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn a_key_for_macs_has_a_name_and_no_other_algorithm() {
+        let k = URL_SAFE_NO_PAD.encode([7; 32]);
+        let file = |rest: &str| format!(r#"{{"kty":"oct","k":"{k}"{rest}}}"#);
+        let (key, _) = mac_key_from_json(&file(r#","kid":"m","alg":"HS256""#)).unwrap();
+        assert_eq!(key.kid(), "m");
+        assert!(mac_key_from_json(&file("")).is_err());
+        assert!(mac_key_from_json(&file(r#","kid":"m","alg":"dir""#)).is_err());
+    }
+}
