@@ -73,7 +73,7 @@ impl Store {
 
     /// Removes a rule.
     pub async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
-        self.database.remove_policy(id, None).await
+        self.database.remove_policy(id).await
     }
 
     /// Makes groups, members and rules as they shall be, all or nothing, and says what that changes and who loses what. With `dry_run`

@@ -40,3 +40,56 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     transaction.commit().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Policy, Store, Subject};
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    /// A database as the first version left it: two clients, a policy, and a removed one with a higher number.
+    async fn first_version(path: &std::path::Path) {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(MIGRATIONS[0])
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO client VALUES ('a', zeroblob(32), NULL, 'HS256'), ('b', zeroblob(32), NULL, 'HS256');
+             INSERT INTO resource_server VALUES ('broker', 'k', zeroblob(32), NULL);
+             INSERT INTO policy VALUES (3, 'a', 'broker', 'x/${client_id}', 1, 0, 60), (9, 'b', 'broker', 'y', 0, 1, NULL);
+             DELETE FROM policy WHERE id = 9",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_first_version_stored_is_there_after_all_steps_and_no_number_comes_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("as.sqlite");
+        first_version(&path).await;
+        let store = Store::open(&path).await.unwrap();
+        let kept = Policy {
+            id: 3,
+            subscribe: false,
+            token_lifetime_secs: Some(60),
+            ..Policy::allow("a", "broker", "x/${client_id}")
+        };
+        assert_eq!(store.policies(None).await.unwrap(), [kept]);
+        let next = Policy {
+            subject: Subject::Client("b".to_owned()),
+            ..Policy::allow("b", "broker", "y")
+        };
+        assert_eq!(store.add_policy(&next).await.unwrap(), 10);
+        store.close().await;
+        let again = Store::open(&path).await.unwrap();
+        assert_eq!(again.clients().await.unwrap().len(), 2);
+        assert!(again.verify_audit(None).await.unwrap().is_ok());
+    }
+}

@@ -71,10 +71,9 @@ impl Sqlite {
         actor: &str,
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
-        append(transaction, actor, deed).await?;
+        let last = append(transaction, actor, deed).await?;
         let begin = end_of_chain(transaction, "begin").await?;
-        let end = end_of_chain(transaction, "end").await?;
-        if end.number - begin.number <= self.audit_records {
+        if last - begin.number <= self.audit_records {
             return Ok(());
         }
         let until = begin.number + (self.audit_records / LET_GO).max(1);
@@ -82,7 +81,8 @@ impl Sqlite {
         let detail = format!("records {} to {until}", begin.number + 1);
         let last = let_go.number.to_string();
         let deed = Deed::done("audit.let_go", &last, &detail);
-        append(transaction, "server", deed).await
+        append(transaction, "server", deed).await?;
+        Ok(())
     }
 
     /// The records from this number on, or the last ones, at most so many.
@@ -136,11 +136,12 @@ impl Sqlite {
     }
 }
 
+/// The number of the new record.
 async fn append(
     transaction: &mut Transaction<'static, Engine>,
     actor: &str,
     deed: Deed<'_>,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let before = end_of_chain(transaction, "end").await?;
     let mut record = AuditRecord {
         number: before.number + 1,
@@ -168,7 +169,8 @@ async fn append(
     .bind(&record.hash[..])
     .execute(&mut **transaction)
     .await?;
-    move_end(transaction, "end", number, &record.hash).await
+    move_end(transaction, "end", number, &record.hash).await?;
+    Ok(record.number)
 }
 
 /// Lets the records up to this number go; where the chain begins now.

@@ -60,17 +60,12 @@ impl Sqlite {
         }
     }
 
-    pub(crate) async fn remove_policy(
-        &self,
-        id: i64,
-        granted_by: Option<&str>,
-    ) -> Result<(), StoreError> {
+    pub(crate) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         let known: Option<PolicyRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM policy WHERE id = ?1 AND (?2 IS NULL OR granted_by = ?2)"
+            "SELECT {COLUMNS} FROM policy WHERE id = ?1"
         )))
         .bind(id)
-        .bind(granted_by)
         .fetch_optional(&mut *transaction)
         .await?;
         let known = known.ok_or_else(|| StoreError::NotFound("policy", id.to_string()))?;
