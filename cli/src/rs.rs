@@ -63,7 +63,8 @@ pub(crate) struct PutArgs {
     #[command(flatten)]
     directory: DirectoryArg,
     /// The form of its tokens (default for a new one: jwt)
-    #[arg(long, value_parser = PossibleValuesParser::new(["jwt", "cwt", "reference"])
+    // Under another name than the format of the output.
+    #[arg(id = "token_format", long = "format", value_parser = PossibleValuesParser::new(["jwt", "cwt", "reference"])
         .try_map(|name| TokenFormat::from_name(&name).ok_or("unknown")))]
     format: Option<TokenFormat>,
     /// What protects them: the server's signature, or a MAC with the key of --mac-key (default for a new one: sign)
