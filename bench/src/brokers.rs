@@ -118,7 +118,10 @@ impl Running {
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         let is_there = |address: &SocketAddr| TcpStream::connect(address).is_ok();
-        while ![self.addresses.tcp, self.addresses.tls].iter().all(is_there) {
+        while ![self.addresses.tcp, self.addresses.tls]
+            .iter()
+            .all(is_there)
+        {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it has ended: {status}");
             }

@@ -21,8 +21,8 @@ impl Usage {
             text.and_then(|text| text.parse::<u32>().ok())
         };
         let (user, system) = (ticks(14), ticks(15));
-        let ticks = f64::from(user.context("no user time")?)
-            + f64::from(system.context("no system time")?);
+        let ticks =
+            f64::from(user.context("no user time")?) + f64::from(system.context("no system time")?);
         Ok(Self {
             cpu_secs: ticks / precise(rustix::param::clock_ticks_per_second()),
         })

@@ -7,12 +7,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use mio::{Events, Interest, Poll, Token, net::TcpListener};
-use std::{
-    collections::HashMap,
-    io::ErrorKind,
-    net::SocketAddr,
-    path::PathBuf,
-};
+use std::{collections::HashMap, io::ErrorKind, net::SocketAddr, path::PathBuf};
 
 /// `symbolon-bench relay`.
 #[derive(Debug, clap::Args)]
@@ -128,7 +123,8 @@ impl Clients {
         for subscribers in self.by_topic.values_mut().chain([&mut self.of_all]) {
             subscribers.retain(|subscriber| *subscriber != place);
         }
-        self.by_topic.retain(|_, subscribers| !subscribers.is_empty());
+        self.by_topic
+            .retain(|_, subscribers| !subscribers.is_empty());
         self.free.push(place);
     }
 

@@ -109,10 +109,7 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     tcp("100→100 QoS 0", traffic(100, 100, Qos::AtMostOnce, 50)),
     tcp("100→100 QoS 1", traffic(100, 100, Qos::AtLeastOnce, 20)),
     tls("1→1 QoS 0 TLS", traffic(1, 1, Qos::AtMostOnce, 1_000)),
-    tls(
-        "100→100 QoS 1 TLS",
-        traffic(100, 100, Qos::AtLeastOnce, 20),
-    ),
+    tls("100→100 QoS 1 TLS", traffic(100, 100, Qos::AtLeastOnce, 20)),
     tcp("connections TCP", Load::Connecting { at_once: 32 }),
     tls("connections TLS", Load::Connecting { at_once: 32 }),
     tcp("idle TCP", Load::Idle { clients: 5_000 }),

@@ -89,7 +89,9 @@ impl Credentials {
         if auth.reason_code != ReasonCode::ContinueAuthentication {
             bail!("AUTH {:?}", auth.reason_code);
         }
-        let nonce = auth.authentication_data.and_then(|data| data.try_into().ok());
+        let nonce = auth
+            .authentication_data
+            .and_then(|data| data.try_into().ok());
         let nonce = RsNonce(nonce.context("a challenge of another length")?);
         let proof = &self.signer.sign(&challenge_message(nonce, CLIENT_NONCE))?;
         let response = ChallengeResponse {

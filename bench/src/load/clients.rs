@@ -67,7 +67,10 @@ fn greet(frame: Frame<'_>, target: &Target, out: &mut Vec<u8>) -> anyhow::Result
             Ok(true)
         }
         Some((Packet::Auth(auth), _)) => {
-            let credentials = target.credentials.as_ref().context("a challenge to nobody")?;
+            let credentials = target
+                .credentials
+                .as_ref()
+                .context("a challenge to nobody")?;
             out.extend_from_slice(&credentials.answer(&auth)?);
             Ok(false)
         }
@@ -98,7 +101,12 @@ impl Clients {
 
     /// Begins to connect, in a place that is free.
     pub(super) fn open(&mut self, place: usize, hello: Hello) -> anyhow::Result<()> {
-        let secure = self.target.tls.as_ref().map(|tls| tls.begin()).transpose()?;
+        let secure = self
+            .target
+            .tls
+            .as_ref()
+            .map(|tls| tls.begin())
+            .transpose()?;
         let (address, registry) = (self.target.address, self.poll.registry());
         let socket = Socket::connect(address, secure, registry, Token(place))?;
         if self.clients.len() <= place {
@@ -190,7 +198,9 @@ impl Clients {
     pub(super) fn subscribe(&mut self, filters: &[String], qos: Qos) -> anyhow::Result<()> {
         for (place, filter) in filters.iter().enumerate() {
             let socket = &mut self.get(place)?.socket;
-            socket.out.extend_from_slice(&packets::subscribe(filter, qos)?);
+            socket
+                .out
+                .extend_from_slice(&packets::subscribe(filter, qos)?);
             socket.flush()?;
         }
         let (mut subscribed, began) = (0, Instant::now());

@@ -19,10 +19,7 @@ pub(super) fn run(at_once: usize, target: &Target, span: Span) -> anyhow::Result
     coming.go_on(&mut clients, span.measured)?;
     let spent = usage.cpu_secs_since(target.process)?;
     let admitted = precise(coming.admitted - before);
-    Ok(vec![(
-        Figure::ConnectionsPerCpuSec,
-        admitted / spent,
-    )])
+    Ok(vec![(Figure::ConnectionsPerCpuSec, admitted / spent)])
 }
 
 #[derive(Debug, Default)]

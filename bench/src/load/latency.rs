@@ -38,7 +38,11 @@ impl Timer {
         };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &each)?;
         let raw = timer.as_raw_fd();
-        registry.register(&mut SourceFd(&raw), super::clients::TIMER, Interest::READABLE)?;
+        registry.register(
+            &mut SourceFd(&raw),
+            super::clients::TIMER,
+            Interest::READABLE,
+        )?;
         Ok(Self(timer))
     }
 

@@ -224,7 +224,10 @@ pub(super) fn run(
     Ok(if run.is_paced {
         vec![
             (Figure::MedianMicros, run.latencies.percentile_micros(50)),
-            (Figure::Percentile99Micros, run.latencies.percentile_micros(99)),
+            (
+                Figure::Percentile99Micros,
+                run.latencies.percentile_micros(99),
+            ),
         ]
     } else {
         vec![(Figure::DeliveriesPerCpuSec, received / spent)]

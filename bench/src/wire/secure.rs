@@ -115,7 +115,9 @@ impl Secure {
             let state = self.0.process_new_packets().map_err(io::Error::other)?;
             let whole = state.plaintext_bytes_to_read();
             if whole > 0 {
-                self.0.reader().read_exact(&mut room[count..count + whole])?;
+                self.0
+                    .reader()
+                    .read_exact(&mut room[count..count + whole])?;
                 count += whole;
             }
             *has_ended |= state.peer_has_closed();
