@@ -164,30 +164,21 @@ impl Broker {
         )?;
         if let Some((_, listener)) = management {
             let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            spawn(
-                "management".into(),
-                Box::new(move || management::run(listener, common, shutdown)),
-            )?;
+            let work = move || management::run(listener, common, shutdown);
+            spawn("management".into(), Box::new(work))?;
         }
+        let shards = Shards {
+            common: &common,
+            shutdown: &shutdown,
+            rules: &announced_rules,
+            store: restored.store,
+            retained: restored.retained,
+        };
         let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
         for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
-            let start = ShardStart {
-                index,
-                common: Arc::clone(&common),
-                listeners,
-                mailbox,
-                arrivals,
-                shutdown: shutdown.subscribe(),
-                rules: announced_rules.subscribe(),
-                seed: random_seed()?,
-                store: restored.store.clone(),
-                sessions,
-                retained: Arc::clone(&restored.retained),
-            };
-            spawn(
-                format!("shard-{index}"),
-                Box::new(move || shard::run(start)),
-            )?;
+            let start = shards.start(index, (listeners, mailbox, arrivals, sessions))?;
+            let work = move || shard::run(start);
+            spawn(format!("shard-{index}"), Box::new(work))?;
         }
         let changing = Changing {
             entrances: bound.entrances,
@@ -456,6 +447,45 @@ pub fn is_response_information(text: &str) -> bool {
 /// One channel for each shard.
 fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::Receiver<T>>) {
     (0..count).map(|_| mpsc::channel(bound)).unzip()
+}
+
+/// What all shards are started with.
+struct Shards<'a> {
+    common: &'a Arc<Common>,
+    shutdown: &'a watch::Sender<bool>,
+    rules: &'a watch::Sender<Announcement<Rules>>,
+    store: Option<ShardStore>,
+    retained: Arc<[(Arc<Message>, Stamp)]>,
+}
+
+/// What is one shard's alone.
+type Own = (
+    Vec<Listener>,
+    mpsc::Receiver<Batch>,
+    mpsc::Receiver<Arrival>,
+    Vec<StoredSession>,
+);
+
+impl Shards<'_> {
+    fn start(
+        &self,
+        index: u16,
+        (listeners, mailbox, arrivals, sessions): Own,
+    ) -> Result<ShardStart, StartError> {
+        Ok(ShardStart {
+            index,
+            common: Arc::clone(self.common),
+            listeners,
+            mailbox,
+            arrivals,
+            shutdown: self.shutdown.subscribe(),
+            rules: self.rules.subscribe(),
+            seed: random_seed()?,
+            store: self.store.clone(),
+            sessions,
+            retained: Arc::clone(&self.retained),
+        })
+    }
 }
 
 /// What a thread does.
