@@ -63,9 +63,9 @@ pub(crate) struct PutArgs {
     #[command(flatten)]
     directory: DirectoryArg,
     /// The form of its tokens (default for a new one: jwt)
-    #[arg(long, value_parser = PossibleValuesParser::new(["jwt", "cwt", "reference"])
+    #[arg(long = "format", value_parser = PossibleValuesParser::new(["jwt", "cwt", "reference"])
         .try_map(|name| TokenFormat::from_name(&name).ok_or("unknown")))]
-    format: Option<TokenFormat>,
+    token_format: Option<TokenFormat>,
     /// What protects them: the server's signature, or a MAC with the key of --mac-key (default for a new one: sign)
     #[arg(long, value_parser = PossibleValuesParser::new(["sign", "mac"])
         .try_map(|name| Protection::from_name(&name).ok_or("unknown")))]
@@ -185,7 +185,7 @@ impl PutArgs {
 
     fn changed(self, mut server: ResourceServer) -> anyhow::Result<ResourceServer> {
         let kind = &mut server.tokens;
-        kind.format = self.format.unwrap_or(kind.format);
+        kind.format = self.token_format.unwrap_or(kind.format);
         kind.protection = self.protection.unwrap_or(kind.protection);
         kind.symmetric_keys = self.symmetric_keys.unwrap_or(kind.symmetric_keys);
         kind.lifetime = self.lifetime.unwrap_or(kind.lifetime);
