@@ -151,6 +151,17 @@ impl Store {
         self.database.close().await;
     }
 
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.database.backup(to).await
+    }
+
+    /// Makes a copy ready to take the place of the original; fails where it is not sound. Sequence numbers of tokens jump, so that none is
+    /// used twice.
+    pub async fn revive(&self) -> Result<(), StoreError> {
+        self.database.revive().await
+    }
+
     /// Registers a client with its policies, all or nothing.
     pub async fn add_client(&self, client: &Client, policies: &[Policy]) -> Result<(), StoreError> {
         let client_id = client_id_of(&client.client_id)?;

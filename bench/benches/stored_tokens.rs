@@ -73,8 +73,9 @@ fn lookups(criterion: &mut Criterion) {
         bencher.iter(|| black_box(stored.by_name(ISSUER, &names[next()], NOW)).is_some());
     });
     criterion.bench_function("stored_tokens/by_key_identifier", |bencher| {
-        bencher
-            .iter(|| black_box(stored.by_key_identifier(ISSUER, names[next()].as_bytes(), NOW)).is_some());
+        bencher.iter(|| {
+            black_box(stored.by_key_identifier(ISSUER, names[next()].as_bytes(), NOW)).is_some()
+        });
     });
     criterion.bench_function("stored_tokens/not_there", |bencher| {
         bencher.iter(|| black_box(stored.by_name(ISSUER, "nobody", NOW)).is_none());

@@ -10,6 +10,7 @@
 //! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`signing_keys`] | `symbolon key` |
+//! | [`backup`] | `symbolon backup`, `restore` |
 //! | [`rs`], [`shared_key`], [`certificate_file`] | `symbolon rs`: resource servers |
 //! | [`token`] | `symbolon token` |
 //! | [`publish`], [`subscribe`], [`mqtt`] | `symbolon pub`, `sub`, with mosquitto's flags |
@@ -20,6 +21,7 @@
 
 mod allow;
 mod audit;
+mod backup;
 mod broker_address;
 mod certificate_file;
 mod certificates;
@@ -98,6 +100,10 @@ enum Command {
     /// Who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copy the database and the signing keys into a new directory, also while servers run
+    Backup(backup::BackupArgs),
+    /// Put the database and the signing keys of a backup in the place of those there are
+    Restore(backup::RestoreArgs),
     /// The keys that sign tokens
     #[command(subcommand)]
     Key(signing_keys::KeyCommand),
@@ -152,6 +158,8 @@ impl CommandLine {
             | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Rs(_)
             | Command::Token(_)
             | Command::Pub(_)
@@ -184,6 +192,8 @@ impl CommandLine {
             | Command::Import(_)
             | Command::Audit(_)
             | Command::Key(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Rs(_)
             | Command::Token(_)
             | Command::Demo(_)
@@ -207,6 +217,8 @@ impl Command {
             Self::Import(arguments) => arguments.run(),
             Self::Audit(command) => command.run(),
             Self::Key(command) => command.run(),
+            Self::Backup(arguments) => arguments.run(),
+            Self::Restore(arguments) => arguments.run(),
             Self::Rs(command) => command.run(),
             Self::Token(command) => command.run(),
             Self::Pub(arguments) => arguments.run(),
@@ -235,6 +247,8 @@ impl Command {
             | Self::Import(_)
             | Self::Audit(_)
             | Self::Key(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Rs(_)
             | Self::Token(_)
             | Self::Demo(_)

@@ -31,7 +31,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Store> {
 }
 
 /// Whom the audit log names: the user that runs the command, and who became it by sudo.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let sudo = std::env::var("SUDO_USER").map(|user| format!(" sudo={user}"));
     format!("cli uid={}{}", user(), sudo.unwrap_or_default())
 }

@@ -48,7 +48,7 @@ impl ReloadArgs {
 }
 
 #[cfg(unix)]
-pub(crate) use unix::{Hangup, listen, serve};
+pub(crate) use unix::{Hangup, is_running, listen, serve};
 
 #[cfg(unix)]
 mod unix {
@@ -109,6 +109,16 @@ mod unix {
             }
             ended
         }
+    }
+
+    /// Whether a server of this directory is at work.
+    pub(crate) fn is_running(directory: &Path) -> anyhow::Result<bool> {
+        for which in SERVERS {
+            if connect(directory, which)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A server of this kind, if one is at work.

@@ -194,6 +194,22 @@ struct Refreshing {
     grant: RefreshGrant,
 }
 
+/// RFC 6749 §6: with a refresh token not more than was granted at first.
+fn asked_scope(
+    request: &TokenRequest,
+    refreshing: Option<&Refreshing>,
+) -> Result<Option<Scope>, Refusal> {
+    let asked = request.scope.clone();
+    let Some(refreshing) = refreshing else {
+        return Ok(asked);
+    };
+    let first = Scope::from_json(&refreshing.grant.scope).map_err(|_| Refusal::RefreshToken)?;
+    Ok(Some(match asked {
+        Some(asked) => asked.intersect(&first),
+        None => first,
+    }))
+}
+
 impl Endpoints {
     async fn grant(
         &self,
@@ -228,9 +244,9 @@ impl Endpoints {
         let key = key.bind(self, &caller.client, &destination, now).await?;
         // One reading for the whole token, whatever is changed meanwhile.
         let issuing = self.issuing.load_full();
-        let permitted = self
-            .permitted(request, &caller, &destination, refreshing.as_ref(), now)
-            .await?;
+        let asked = asked_scope(request, refreshing.as_ref())?;
+        let client_id = &caller.client.client_id;
+        let permitted = self.permitted(asked, client_id, &destination, now).await?;
         let decided = Decided {
             client: &caller.client,
             destination,
@@ -309,26 +325,14 @@ impl Endpoints {
     /// The scope that is granted: of a group what may be done at each member.
     async fn permitted(
         &self,
-        request: &TokenRequest,
-        caller: &AuthenticatedClient,
+        mut scope: Option<Scope>,
+        client_id: &str,
         destination: &Destination,
-        refreshing: Option<&Refreshing>,
         now: UnixTime,
     ) -> Result<policy::Permitted, Refusal> {
-        let mut scope = request.scope.clone();
-        if let Some(refreshing) = refreshing {
-            let first = Scope::from_json(&refreshing.grant.scope);
-            let first = first.map_err(|_| Refusal::RefreshToken)?;
-            // RFC 6749 §6: not more than was granted at first.
-            scope = Some(match scope {
-                Some(scope) => scope.intersect(&first),
-                None => first,
-            });
-        }
         let mut lifetime_secs = self.issuing.load().token_lifetime_secs();
         let mut permitted = None;
         for audience in destination.members() {
-            let client_id = &caller.client.client_id;
             let rules = self.store.rules(client_id, audience).await?;
             let here = policy::permit(scope.as_ref(), &rules, lifetime_secs, now)?;
             lifetime_secs = here.token_lifetime_secs;

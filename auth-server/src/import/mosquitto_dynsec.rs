@@ -1,7 +1,10 @@
 //! The JSON file of Mosquitto's dynamic security plugin: clients, groups, roles. A role becomes a group of ours.
 
 use super::{ImportError, Imported, Right, Target, may_overlap, with_our_placeholders};
-use crate::store::{Effect, Subject};
+use crate::{
+    core::policy::ClientId,
+    store::{Effect, Subject},
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -97,80 +100,73 @@ pub fn mosquitto_dynsec(text: &str, target: Target<'_>) -> Result<Imported, Impo
 }
 
 fn add_role(imported: &mut Imported, role: &Role, audience: &str) {
-    let subject = Subject::Group(role.rolename.clone());
-    let place = format!("role {}", role.rolename);
+    let name = &role.rolename;
+    let place = format!("role {name}");
+    if let Err(error) = ClientId::parse(name) {
+        let text = format!("not carried over: no group can have its name: {error}");
+        return imported.note(&place, text);
+    }
+    let subject = Subject::Group(name.clone());
     imported.desired.rules.entry(subject.clone()).or_default();
-    imported
-        .desired
-        .members
-        .entry(role.rolename.clone())
-        .or_default();
+    imported.desired.members.entry(name.clone()).or_default();
     for acl in &role.acls {
         let place = format!("{place}, {} {}", acl.acltype, acl.topic);
-        let (publish, subscribe) = match (acl.acltype.as_str(), acl.allow) {
-            ("publishClientSend", _) => (true, false),
-            ("subscribePattern" | "subscribeLiteral", _) | ("publishClientReceive", false) => {
-                (false, true)
-            }
-            ("publishClientReceive", true)
-            | ("unsubscribeLiteral" | "unsubscribePattern", true) => {
-                // Who may subscribe receives, and may unsubscribe: nothing is lost.
-                continue;
-            }
-            ("unsubscribeLiteral" | "unsubscribePattern", false) => {
-                imported.note(
-                    &place,
-                    "not carried over: whoever subscribed may unsubscribe",
-                );
-                continue;
-            }
-            _ => {
-                imported.note(&place, "not carried over: unknown type");
-                continue;
-            }
+        let Some((publish, subscribe)) = permissions(imported, &place, acl) else {
+            continue;
         };
-        if acl.acltype == "subscribeLiteral" && acl.topic.contains(['+', '#']) {
-            if !acl.allow {
-                imported.note(
-                    &place,
-                    "not carried over: a deny of this filter alone would deny all that it matches",
-                );
-                continue;
-            }
-            imported.note(
-                &place,
-                "carried over as a pattern: narrower filters are allowed too",
-            );
-        }
-        let beaten = role.acls.iter().any(|other| {
-            acl.allow
-                && !other.allow
-                && other.priority < acl.priority
-                && may_overlap(&acl.topic, &other.topic)
-        });
-        if beaten {
-            imported.note(
-                &place,
-                "its priority is lost: here the deny of the same role wins",
-            );
+        if loses_its_priority(acl, role) {
+            let text = "its priority is lost: here the deny of the same role wins";
+            imported.note(&place, text);
         }
         let Some(filter) = with_our_placeholders(&acl.topic, &["%u", "%c"]) else {
             imported.note(&place, "not carried over: \"${\" is a placeholder here");
             continue;
         };
-        let effect = if acl.allow {
-            Effect::Allow
-        } else {
-            Effect::Deny
-        };
         let right = Right {
-            effect,
+            effect: if acl.allow {
+                Effect::Allow
+            } else {
+                Effect::Deny
+            },
             filter: &filter,
             publish,
             subscribe,
         };
         imported.add(&place, &subject, audience, right);
     }
+}
+
+/// Whether it is about publishing, and about subscribing. `None` where nothing of it is carried over, which is told where something is lost.
+fn permissions(imported: &mut Imported, place: &str, acl: &Acl) -> Option<(bool, bool)> {
+    let lost = match (acl.acltype.as_str(), acl.allow) {
+        ("publishClientSend", _) => return Some((true, false)),
+        ("subscribePattern", _) | ("publishClientReceive", false) => return Some((false, true)),
+        // Who may subscribe receives, and may unsubscribe: nothing is lost.
+        ("publishClientReceive" | "unsubscribeLiteral" | "unsubscribePattern", true) => {
+            return None;
+        }
+        ("subscribeLiteral", _) if !acl.topic.contains(['+', '#']) => return Some((false, true)),
+        ("subscribeLiteral", true) => {
+            let text = "carried over as a pattern: narrower filters are allowed too";
+            imported.note(place, text);
+            return Some((false, true));
+        }
+        ("subscribeLiteral", false) => "a deny of this filter alone would deny all that it matches",
+        ("unsubscribeLiteral" | "unsubscribePattern", false) => {
+            "whoever subscribed may unsubscribe"
+        }
+        _ => "unknown type",
+    };
+    imported.note(place, format!("not carried over: {lost}"));
+    None
+}
+
+fn loses_its_priority(acl: &Acl, role: &Role) -> bool {
+    let mut others = role.acls.iter();
+    acl.allow
+        && others.any(|other| {
+            !other.allow && other.priority < acl.priority && may_overlap(&acl.topic, &other.topic)
+        })
 }
 
 fn add_client(imported: &mut Imported, client: &Client, file: &File) {
@@ -194,24 +190,20 @@ fn add_client(imported: &mut Imported, client: &Client, file: &File) {
             "its clientid is not carried over: its MQTT Client Identifier is its name here",
         );
     }
-    let of_groups = file.groups.iter().filter(|group| {
-        let named = group.clients.iter().any(|member| member.username == *name);
-        let names = client
-            .groups
-            .iter()
-            .any(|own| own.groupname == group.groupname);
-        named || names
-    });
+    let is_member = |group: &&Group| {
+        let mut own = client.groups.iter();
+        let mut members = group.clients.iter();
+        own.any(|own| own.groupname == group.groupname)
+            || members.any(|member| member.username == *name)
+    };
+    let of_groups = file.groups.iter().filter(is_member);
     let of_groups = of_groups.flat_map(|group| &group.roles);
     for role in client.roles.iter().chain(of_groups) {
-        match imported.desired.members.get_mut(&role.rolename) {
-            Some(members) => {
-                members.insert(name.clone());
-            }
-            None => {
-                let text = format!("not carried over: there is no role {:?}", role.rolename);
-                imported.note(&place, text);
-            }
+        if let Some(members) = imported.desired.members.get_mut(&role.rolename) {
+            members.insert(name.clone());
+        } else {
+            let text = format!("not carried over: there is no role {:?}", role.rolename);
+            imported.note(&place, text);
         }
     }
 }
@@ -233,6 +225,7 @@ mod tests {
         ],
         "groups": [{"groupname": "all", "roles": [{"rolename": "reader"}], "clients": [{"username": "board", "priority": -1}]}],
         "roles": [
+            {"rolename": "two words", "acls": []},
             {"rolename": "publisher", "acls": [
                 {"acltype": "publishClientSend", "topic": "s/%u/#", "priority": 5, "allow": true},
                 {"acltype": "publishClientSend", "topic": "s/+/secret", "priority": 0, "allow": false},
@@ -267,6 +260,7 @@ mod tests {
             "teleport #: not carried over: unknown type",
             "subscribeLiteral #: not carried over",
             "unsubscribePattern s/#: not carried over",
+            "role two words: not carried over: no group can have its name",
             "client sensor: its password",
             "client old: not carried over: it is disabled",
             "client board: its clientid",
@@ -277,7 +271,7 @@ mod tests {
                 "{told}: {notes:?}"
             );
         }
-        assert_eq!(notes.len(), 9, "{notes:?}");
+        assert_eq!(notes.len(), 10, "{notes:?}");
         assert!(!format!("{notes:?}").contains("aGFzaA"));
     }
 

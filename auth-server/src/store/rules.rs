@@ -1,6 +1,6 @@
 //! Rules, groups and resource owners, as the store keeps them.
 
-use super::{Store, StoreError, client_id_of, sqlite::Deed};
+use super::{Store, StoreError, sqlite::Deed};
 use crate::core::{
     audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
     policy::{
@@ -277,10 +277,8 @@ pub(super) fn check_policy(policy: &Policy) -> Result<(), StoreError> {
 }
 
 fn name_of<'a>(what: &'static str, text: &'a str) -> Result<ClientId<'a>, StoreError> {
-    client_id_of(text).map_err(|error| match error {
-        StoreError::Invalid(_, name, why) => StoreError::Invalid(what, name, why),
-        other => other,
-    })
+    ClientId::parse(text)
+        .map_err(|error| StoreError::Invalid(what, text.to_owned(), error.to_string()))
 }
 
 impl fmt::Display for Subject {

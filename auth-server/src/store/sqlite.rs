@@ -2,6 +2,7 @@
 
 mod applying;
 mod audit;
+mod backup;
 mod groups;
 mod policies;
 mod resource_servers;

@@ -512,7 +512,7 @@ fn will_message(will: &Will<'_>, now_ms: u64, grant: &Grant) -> Arc<Message> {
     };
     let by = Origin {
         token_expires_at: grant.expires_at(),
-        publisher: None,
+        ..Origin::default()
     };
     Message::new(&publish, now_ms, by)
 }

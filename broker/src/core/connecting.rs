@@ -490,8 +490,9 @@ impl Shard {
             self.drop_subscription(key, session.id, subscription);
         }
         self.by_client.remove(&session.client_identifier);
-        let (id, own_will) = (session.id, session.will.take());
-        let holder = session.grant.holder().cloned();
+        let id = session.id;
+        let due = session.will.take().filter(|_| will == WillFate::Publish);
+        let due = due.map(|will| (will, session.grant.clone()));
         let client_identifier = session.client_identifier.clone();
         self.give_away(None, session.into_orphans(), now);
         if let Some(id) = id
@@ -499,8 +500,8 @@ impl Shard {
         {
             self.note_end_of(client_identifier, journaled);
         }
-        if let (Some(will), WillFate::Publish) = (own_will, will) {
-            self.publish_will(&will, holder.as_ref(), now);
+        if let Some((will, grant)) = due {
+            self.publish_will(&will, &grant, now);
         }
     }
 

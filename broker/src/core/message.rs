@@ -1,10 +1,14 @@
 //! An Application Message that outlives the buffer it came in: queued, retained, or on its way to another shard.
 
-use super::{outbox::SHARED_FROM_BYTES, publishers::Publisher, shard::Now};
+use super::{
+    outbox::SHARED_FROM_BYTES,
+    publishers::{Publisher, TokenSerial},
+    shard::Now,
+};
 use bytes::Bytes;
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 use symbolon_ace_proto::UnixTime;
 use symbolon_mqtt_proto::{
@@ -23,6 +27,8 @@ pub(crate) struct Message {
     token_expires_at: AtomicU64,
     /// Of a retained message: who published it by a token.
     pub(crate) publisher: Option<Arc<Publisher>>,
+    /// Which of the publisher's tokens it lives by.
+    token: AtomicU32,
 }
 
 /// What a message may be published by, besides the message.
@@ -32,6 +38,8 @@ pub(crate) struct Origin {
     pub(crate) token_expires_at: Option<UnixTime>,
     /// Where the message is to be retained: whose token it was.
     pub(crate) publisher: Option<Arc<Publisher>>,
+    /// And which of theirs.
+    pub(crate) token: TokenSerial,
 }
 
 /// No token, so no end.
@@ -55,6 +63,7 @@ impl Message {
             received_ms,
             token_expires_at: AtomicU64::new(origin.token_expires_at.map_or(NEVER, |at| at.0)),
             publisher: origin.publisher,
+            token: AtomicU32::new(origin.token),
         })
     }
 
@@ -69,20 +78,25 @@ impl Message {
         Origin {
             token_expires_at: self.token_expires_at(),
             publisher: self.publisher.clone(),
+            token: self.token.load(Ordering::Relaxed),
         }
     }
 
     /// Its publisher has a newer token: it lives as long as that, if that lets it be published. Whether it lives longer than before.
     pub(crate) fn extend(&self) -> bool {
-        let Some(until) = self.allowed_until() else {
+        let Some((until, token)) = self.allowed_until() else {
             return false;
         };
         // NEVER stays: what nothing limits cannot be extended.
-        self.token_expires_at.fetch_max(until.0, Ordering::Relaxed) < until.0
+        let is_longer = self.token_expires_at.fetch_max(until.0, Ordering::Relaxed) < until.0;
+        if is_longer {
+            self.token.store(token, Ordering::Relaxed);
+        }
+        is_longer
     }
 
-    /// Until when its publisher might publish it now.
-    fn allowed_until(&self) -> Option<UnixTime> {
+    /// Until when its publisher might publish it now, and by which token.
+    fn allowed_until(&self) -> Option<(UnixTime, TokenSerial)> {
         self.publisher.as_ref()?.may_publish_until(self.topic())
     }
 
@@ -140,10 +154,11 @@ impl Message {
     /// been revoked either.
     pub(crate) fn may_be_retained(&self, now: Now) -> bool {
         let is_over = |expires_at| now.unix >= expires_at;
-        let is_revoked = (self.publisher.as_ref()).is_some_and(|one| one.is_revoked());
+        let token = self.token.load(Ordering::Relaxed);
+        let is_revoked = (self.publisher.as_ref()).is_some_and(|one| one.is_revoked(token));
         !is_revoked
             && (!self.token_expires_at().is_some_and(is_over)
-                || !self.allowed_until().is_none_or(is_over))
+                || !self.allowed_until().is_none_or(|(until, _)| is_over(until)))
             && self.remaining_secs(&self.publish(), now.ms).is_ok()
     }
 

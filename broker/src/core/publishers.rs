@@ -25,15 +25,22 @@ const FORGET_FROM: usize = 1_024;
 pub struct Publisher {
     holder: Holder,
     tokens: Mutex<Tokens>,
-    is_revoked: AtomicBool,
+    /// Some token of it was revoked, to be asked without the lock.
+    has_revoked: AtomicBool,
 }
+
+/// Which of a publisher's tokens, in the order in which it came with them; 0 is one of an earlier life of the broker.
+pub type TokenSerial = u32;
 
 #[derive(Debug, Default)]
 struct Tokens {
     /// Of those it has proved to hold, the one that is valid longest.
-    grant: Option<Grant>,
+    current: Option<(TokenSerial, Grant)>,
     /// The newest last.
-    marks: Vec<TokenMarks>,
+    known: Vec<(TokenSerial, TokenMarks)>,
+    /// Those of them that were revoked.
+    revoked: Vec<TokenSerial>,
+    last: TokenSerial,
 }
 
 /// All of them, as long as anybody needs them: their sessions and their messages.
@@ -56,7 +63,7 @@ impl Publisher {
         Self {
             holder: holder.identity(),
             tokens: Mutex::default(),
-            is_revoked: AtomicBool::new(false),
+            has_revoked: AtomicBool::new(false),
         }
     }
 
@@ -65,45 +72,69 @@ impl Publisher {
         &self.holder
     }
 
-    /// It has proved to hold this token.
-    pub fn renew(&self, grant: &Grant) {
+    /// It has proved to hold this token; which of its tokens that is.
+    pub fn renew(&self, grant: &Grant) -> TokenSerial {
         let mut tokens = self.tokens();
-        let earlier = tokens.grant.as_ref().and_then(Grant::expires_at);
-        if earlier <= grant.expires_at() {
-            tokens.grant = Some(grant.clone());
+        let serial = tokens.serial_of(grant);
+        let earlier = tokens.current.as_ref();
+        if earlier.and_then(|(_, grant)| grant.expires_at()) <= grant.expires_at() {
+            tokens.current = Some((serial, grant.clone()));
         }
-        let Some(marks) = grant.token_marks() else {
-            return;
-        };
-        if !tokens.marks.contains(&marks) {
-            if tokens.marks.len() >= TOKENS_AT_MOST {
-                tokens.marks.remove(0);
-            }
-            tokens.marks.push(marks);
-        }
+        serial
     }
 
-    /// Until when it may publish to `topic` by the token it has now; `None` where that token does not let it.
-    pub fn may_publish_until(&self, topic: TopicName<'_>) -> Option<UnixTime> {
+    /// Until when it may publish to `topic` by the token it has now, and which that is; `None` where that token does not let it.
+    pub fn may_publish_until(&self, topic: TopicName<'_>) -> Option<(UnixTime, TokenSerial)> {
         let tokens = self.tokens();
-        let grant = tokens.grant.as_ref()?;
-        (grant.permits_publish(topic))
-            .then(|| grant.expires_at())
-            .flatten()
+        let (serial, grant) = tokens.current.as_ref()?;
+        let until = grant.expires_at().filter(|_| grant.permits_publish(topic));
+        until.map(|until| (until, *serial))
     }
 
-    /// Whether a token that it published by was revoked: what it left behind until then is gone.
-    pub fn is_revoked(&self) -> bool {
-        self.is_revoked.load(Ordering::Relaxed)
+    /// Whether this token of it was revoked: what was published by it is gone.
+    pub fn is_revoked(&self, serial: TokenSerial) -> bool {
+        self.has_revoked.load(Ordering::Relaxed) && self.tokens().revoked.contains(&serial)
     }
 
-    fn has_one_of(&self, revoked: &HashSet<TokenHash>) -> bool {
-        (self.tokens().marks.iter()).any(|marks| marks.are_among(revoked))
+    fn revoke(&self, revoked: &HashSet<TokenHash>) {
+        let mut tokens = self.tokens();
+        let known = std::mem::take(&mut tokens.known);
+        let (hit, known) = known
+            .into_iter()
+            .partition(|(_, marks)| marks.are_among(revoked));
+        tokens.known = known;
+        let hit: Vec<(TokenSerial, TokenMarks)> = hit;
+        for (serial, _) in hit {
+            if tokens.revoked.len() >= TOKENS_AT_MOST {
+                tokens.revoked.remove(0);
+            }
+            tokens.revoked.push(serial);
+            tokens.current.take_if(|(current, _)| *current == serial);
+            self.has_revoked.store(true, Ordering::Relaxed);
+        }
     }
 
     /// What is in there stays true whoever panics.
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tokens {
+    fn serial_of(&mut self, grant: &Grant) -> TokenSerial {
+        let marks = grant.token_marks();
+        let known = self.known.iter().find(|(_, known)| Some(*known) == marks);
+        if let Some((serial, _)) = known {
+            return *serial;
+        }
+        self.last += 1;
+        if let Some(marks) = marks {
+            if self.known.len() >= TOKENS_AT_MOST {
+                self.known.remove(0);
+            }
+            self.known.push((self.last, marks));
+        }
+        self.last
     }
 }
 
@@ -136,17 +167,14 @@ impl Publishers {
         self.count.store(all.publishers.len(), Ordering::Relaxed);
     }
 
-    /// These tokens are revoked. From now on a client of theirs is another publisher.
+    /// These tokens are revoked.
     pub fn revoke(&self, revoked: &HashSet<TokenHash>) {
         self.lock().publishers.retain(|_, publisher| {
-            let Some(publisher) = publisher.upgrade() else {
-                return false;
-            };
-            let is_revoked = publisher.has_one_of(revoked);
-            if is_revoked {
-                publisher.is_revoked.store(true, Ordering::Relaxed);
+            let publisher = publisher.upgrade();
+            if let Some(publisher) = &publisher {
+                publisher.revoke(revoked);
             }
-            !is_revoked
+            publisher.is_some()
         });
     }
 

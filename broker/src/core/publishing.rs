@@ -9,7 +9,7 @@ use super::{
     holding::Needs,
     journal::{Entry, Transaction},
     message::{Message, Origin},
-    publishers::Publisher,
+    publishers::{Publisher, TokenSerial},
     retaining::Stamp,
     router::{InterestedShard, Route, ShardIndex},
     session::{LastPublish, SessionKey},
@@ -118,23 +118,23 @@ impl Shard {
 
     /// By what a client publishes now.
     fn origin_of(&mut self, key: SessionKey, retain: bool) -> Origin {
+        let token_expires_at = self.session(key).grant.expires_at();
+        let publisher = retain.then(|| self.publisher_of(key)).flatten();
+        let (publisher, token) = publisher.unzip();
         Origin {
-            token_expires_at: self.session(key).grant.expires_at(),
-            publisher: retain.then(|| self.publisher_of(key)).flatten(),
+            token_expires_at,
+            publisher,
+            token: token.unwrap_or_default(),
         }
     }
 
-    /// Whose a retained message of this client is; `None` without a token.
-    fn publisher_of(&mut self, key: SessionKey) -> Option<Arc<Publisher>> {
-        let publishers = &self.admission.tokens.publishers;
+    /// Whose a retained message of this client is, and by which token; `None` without one.
+    fn publisher_of(&mut self, key: SessionKey) -> Option<(Arc<Publisher>, TokenSerial)> {
         let session = &mut self.sessions[key as usize];
-        let known = session.publisher.take().filter(|one| !one.is_revoked());
-        if known.is_none() {
-            let publisher = publishers.of(session.grant.holder()?);
-            publisher.renew(&session.grant);
-            session.publisher = Some(publisher);
-        } else {
-            session.publisher = known;
+        if session.publisher.is_none() {
+            let publisher = (self.admission.tokens.publishers).of(session.grant.holder()?);
+            let token = publisher.renew(&session.grant);
+            session.publisher = Some((publisher, token));
         }
         session.publisher.clone()
     }
@@ -143,10 +143,11 @@ impl Shard {
     pub(super) fn renew_publisher(&mut self, key: SessionKey) {
         let publishers = &self.admission.tokens.publishers;
         let session = &mut self.sessions[key as usize];
-        session.publisher = (session.grant.holder()).and_then(|holder| publishers.find(holder));
-        if let Some(publisher) = &session.publisher {
-            publisher.renew(&session.grant);
-        }
+        let publisher = (session.grant.holder()).and_then(|holder| publishers.find(holder));
+        session.publisher = publisher.map(|publisher| {
+            let token = publisher.renew(&session.grant);
+            (publisher, token)
+        });
     }
 
     /// Resolves or learns a Topic Alias, before anything is judged: a scope speaks of Topic Names. The topic it stands for, where the packet

@@ -9,7 +9,7 @@ use super::{
     message::Message,
     outbox::Outbox,
     pacing::Pace,
-    publishers::Publisher,
+    publishers::{Publisher, TokenSerial},
     quota::Place,
     reauthentication::Reauthentication,
     router::Route,
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     pub(crate) link: Link,
     pub(crate) last_publish: Option<LastPublish>,
     /// Whose its retained messages are, once it has published one.
-    pub(crate) publisher: Option<Arc<Publisher>>,
+    pub(crate) publisher: Option<(Arc<Publisher>, TokenSerial)>,
     pub(crate) reauthentication: Reauthentication,
 }
 

@@ -4,7 +4,7 @@ use super::{
     bounds::topic_beyond,
     counters::Limit,
     forwarding::Forwarding,
-    grant::Holder,
+    grant::Grant,
     message::{Message, Origin},
     publishing::NotPublished,
     refusal::Refusal,
@@ -53,18 +53,21 @@ impl Shard {
     fn publish_will_of(&mut self, key: SessionKey, now: Now) {
         let session = &mut self.sessions[key as usize];
         if let Some(will) = session.will.take() {
-            let holder = session.grant.holder().cloned();
-            self.publish_will(&will, holder.as_ref(), now);
+            let grant = session.grant.clone();
+            self.publish_will(&will, &grant, now);
         }
     }
 
     /// A Will was authorised at CONNECT and is published even if its token has expired since (RFC 9431 §5).
-    pub(super) fn publish_will(&mut self, will: &SessionWill, holder: Option<&Holder>, now: Now) {
+    pub(super) fn publish_will(&mut self, will: &SessionWill, grant: &Grant, now: Now) {
         let publish = will.message.publish();
         let publishers = &self.admission.tokens.publishers;
+        let holder = grant.holder().filter(|_| publish.retain);
+        let publisher = holder.map(|holder| publishers.of(holder));
         let by = Origin {
             token_expires_at: will.message.token_expires_at(),
-            publisher: (holder.filter(|_| publish.retain)).map(|holder| publishers.of(holder)),
+            token: (publisher.as_ref()).map_or(0, |publisher| publisher.renew(grant)),
+            publisher,
         };
         // It is published now: its Message Expiry Interval begins.
         let message = &Message::new(&publish, now.ms, by);

@@ -423,6 +423,7 @@ impl<'r> StoredText<'r> {
         let by = Origin {
             token_expires_at: self.token_expires_at,
             publisher: self.publisher,
+            token: 0,
         };
         Message::new(&self.publish, now.ms, by)
     }

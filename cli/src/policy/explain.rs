@@ -79,9 +79,10 @@ struct MayNot(String);
 
 impl TestArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let permission = match self.subscribe {
-            true => Permission::Subscribe,
-            false => Permission::Publish,
+        let permission = if self.subscribe {
+            Permission::Subscribe
+        } else {
+            Permission::Publish
         };
         let answers = self.question.ask(&[permission]).await?;
         if self.question.output.is_json() {

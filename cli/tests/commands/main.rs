@@ -24,8 +24,9 @@ mod reload;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
-#[cfg(unix)]
 mod rs;
+#[cfg(test)]
+#[cfg(unix)]
 mod signals;
 #[cfg(test)]
 mod store;

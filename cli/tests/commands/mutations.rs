@@ -8,7 +8,7 @@ use mutator::harmed;
 
 const SEEDS: u64 = 150;
 /// More of what a file may say than `init` writes.
-const MORE: &str = r##"
+const MORE: &str = r#"
 [broker.limits]
 connections = 1_000
 packet_size = 65_536
@@ -22,7 +22,7 @@ secret = "keys/secret"
 [log]
 level = "warn,symbolon_broker=debug"
 format = "json"
-"##;
+"#;
 
 #[test]
 fn a_harmed_configuration_is_right_or_gets_its_complaint() {

@@ -287,3 +287,78 @@ fn a_running_server_takes_a_new_key_over() {
     let shown = site.run(&format!("token show {before} -o json")).json();
     assert_eq!(shown["valid"], true, "{shown}");
 }
+
+#[test]
+fn a_backup_brings_back_what_there_was() {
+    let site = site();
+    let backup = site.beside("backup");
+    let words = format!("backup {}", backup.display());
+    site.run(&words).success();
+    let said = site.run(&words).failure(2);
+    assert!(said.contains("exists"), "{said}");
+    let key = site.run("key list -o json").json()[0]["kid"].clone();
+    site.run("client remove meter").success();
+    site.run("client add late --allow pub:x").success();
+    site.run("key rotate --now").success();
+
+    let words = format!("restore {}", backup.display());
+    let told = site.run(&words).success();
+    assert!(told.contains("what was there before is"), "{told}");
+    let clients = site.run("client list -o json").json();
+    let names: Vec<_> = clients.as_array().unwrap().iter().collect();
+    assert_eq!((names.len(), &names[1]["client_id"]), (2, &json!("meter")));
+    assert_eq!(site.run("key list -o json").json()[0]["kid"], key);
+    site.run("audit verify").success();
+    let last = site.run("audit list --limit 1 -o json").json();
+    assert_eq!(last[0]["action"], "database.restore");
+    site.check().success();
+    #[cfg(unix)]
+    for file in [
+        site.path().join("symbolon.db"),
+        backup.join("symbolon.db"),
+        backup.join("signing.jwk"),
+    ] {
+        assert_eq!(crate::program::mode(&file), 0o600, "{file:?}");
+    }
+}
+
+#[test]
+fn what_is_no_backup_changes_nothing() {
+    let site = site();
+    let backup = site.beside("backup");
+    site.run(&format!("backup {}", backup.display())).success();
+    let database = backup.join("symbolon.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    for byte in &mut bytes[4096..] {
+        *byte = !*byte;
+    }
+    std::fs::write(&database, bytes).unwrap();
+    let words = format!("restore {}", backup.display());
+    site.run(&words).failure(1);
+    assert_eq!(
+        site.run("client list -o json")
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(!site.path().join("symbolon.db.restoring").exists());
+    let nowhere = site.beside("nowhere");
+    site.run(&format!("restore {}", nowhere.display()))
+        .failure(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_restored_under_a_running_server() {
+    use crate::program::Server;
+    let site = site();
+    let _server = Server::start("as", &site, &[]);
+    let backup = site.beside("backup");
+    site.run(&format!("backup {}", backup.display())).success();
+    let said = site
+        .run(&format!("restore {}", backup.display()))
+        .failure(2);
+    assert!(said.contains("a server is running"), "{said}");
+}

@@ -32,9 +32,8 @@ pub(crate) fn overlap(left: &TopicFilter, right: &TopicFilter) -> bool {
         match (left.next(), right.next()) {
             // The parent of `#` counts, so the other may end here.
             (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-            (None, Some(_)) | (Some(_), None) => return false,
             (Some(one), Some(other)) if one == "+" || other == "+" || one == other => {}
-            (Some(_), Some(_)) => return false,
+            (None | Some(_), Some(_)) | (Some(_), None) => return false,
         }
     }
 }

@@ -141,37 +141,19 @@ pub(super) async fn insert(
     policy: &Policy,
 ) -> Result<i64, StoreError> {
     let (client, group) = match &policy.subject {
-        Subject::Client(name) => (Some(name.as_str()), None),
-        Subject::Group(name) => (None, Some(name.as_str())),
+        Subject::Client(name) => {
+            let known = "SELECT 1 FROM client WHERE client_id = ?1";
+            exists(transaction, "client", known, name).await?;
+            (Some(name), None)
+        }
+        Subject::Group(name) => {
+            let known = "SELECT 1 FROM client_group WHERE name = ?1";
+            exists(transaction, "group", known, name).await?;
+            (None, Some(name))
+        }
     };
-    match (client, group) {
-        (Some(name), _) => {
-            exists(
-                transaction,
-                "client",
-                "SELECT 1 FROM client WHERE client_id = ?1",
-                name,
-            )
-            .await?;
-        }
-        (None, Some(name)) => {
-            exists(
-                transaction,
-                "group",
-                "SELECT 1 FROM client_group WHERE name = ?1",
-                name,
-            )
-            .await?;
-        }
-        (None, None) => return Err(corrupt("policy")),
-    }
-    exists(
-        transaction,
-        "resource server",
-        "SELECT 1 FROM resource_server WHERE audience = ?1",
-        &policy.audience,
-    )
-    .await?;
+    let known = "SELECT 1 FROM resource_server WHERE audience = ?1";
+    exists(transaction, "resource server", known, &policy.audience).await?;
     if let Some(owner) = &policy.granted_by {
         let trees = trees_of(transaction, owner, &policy.audience).await?;
         if !is_within(policy, &trees) {

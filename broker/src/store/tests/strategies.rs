@@ -83,6 +83,7 @@ fn any_message() -> impl Strategy<Value = Arc<Message>> {
         let by = Origin {
             token_expires_at: token.map(UnixTime),
             publisher: publisher.map(|name| Arc::new(Publisher::new(holder(&name)))),
+            token: 0,
         };
         Message::new(&message.publish(), now().ms, by)
     })

@@ -1,0 +1,54 @@
+//! A copy of the whole database, and a database from such a copy.
+
+use super::{Sqlite, StoreError, audit::Deed, prepare_file};
+use std::path::Path;
+
+/// How far the sequence numbers of tokens with `exi` jump: those that were used since the copy are not used again (RFC 9200 §5.10.3).
+const SEQUENCE_JUMP: i64 = 1 << 32;
+
+impl Sqlite {
+    /// Copies what there is at one moment into a new file of mode 0600.
+    pub(crate) async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let path = to.to_str().ok_or_else(|| unusable(to, "not UTF-8"))?;
+        if to.exists() {
+            return Err(StoreError::Exists("file", path.to_owned()));
+        }
+        // SQLite writes into an empty file, and would make one that others may read.
+        prepare_file(to).map_err(|error| unusable(to, &error.to_string()))?;
+        let copied = sqlx::query("VACUUM INTO ?1")
+            .bind(path)
+            .execute(&self.pool)
+            .await;
+        if let Err(error) = copied {
+            // Best effort after a failure that is told.
+            drop(std::fs::remove_file(to));
+            return Err(error.into());
+        }
+        self.record_own(Deed::done("database.backup", path, ""))
+            .await
+    }
+
+    /// What a copy needs before it takes the place of the original. Fails where it is not sound.
+    pub(crate) async fn revive(&self) -> Result<(), StoreError> {
+        let sound: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(1)")
+            .fetch_all(&self.pool)
+            .await?;
+        if sound != ["ok"] {
+            return Err(StoreError::Database(format!(
+                "the copy is damaged: {}",
+                sound.join(", ")
+            )));
+        }
+        let mut transaction = self.write().await?;
+        sqlx::query("UPDATE resource_server SET last_sequence = last_sequence + ?1")
+            .bind(SEQUENCE_JUMP)
+            .execute(&mut *transaction)
+            .await?;
+        self.commit(transaction, Deed::done("database.restore", "", ""))
+            .await
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> StoreError {
+    StoreError::Database(format!("{}: {why}", path.display()))
+}

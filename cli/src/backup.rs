@@ -1,0 +1,158 @@
+//! `symbolon backup` and `symbolon restore`: what the authorization server itself writes, in a directory and back.
+
+use crate::{
+    clock,
+    config::{AuthorizationServerSettings, DirectoryArg, Settings},
+    exit::usage,
+    private_file, registry,
+};
+use anyhow::Context as _;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use symbolon_auth_server::{KeyRing, store::Store};
+
+/// The files of a backup.
+const DATABASE: &str = "symbolon.db";
+const SIGNING_KEY: &str = "signing.jwk";
+
+/// `symbolon backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    /// A directory to make: the database and the signing keys go into it
+    to: PathBuf,
+    #[command(flatten)]
+    directory: DirectoryArg,
+}
+
+/// `symbolon restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The directory that `symbolon backup` made
+    from: PathBuf,
+    #[command(flatten)]
+    directory: DirectoryArg,
+}
+
+impl BackupArgs {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let settings = self.directory.settings()?;
+        let section = section(&settings)?;
+        if self.to.exists() {
+            let to = self.to.display();
+            return Err(usage(format!("{to} exists; name a directory to make")));
+        }
+        let keys = read_keys(&section.signing_key)?;
+        crate::runtime::block_on(async {
+            let store = registry::open(&settings).await?;
+            private_file::make_private_directory(&self.to)?;
+            // An absolute path, or the file would lie elsewhere than the name says.
+            let to = fs::canonicalize(&self.to)?;
+            private_file::write_secret(&to.join(SIGNING_KEY), &keys, false)?;
+            store.backup(&to.join(DATABASE)).await?;
+            println!("backed up to {}", self.to.display());
+            anyhow::Ok(())
+        })?
+    }
+}
+
+impl RestoreArgs {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let settings = self.directory.settings()?;
+        let section = section(&settings)?;
+        #[cfg(unix)]
+        if crate::reload::is_running(&settings.directory)? {
+            return Err(usage("a server is running on this directory: end it first"));
+        }
+        let keys = read_keys(&self.from.join(SIGNING_KEY))?;
+        let copy = self.from.join(DATABASE);
+        let refused = |error| usage(format!("{}: {error}", copy.display()));
+        private_file::refuse_if_others_may_use(&copy).map_err(refused)?;
+        // Beside the database, so that one step puts it in its place.
+        let waiting = beside(&section.database, "restoring");
+        let revived = revive(&copy, &waiting);
+        if revived.is_err() {
+            remove(&waiting);
+        }
+        revived?;
+        let aside = beside(&section.database, &format!("before-{}", clock::now().0));
+        put_aside(&section.database, &aside)?;
+        fs::rename(&waiting, &section.database)
+            .with_context(|| format!("cannot make {}", section.database.display()))?;
+        private_file::swap_secret(&section.signing_key, &keys)?;
+        println!("restored from {}", self.from.display());
+        if aside.exists() {
+            println!("what was there before is {}", aside.display());
+        }
+        println!(
+            "tokens that were revoked since the backup are good again until they expire; to end them: symbolon key rotate --now, then symbolon key revoke"
+        );
+        Ok(())
+    }
+}
+
+fn section(settings: &Settings) -> anyhow::Result<&AuthorizationServerSettings> {
+    settings.authorization_server.as_ref().ok_or_else(|| {
+        let file = settings.file.display();
+        usage(format!("{file}: there is no section [as]"))
+    })
+}
+
+fn read_keys(path: &Path) -> anyhow::Result<String> {
+    let text = private_file::read_secret(path)
+        .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+    KeyRing::from_json(&text, clock::now())
+        .map_err(|error| usage(format!("{} {error}", path.display())))?;
+    Ok(text)
+}
+
+/// The copy, checked, of today's schema, closed.
+fn revive(copy: &Path, waiting: &Path) -> anyhow::Result<()> {
+    remove(waiting);
+    fs::copy(copy, waiting).with_context(|| format!("cannot copy {}", copy.display()))?;
+    crate::runtime::block_on(async {
+        let store = Store::open(waiting).await?.acting_as(&registry::actor());
+        let revived = store.revive().await;
+        let whole = store.verify_audit(None).await;
+        store.close().await;
+        revived?;
+        if let Err(damage) = whole? {
+            eprintln!("note: the audit log of the backup: {damage}");
+        }
+        anyhow::Ok(())
+    })?
+}
+
+/// The database with its log, which belongs to it and to no other.
+fn put_aside(database: &Path, aside: &Path) -> anyhow::Result<()> {
+    for end in ["", "-wal", "-shm"] {
+        let file = with_end(database, end);
+        if file.exists() {
+            fs::rename(&file, with_end(aside, end))
+                .with_context(|| format!("cannot put {} aside", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(database: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let file = with_end(database, end);
+        if file.exists()
+            && let Err(error) = fs::remove_file(&file)
+        {
+            tracing::warn!(path = %file.display(), %error, "cannot be removed");
+        }
+    }
+}
+
+fn beside(database: &Path, what: &str) -> PathBuf {
+    with_end(database, &format!(".{what}"))
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
