@@ -266,6 +266,8 @@ mod kinds {
         a_raw_key_opens_by_a_cwt_on_both_versions_of_tls
         a_named_key_opens_by_a_jwt_on_tls_1_2
         a_named_key_opens_by_a_cwt_on_tls_1_2
+        a_raw_key_opens_by_a_reference_on_both_versions_of_tls
+        a_named_key_opens_by_a_reference_on_tls_1_2
     }
 }
 
