@@ -38,33 +38,35 @@ def hinted(system, answer):
     return hint
 
 
-def is_refused(system, token, *words, key=None):
-    """In both ways, with a reason string that has one of the words, and the connection closed."""
+# One text for whatever is wrong with a token, its key or its proof: who tries stolen tokens or guessed keys learns nothing from it.
+NOT_VALID = "the token or the proof of possession is not valid here"
+
+
+def is_refused(system, token, key=None):
+    """In both ways, with a reason string that does not tell what was wrong, and the connection closed."""
     for proof in PROOFS:
         with system.wire() as connection:
             answer = refused(connection.authenticate(token.text, key or token.key, proof, "meter"))
-            assert answer.reason_string, f"{proof}: no reason string"
-            assert not words or any(word in answer.reason_string.lower() for word in words), answer.reason_string
-            assert token.text not in answer.reason_string
+            assert answer.reason_string == NOT_VALID, f"{proof}: {answer.reason_string}"
             hinted(system, answer)
             connection.expect_closed()
 
 
 @case
 def a_token_for_another_audience_is_refused(system):
-    is_refused(system, system.forge(device(system).token(), aud="mqtts://elsewhere.example:8883"), "audience")
+    is_refused(system, system.forge(device(system).token(), aud="mqtts://elsewhere.example:8883"))
 
 
 @case
 def a_token_of_another_issuer_is_refused(system):
-    is_refused(system, system.forge(device(system).token(), iss="https://elsewhere.example"), "issuer")
+    is_refused(system, system.forge(device(system).token(), iss="https://elsewhere.example"))
 
 
 @case
 def a_token_signed_with_another_key_is_refused(system):
     # The header names the AS's key, the signature is another's.
     alg = system.as_key().alg
-    is_refused(system, system.forge(device(system).token(), key=ace.Key.generate(alg)), "signature")
+    is_refused(system, system.forge(device(system).token(), key=ace.Key.generate(alg)))
 
 
 @case
@@ -74,7 +76,7 @@ def a_token_whose_claims_were_changed_is_refused(system):
     changed = json.loads(ace.unb64url(claims))
     changed["scope"] = ace.encode_scope([["#", ["pub", "sub"]]])
     changed = ace.b64url(json.dumps(changed).encode())
-    is_refused(system, Token({"access_token": f"{head}.{changed}.{signature}"}, token.key), "signature")
+    is_refused(system, Token({"access_token": f"{head}.{changed}.{signature}"}, token.key))
 
 
 @case
@@ -117,12 +119,12 @@ def a_token_with_an_unknown_critical_header_is_refused(system):
 @case
 def an_expired_token_is_refused(system):
     late = now() - 3600
-    is_refused(system, system.forge(device(system).token(), iat=late, nbf=late, exp=now() - 1), "expired")
+    is_refused(system, system.forge(device(system).token(), iat=late, nbf=late, exp=now() - 1))
 
 
 @case
 def a_token_that_is_not_yet_valid_is_refused(system):
-    is_refused(system, system.forge(device(system).token(), nbf=now() + 3600), "not yet")
+    is_refused(system, system.forge(device(system).token(), nbf=now() + 3600))
 
 
 @case
@@ -163,17 +165,17 @@ def a_token_that_is_none_is_refused(system):
 
 @case
 def a_proof_by_another_ed25519_key_is_refused(system):
-    is_refused(system, device(system).token(), "possession", "proof", key=ace.Key.generate("EdDSA"))
+    is_refused(system, device(system).token(), key=ace.Key.generate("EdDSA"))
 
 
 @case
 def a_proof_by_another_shared_key_is_refused(system):
-    is_refused(system, device(system, "hs256").token(), "possession", "proof", key=ace.Key.generate("HS256"))
+    is_refused(system, device(system, "hs256").token(), key=ace.Key.generate("HS256"))
 
 
 @case
 def a_proof_by_another_p256_key_is_refused(system):
-    is_refused(system, device(system, "es256").token(), "possession", "proof", key=ace.Key.generate("ES256"))
+    is_refused(system, device(system, "es256").token(), key=ace.Key.generate("ES256"))
 
 
 @case
