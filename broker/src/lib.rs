@@ -38,15 +38,19 @@ use crate::core::{
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
+    journal::StoredSession,
+    message::Message,
     quota::Quotas,
     reloading::Rules,
+    retaining::Stamp,
 };
 use crate::driver::{
     addresses::Addresses,
+    arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
     reclaiming,
-    shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
+    shard::{self, ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
@@ -58,7 +62,7 @@ use revocations::Revocations;
 use std::{
     collections::BTreeSet,
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
     thread,
@@ -126,19 +130,17 @@ impl Broker {
         let shards = config.shard_count();
         let token_keys = Arc::<TokenKeys>::default();
         let bound = Bound::new(config, shards, &token_keys)?;
-        let management = config.management.as_ref().map(management::bind);
-        let management = management.transpose()?;
+        let management = (config.management.as_ref().map(management::bind)).transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
         let rules = config.rules();
         let source = source_of(config, &rules)?;
         let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source.clone());
-        let clock = (config.authorization.as_ref()).is_none_or(|authorization| authorization.clock);
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
         let (arrivals, arriving) = channels(shards, ARRIVALS);
         let (started, home) = (Instant::now(), random_seed()?);
-        let time = TimeOfDay::new(clock, started);
+        let time = TimeOfDay::new(config.has_clock(), started);
         let restored = Restored::open(config.store.as_ref(), shards, &home, (started, time))?;
         (rules.admission.tokens.spans).restore(restored.expired_numbers);
         let common = Arc::new(Common {
@@ -165,31 +167,20 @@ impl Broker {
             background(fetcher, announced_source, &common, shutdown.subscribe()),
         )?;
         if let Some((_, listener)) = management {
-            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            spawn(
-                "management".into(),
-                Box::new(move || management::run(listener, common, shutdown)),
-            )?;
+            let work = management_work(listener, &common, shutdown.subscribe());
+            spawn("management".into(), work)?;
         }
+        let shards = Shards {
+            common: &common,
+            shutdown: &shutdown,
+            rules: &announced_rules,
+            store: restored.store,
+            retained: restored.retained,
+        };
         let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
         for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
-            let start = ShardStart {
-                index,
-                common: Arc::clone(&common),
-                listeners,
-                mailbox,
-                arrivals,
-                shutdown: shutdown.subscribe(),
-                rules: announced_rules.subscribe(),
-                seed: random_seed()?,
-                store: restored.store.clone(),
-                sessions,
-                retained: Arc::clone(&restored.retained),
-            };
-            spawn(
-                format!("shard-{index}"),
-                Box::new(move || shard::run(start)),
-            )?;
+            let work = shards.work(index, (listeners, mailbox, arrivals, sessions))?;
+            spawn(format!("shard-{index}"), work)?;
         }
         let changing = Changing {
             entrances: bound.entrances,
@@ -197,12 +188,11 @@ impl Broker {
             rules: announced_rules,
             source,
         };
-        let reloader = Reloader::new(config.clone(), changing);
         Ok(Self {
             local_addrs: bound.local_addrs,
             management_addr,
             shutdown,
-            reloader,
+            reloader: Reloader::new(config.clone(), changing),
             threads,
             store: restored.writer,
         })
@@ -354,6 +344,11 @@ impl Config {
         }
     }
 
+    /// Whether the system's clock tells the time of day.
+    pub(crate) fn has_clock(&self) -> bool {
+        (self.authorization.as_ref()).is_none_or(|config| config.clock)
+    }
+
     fn token_keeping(&self) -> TokenKeeping {
         let keeping = self.authorization.as_ref().map(|config| TokenKeeping {
             authz_info: config.tokens.authz_info,
@@ -369,7 +364,7 @@ impl Config {
         let servers = self.authorization.iter().flat_map(|config| &config.servers);
         Admission {
             authorities: servers.map(AuthorizationServerConfig::authority).collect(),
-            clock: (self.authorization.as_ref()).is_none_or(|config| config.clock),
+            clock: self.has_clock(),
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,
                 &self.private_topics,
@@ -455,8 +450,57 @@ fn channels<T>(count: usize, bound: usize) -> (Vec<mpsc::Sender<T>>, Vec<mpsc::R
     (0..count).map(|_| mpsc::channel(bound)).unzip()
 }
 
+/// What all shards are started with.
+struct Shards<'a> {
+    common: &'a Arc<Common>,
+    shutdown: &'a watch::Sender<bool>,
+    rules: &'a watch::Sender<Announcement<Rules>>,
+    store: Option<ShardStore>,
+    retained: Arc<[(Arc<Message>, Stamp)]>,
+}
+
+/// What is one shard's alone.
+type Own = (
+    Vec<Listener>,
+    mpsc::Receiver<Batch>,
+    mpsc::Receiver<Arrival>,
+    Vec<StoredSession>,
+);
+
+impl Shards<'_> {
+    fn work(
+        &self,
+        index: u16,
+        (listeners, mailbox, arrivals, sessions): Own,
+    ) -> Result<Work, StartError> {
+        let start = ShardStart {
+            index,
+            common: Arc::clone(self.common),
+            listeners,
+            mailbox,
+            arrivals,
+            shutdown: self.shutdown.subscribe(),
+            rules: self.rules.subscribe(),
+            seed: random_seed()?,
+            store: self.store.clone(),
+            sessions,
+            retained: Arc::clone(&self.retained),
+        };
+        Ok(Box::new(move || shard::run(start)))
+    }
+}
+
 /// What a thread does.
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+fn management_work(
+    listener: TcpListener,
+    common: &Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Work {
+    let common = Arc::clone(common);
+    Box::new(move || management::run(listener, common, shutdown))
+}
 
 fn background(
     fetcher: Fetcher,

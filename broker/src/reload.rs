@@ -255,8 +255,7 @@ fn fixed_that_differ(held: &Config, config: &Config) -> Vec<&'static str> {
     if held.store != config.store {
         differ.push("store");
     }
-    let has_clock = |config: &Config| config.authorization.as_ref().is_none_or(|one| one.clock);
-    if has_clock(held) != has_clock(config) {
+    if held.has_clock() != config.has_clock() {
         differ.push("clock");
     }
     differ

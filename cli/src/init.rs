@@ -5,7 +5,7 @@ use crate::{
     config::{self, content_key_to_json},
     exit::usage,
     output::{self, OutputArgs},
-    private_file, registry,
+    private_file, registry, shared_key,
 };
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use symbolon_ace_proto::{SigningKey, jwe::ContentKey, jwt::SigningAlgorithm};
-use symbolon_auth_server::store::ResourceServer;
+use symbolon_auth_server::store::{ClientAuthentication, ResourceServer, ServerAccess};
 
 /// The management listener's port.
 const MANAGEMENT_PORT: u16 = 9880;
@@ -73,6 +73,9 @@ pub(crate) struct Made {
     pub(crate) management: String,
 }
 
+/// Who the broker is at the authorization server.
+const BROKER_CLIENT_ID: &str = "symbolon-broker";
+
 /// Where the files are, relative to the directory; `symbolon.toml` says the same.
 mod layout {
     pub(super) const CA: &str = "certificates/ca.pem";
@@ -81,6 +84,8 @@ mod layout {
     pub(super) const SERVER_KEY: &str = "certificates/server.key";
     pub(super) const SIGNING_KEY: &str = "keys/signing.jwk";
     pub(super) const CONTENT_KEY: &str = "keys/content.jwk";
+    /// What the broker authenticates to the authorization server with.
+    pub(super) const BROKER_SECRET: &str = "keys/broker.secret";
     pub(super) const DATABASE: &str = "symbolon.db";
     /// Made by the broker at its first start.
     pub(super) const STORE: &str = "store";
@@ -179,8 +184,19 @@ impl InitArgs {
         let certificates = certificates::issue(&self.host, chrono::Utc::now().date_naive())?;
         let content_key = ContentKey::generate()?;
         self.write_keys(&certificates, &content_key)?;
-        self.register(&made.audience, content_key, certificates.server_sha256)
-            .await?;
+        let secret = shared_key::secret(&self.directory.join(layout::BROKER_SECRET))?;
+        let server = ResourceServer {
+            rs_cnf: Some(serde_json::json!({
+                "x5t#S256": URL_SAFE_NO_PAD.encode(certificates.server_sha256),
+            })),
+            access: Some(ServerAccess {
+                client_id: BROKER_CLIENT_ID.to_owned(),
+                authentication: ClientAuthentication::from_secret(&secret),
+            }),
+            ..ResourceServer::new(&made.audience, content_key)
+        };
+        let store = registry::create(&self.directory.join(layout::DATABASE)).await?;
+        store.put_resource_server(&server).await?;
         private_file::write_public(&made.config, &configuration(&made, listen, &ports))?;
         Ok(made)
     }
@@ -227,23 +243,6 @@ impl InitArgs {
         private_file::write_secret(&at(layout::SIGNING_KEY), &signing_key, false)?;
         let content_key = content_key_to_json(content_key);
         private_file::write_secret(&at(layout::CONTENT_KEY), &content_key, false)
-    }
-
-    async fn register(
-        &self,
-        audience: &str,
-        content_key: ContentKey,
-        certificate_sha256: [u8; 32],
-    ) -> anyhow::Result<()> {
-        let store = registry::create(&self.directory.join(layout::DATABASE)).await?;
-        let thumbprint = URL_SAFE_NO_PAD.encode(certificate_sha256);
-        store
-            .put_resource_server(&ResourceServer {
-                rs_cnf: Some(serde_json::json!({ "x5t#S256": thumbprint })),
-                ..ResourceServer::new(audience, content_key)
-            })
-            .await?;
-        Ok(())
     }
 }
 
@@ -332,6 +331,13 @@ key = "{server_key}"
 # Topic Filters that anyone may publish and subscribe to without a token, such as ["public/#"].
 public_topics = []
 
+# What the broker asks about tokens: what those by reference say, and which have been revoked.
+[broker.introspection]
+endpoint = {introspection_endpoint}
+revocation_list = {revocation_list}
+client_id = "{broker_client_id}"
+secret = "{broker_secret}"
+
 [[broker.listener]]
 address = {broker_listen}
 transport = "tls"
@@ -356,6 +362,10 @@ ca = "{ca}"
         audience = text(&made.audience),
         jwks_uri = text(&config::jwks_uri(&made.issuer)),
         token_endpoint = text(&made.token_endpoint),
+        introspection_endpoint = text(&config::introspection_endpoint(&made.issuer)),
+        revocation_list = text(&config::revocation_list(&made.issuer)),
+        broker_client_id = BROKER_CLIENT_ID,
+        broker_secret = layout::BROKER_SECRET,
         broker = text(&made.broker),
         ca = layout::CA,
         server = layout::SERVER,

@@ -9,6 +9,7 @@ export class Token {
   constructor(response) {
     this.text = response.access_token;
     this.key = Buffer.from(response.cnf.jwk.k, "base64url");
+    this.kid = Buffer.from(response.cnf.jwk.kid ?? "", "base64url");
   }
 
   prove(message) {
@@ -30,6 +31,12 @@ export class Token {
   answer(challenge) {
     const nonce = randomBytes(8);
     return Buffer.concat([nonce, this.prove(Buffer.concat([challenge, nonce]))]);
+  }
+
+  // The name of the key as the identity of a pre-shared key (RFC 9202 §3.3.2), base64url of { 8: { 1: { 1: 4, 2: kid } } }.
+  identity() {
+    const head = Buffer.from("a108a101a2010402", "hex");
+    return Buffer.concat([head, Buffer.from([0x40 + this.kid.length]), this.kid]).toString("base64url");
   }
 
   // User Name and Password of MQTT 3.1.1 (RFC 9431 §6).

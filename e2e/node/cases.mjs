@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { open, openWebSocketWith, openWith } from "./peer.mjs";
+import { open, openKeyed, openWebSocketWith, openWith } from "./peer.mjs";
 
 const VERSIONS = [5, 4];
 const ALLOW = ["pub:rooms/#", "sub:rooms/#"];
@@ -103,6 +103,21 @@ export const cases = {
       const forged = await system.token(`forged-${proof}`, ...ALLOW);
       forged.key[0] ^= 1;
       await refused(openWith(system, forged, proof, { protocolVersion: 5 }), 0x87);
+    }
+  },
+
+  async mqtt_js_comes_with_a_pre_shared_key(system) {
+    const named = await token(system);
+    const refusedByTls = (connecting) => connecting.then(() => assert.fail("it was admitted"), (error) => assert.match(error.code, /^ERR_SSL/));
+    await refusedByTls(openKeyed(system, named, "TLSv1.2", {}));
+    const stranger = await open(system, tls(system), { protocolVersion: 5 });
+    await stranger.publish("authz-info", named.text, { qos: 1 });
+    await stranger.close();
+    for (const version of ["TLSv1.2", "TLSv1.3"]) {
+      for (const protocolVersion of VERSIONS) {
+        await tokenFlows(await openKeyed(system, named, version, { protocolVersion }), 0);
+      }
+      await refusedByTls(openKeyed(system, Object.assign(Object.create(named), { key: Buffer.alloc(32, 1), identity: () => named.identity() }), version, {}));
     }
   },
 

@@ -73,6 +73,12 @@ export async function openWith(system, token, proof, options) {
   return new Peer(new mqtt.MqttClient(() => socket, { ...COMMON, ...proven(token, proof, exporter, options) }), token).admitted();
 }
 
+// With a pre-shared key that the token was published for: MQTT says nothing of it (RFC 9431 §2.2.3.2).
+export async function openKeyed(system, token, version, options) {
+  const socket = await system.keyed(token.identity(), token.key, version);
+  return new Peer(new mqtt.MqttClient(() => socket, { ...COMMON, ...options })).admitted();
+}
+
 // The same over WebSocket.
 export async function openWebSocketWith(system, token, proof, options) {
   const port = Number(new URL(system.webSockets.wss).port);

@@ -40,6 +40,14 @@ export class System {
     return { socket, exporter: socket.exportKeyingMaterial(32, EXPORTER_LABEL, Buffer.alloc(0)) };
   }
 
+  // A TLS connection by a pre-shared key.
+  async keyed(identity, psk, maxVersion) {
+    const keyed = { ciphers: "PSK+CHACHA20:TLS_AES_128_GCM_SHA256", pskCallback: () => ({ identity, psk }), checkServerIdentity: () => undefined };
+    const socket = connect({ host: this.host, port: this.port, maxVersion, ALPNProtocols: ["mqtt"], ...keyed });
+    await within("TLS", new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)));
+    return socket;
+  }
+
   // Registers a device; `allow` as on the command line.
   async token(name, ...allow) {
     const words = ["client", "add", name, "--dir", this.directory, "--auth", "secret", "--pop", "hs256", "-o", "json"];

@@ -99,7 +99,10 @@ class Device:
         """A token, granted."""
         answer = self.ask(**options)
         assert answer.status == 200, f"no token: {answer.status} {answer.body!r}"
-        response = answer.json()
+        return self.token_of(answer.json())
+
+    def token_of(self, response):
+        """The token in an answer, with the key that proves it."""
         if self.pop_key:
             return Token(response, self.pop_key)
         return Token(response, ace.Key("HS256", response["cnf"]["jwk"]))
@@ -131,9 +134,9 @@ class System:
         # Whether `Peer` speaks MQTT over WebSocket.
         self.websocket = False
 
-    def device(self, name, *allow, auth="secret", pop="hs256"):
-        """Registers a device; `allow` as on the command line, `pub:FILTER` or `sub:FILTER`."""
-        command = [self._program, "client", "add", name, "--dir", str(self.directory), "--auth", auth, "--pop", pop, "-o", "json"]
+    def device(self, name, *allow, auth="secret", pop="hs256", more=()):
+        """Registers a device; `allow` as on the command line, `pub:FILTER` or `sub:FILTER`; `more` words there."""
+        command = [self._program, "client", "add", name, "--dir", str(self.directory), "--auth", auth, "--pop", pop, "-o", "json", *more]
         for permission in allow:
             command += ["--allow", permission]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)

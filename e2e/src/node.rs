@@ -65,6 +65,7 @@ impl NodeSystem {
         .replace('\n', " ");
         system.up(&[
             ("SYMBOLON_BROKER_PUBLIC_TOPICS", r#"["public/#"]"#),
+            ("SYMBOLON_BROKER_AUTHZ_INFO", "true"),
             ("SYMBOLON_BROKER_LISTENER", &listeners),
         ]);
         Self { system, page }

@@ -23,6 +23,7 @@ mod tls {
         mqtt_js_proves_a_token_by_a_challenge
         mqtt_js_proves_a_token_in_mqtt_3_1_1
         mqtt_js_is_refused_where_the_proof_is_of_another_key
+        mqtt_js_comes_with_a_pre_shared_key
     }
 }
 

@@ -244,7 +244,7 @@ mod asynchronous_websockets {
 
 /// Where anyone may publish tokens, for those that come by the TLS layer afterwards.
 mod known {
-    const AUTHZ_INFO: &[(&str, &str)] = &[("SYMBOLON_BROKER_AUTHZ_INFO", "true")];
+    pub(super) const AUTHZ_INFO: &[(&str, &str)] = &[("SYMBOLON_BROKER_AUTHZ_INFO", "true")];
 
     super::cases! { AUTHZ_INFO =>
         openssl_brings_its_whole_token_as_identity_on_tls_1_3
@@ -257,6 +257,17 @@ mod known {
         mosquitto_comes_with_a_pre_shared_key_and_messages_flow
         a_token_in_connect_replaces_what_a_raw_key_brought
         a_client_with_a_pre_shared_key_is_cut_when_its_token_expires
+    }
+}
+
+mod kinds {
+    super::cases! { super::known::AUTHZ_INFO =>
+        a_raw_key_opens_by_a_jwt_on_both_versions_of_tls
+        a_raw_key_opens_by_a_cwt_on_both_versions_of_tls
+        a_named_key_opens_by_a_jwt_on_tls_1_2
+        a_named_key_opens_by_a_cwt_on_tls_1_2
+        a_raw_key_opens_by_a_reference_on_both_versions_of_tls
+        a_named_key_opens_by_a_reference_on_tls_1_2
     }
 }
 
@@ -285,6 +296,7 @@ fn every_case_has_its_test() {
         asynchronous::NAMES,
         asynchronous_websockets::NAMES,
         known::NAMES,
+        kinds::NAMES,
         cwts::NAMES,
     ];
     let mut tested = modules.concat();

@@ -176,6 +176,7 @@ impl Publish<'_> {
 }
 
 impl Body for Publish<'_> {
+    #[inline]
     fn write<O: Output>(&self, version: ProtocolVersion, out: &mut O) -> Result<(), EncodeError> {
         self.write_topic(version, out)?;
         self.write_identifier_and_properties(version, out)?;
@@ -273,6 +274,7 @@ impl<'a> PublishProperties<'a> {
     }
 
     /// See [`PublishProperties::decode_message_property`].
+    #[inline]
     pub(crate) fn write_message_properties<O: Output>(
         &self,
         out: &mut O,
@@ -292,6 +294,7 @@ impl<'a> PublishProperties<'a> {
 }
 
 impl PropertyBlock for PublishProperties<'_> {
+    #[inline]
     fn write<O: Output>(&self, out: &mut O) -> Result<(), EncodeError> {
         out.property_u16(
             identifier::TOPIC_ALIAS,

@@ -52,6 +52,7 @@ pub(crate) trait Output: Sized {
     }
 
     /// The Property Length and the properties (§2.2.2).
+    #[inline]
     fn properties<P: PropertyBlock>(&mut self, block: &P) -> Result<(), EncodeError> {
         let mut length = Length(0);
         block.write(&mut length)?;

@@ -1,7 +1,7 @@
 //! Many clients on one poll, from CONNECT to DISCONNECT.
 
 use super::{Target, admission::Hello, packets};
-use crate::wire::{Frame, SCRATCH_BYTES, Socket};
+use crate::wire::{Frame, SCRATCH_BYTES, Socket, secure::ClientTls};
 use anyhow::{Context as _, bail};
 use mio::{Events, Poll, Token};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(super) struct Clients {
     events: Events,
     scratch: Vec<u8>,
     target: Target,
-    clients: Vec<Option<Client>>,
+    by_place: Vec<Option<Client>>,
 }
 
 impl Client {
@@ -86,33 +86,28 @@ impl Clients {
             events: Events::with_capacity(EVENTS),
             scratch: vec![0; SCRATCH_BYTES],
             target: target.clone(),
-            clients: Vec::new(),
+            by_place: Vec::new(),
         })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.clients.len()
+        self.by_place.len()
     }
 
     /// A client that is there.
     pub(super) fn get(&mut self, place: usize) -> anyhow::Result<&mut Client> {
-        self.clients[place].as_mut().context("the client is gone")
+        self.by_place[place].as_mut().context("the client is gone")
     }
 
     /// Begins to connect, in a place that is free.
     pub(super) fn open(&mut self, place: usize, hello: Hello) -> anyhow::Result<()> {
-        let secure = self
-            .target
-            .tls
-            .as_ref()
-            .map(|tls| tls.begin())
-            .transpose()?;
+        let secure = self.target.tls.as_ref().map(ClientTls::begin).transpose()?;
         let (address, registry) = (self.target.address, self.poll.registry());
         let socket = Socket::connect(address, secure, registry, Token(place))?;
-        if self.clients.len() <= place {
-            self.clients.resize_with(place + 1, || None);
+        if self.by_place.len() <= place {
+            self.by_place.resize_with(place + 1, || None);
         }
-        self.clients[place] = Some(Client {
+        self.by_place[place] = Some(Client {
             socket,
             hello,
             stage: Stage::Opening,
@@ -140,7 +135,7 @@ impl Clients {
                 continue;
             }
             let place = event.token().0;
-            let Some(Some(client)) = self.clients.get_mut(place) else {
+            let Some(Some(client)) = self.by_place.get_mut(place) else {
                 continue;
             };
             if event.is_writable() {
@@ -224,7 +219,7 @@ impl Clients {
 
     /// Says goodbye for one client.
     pub(super) fn leave(&mut self, place: usize) {
-        if let Some(mut client) = self.clients[place].take() {
+        if let Some(mut client) = self.by_place[place].take() {
             client.socket.out.extend_from_slice(&packets::GOODBYE);
             // The broker may be gone already: this was measured before.
             client.socket.flush().ok();
@@ -234,9 +229,9 @@ impl Clients {
 
     /// Says goodbye for all.
     pub(super) fn leave_all(&mut self) {
-        for place in 0..self.clients.len() {
+        for place in 0..self.by_place.len() {
             self.leave(place);
         }
-        self.clients.clear();
+        self.by_place.clear();
     }
 }

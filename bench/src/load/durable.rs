@@ -71,9 +71,9 @@ fn queue(messages: u64, target: &Target, clients: &mut Clients) -> anyhow::Resul
         })?;
         ensure!(began.elapsed() < LIMIT, "{acknowledged} are acknowledged");
     }
-    let spent = usage.cpu_secs_since(target.process)?;
+    let cpu_secs = usage.cpu_secs_since(target.process)?;
     clients.leave_all();
-    Ok(spent)
+    Ok(cpu_secs)
 }
 
 /// CPU seconds.
@@ -93,7 +93,7 @@ fn drain(messages: u64, target: &Target, clients: &mut Clients) -> anyhow::Resul
         })?;
         ensure!(began.elapsed() < LIMIT, "{received} have come");
     }
-    let spent = usage.cpu_secs_since(target.process)?;
+    let cpu_secs = usage.cpu_secs_since(target.process)?;
     clients.leave_all();
-    Ok(spent)
+    Ok(cpu_secs)
 }

@@ -45,15 +45,8 @@ impl Shard {
         now: Now,
     ) -> Result<ConnectionKey, Refused> {
         let introduction = &admitted.introduction;
-        // It may have been revoked while it was on its way here.
-        if self.admission.tokens.revoked.covers(&admitted.grant) {
-            return Err(self.refuse_admitted(admitted, &Refusal::Revoked));
-        }
-        if let Some(&key) = self.by_client.get(&introduction.client_identifier)
-            && let grant = &self.session(key).grant
-            && !grant.may_be_resumed_by(&admitted.grant)
-        {
-            return Err(self.refuse_admitted(admitted, &Refusal::OtherSession));
+        if let Some(refusal) = self.objection(admitted) {
+            return Err(self.refuse_admitted(admitted, &refusal));
         }
         // Strangers may publish a token. They may not leave sessions behind.
         let longest_secs = if admitted.grant.opens_nothing() {
@@ -118,6 +111,17 @@ impl Shard {
             self.wheel.insert(now.ms + VISIT_MS, Timer::Visit(at));
         }
         Ok(at)
+    }
+
+    /// What has come to stand against a client that was admitted elsewhere.
+    fn objection(&self, admitted: &Admitted) -> Option<Refusal> {
+        // It may have been revoked while it was on its way here.
+        if self.admission.tokens.revoked.covers(&admitted.grant) {
+            return Some(Refusal::Revoked);
+        }
+        let earlier = (self.by_client).get(&admitted.introduction.client_identifier)?;
+        let grant = &self.session(*earlier).grant;
+        (!grant.may_be_resumed_by(&admitted.grant)).then_some(Refusal::OtherSession)
     }
 
     /// Whether the client comes back to a session that is stored: it takes its messages, and so makes room in a store that is full.

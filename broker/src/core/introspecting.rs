@@ -13,7 +13,7 @@ use symbolon_ace_proto::TokenError;
 /// Sessions that one shard asks about at once. The others wait their turn: new clients are not to wait behind them.
 const ASKED_AT_ONCE: usize = 8;
 /// Where there was no answer, the next question comes this much later, milliseconds.
-const ASKED_AGAIN_AFTER_MS: u64 = 15_000;
+const ASKED_AGAIN_AFTER_MS: u64 = 5_000;
 
 impl Shard {
     /// Sets the timer at which the authorization server is asked again: when its answer is stale and up to a tenth of that time later, so that
@@ -50,7 +50,7 @@ impl Shard {
         }
         if self.asking.len() < ASKED_AT_ONCE {
             self.ask_again(at);
-        } else {
+        } else if !std::mem::replace(&mut self.session_mut(at.session).link.awaits_question, true) {
             self.to_ask.push_back(at);
         }
     }
@@ -62,7 +62,11 @@ impl Shard {
         };
         self.asking.swap_remove(place);
         while let Some(next) = self.to_ask.pop_front() {
-            if self.live(next).is_some() && !self.take_answer(next, now) {
+            if self.live(next).is_none() {
+                continue;
+            }
+            self.session_mut(next.session).link.awaits_question = false;
+            if !self.take_answer(next, now) {
                 self.ask_again(next);
                 break;
             }

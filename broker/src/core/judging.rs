@@ -69,9 +69,12 @@ impl Admission {
         let none = KeySet::default();
         let keys = keys.of(issuer).unwrap_or(&none);
         let verified = token::verify(token, &self.validation(authority, keys, now));
-        let claims = verified.map_err(|error| match error {
-            TokenError::UnknownKey => Refusal::UnknownKey(Arc::clone(&authority.issuer)),
-            error => Refusal::Token(error),
+        let claims = verified.map_err(|error| {
+            if error == TokenError::UnknownKey {
+                Refusal::UnknownKey(Arc::clone(&authority.issuer))
+            } else {
+                Refusal::Token(error)
+            }
         })?;
         let claims = self.first_seen(claims, authority, now)?;
         self.check_nonce(&claims, now)?;
@@ -125,13 +128,12 @@ impl Admission {
         let claims = self.claims_of(&answer, authority, now);
         Some(claims.and_then(|claims| {
             let confirmation = &claims.confirmation;
-            let thumbprint = match confirmation.key_identifier() {
+            let thumbprint = if confirmation.key_identifier().is_some() {
                 // A name: what was proved for it stays proved.
-                Some(_) => holder.key_thumbprint,
-                None => {
-                    let key = confirmation.resolve(&authority.content_keys);
-                    key.map_err(|_| Refusal::Key)?.thumbprint()
-                }
+                holder.key_thumbprint
+            } else {
+                let key = confirmation.resolve(&authority.content_keys);
+                key.map_err(|_| Refusal::Key)?.thumbprint()
             };
             let public = Arc::clone(&self.public_topics);
             let mut grant =

@@ -59,7 +59,7 @@ struct ByHolder {
 
 impl Publisher {
     /// Of a client that has not come (again) yet.
-    pub fn new(holder: Holder) -> Self {
+    pub fn new(holder: &Holder) -> Self {
         Self {
             holder: holder.identity(),
             tokens: Mutex::default(),
@@ -146,7 +146,7 @@ impl Publishers {
         if let Some(known) = known.and_then(Weak::upgrade) {
             return known;
         }
-        let publisher = Arc::new(Publisher::new(holder.clone()));
+        let publisher = Arc::new(Publisher::new(holder));
         all.insert(&publisher);
         self.count.store(all.publishers.len(), Ordering::Relaxed);
         publisher

@@ -106,6 +106,8 @@ impl Shard {
             }
         }
         match published {
+            // Nothing is said at QoS 0, so nothing needs to be written first.
+            Ok(_) if publish.delivery == Delivery::AtMostOnce => Ok(()),
             Ok(published) => {
                 let needs = self.needs_since(mark, &published.asked);
                 let told = (published.reason_code, None);

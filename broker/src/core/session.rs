@@ -115,7 +115,7 @@ pub(crate) struct Farewell {
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "four facts that have nothing to do with each other"
+    reason = "five facts that have nothing to do with each other"
 )]
 pub(crate) struct Link {
     pub(crate) version: ProtocolVersion,
@@ -142,6 +142,8 @@ pub(crate) struct Link {
     pub(crate) keep_alive_timer: Option<TimerKey>,
     pub(crate) expiry_timer: Option<TimerKey>,
     pub(crate) introspection_timer: Option<TimerKey>,
+    /// It is among those that the authorization server is to be asked about.
+    pub(crate) awaits_question: bool,
     /// The key that TLS proved the client to hold, by its thumbprint, where that is what it was admitted by.
     pub(crate) proved_key: Option<Thumbprint>,
     /// How many tokens it may publish.
@@ -287,6 +289,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             introspection_timer: None,
+            awaits_question: false,
             proved_key: admitted.proved_key,
             token_pace: TokenPace::default(),
             pending_token: None,
@@ -313,6 +316,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             introspection_timer: None,
+            awaits_question: false,
             proved_key: None,
             token_pace: TokenPace::default(),
             pending_token: None,

@@ -508,15 +508,14 @@ impl Close {
     }
 
     pub(super) fn token_revoked() -> Self {
-        Self::new(
-            ReasonCode::NotAuthorized,
-            "the authorization server does not vouch for the token any more",
-        )
+        Self::new(ReasonCode::NotAuthorized, "the token has been revoked")
     }
 }
 
 impl From<Refusal> for Close {
     fn from(refusal: Refusal) -> Self {
+        // What the client is told, which the log has too, may say less.
+        tracing::debug!(reason = %refusal, "a client is refused");
         Self {
             reason_code: refusal.reason_code(),
             text: refusal.text(),

@@ -2,7 +2,7 @@
 //! those that are over, the highest is remembered, and all up to it count as over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use symbolon_ace_proto::UnixTime;
@@ -12,7 +12,7 @@ const RUNNING_AT_MOST: usize = 65_536;
 
 /// By issuer; shared by all shards. Only a token whose protection was verified is ever asked about, so nobody else can fill it.
 #[derive(Debug, Default)]
-pub(crate) struct Spans(Mutex<HashMap<Box<str>, Numbers>>);
+pub(crate) struct Spans(Mutex<BTreeMap<Box<str>, Numbers>>);
 
 /// The tokens of one authorization server.
 #[derive(Debug, Default)]
@@ -54,8 +54,6 @@ impl Spans {
                 );
             }
         }
-        // By issuer, or the order would be that of a hash.
-        news.sort_unstable();
         news
     }
 
@@ -69,7 +67,7 @@ impl Spans {
     }
 
     /// Tables stay true whoever panics: nothing in here can between two changes.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Numbers>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Numbers>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -106,7 +106,7 @@ pub(crate) fn serve(server: Arc<Server>) -> AuthorizationConfig {
 /// CONNECT with the token and, if challenged, the proof. What CONNACK says, and whether it told where to get a token.
 pub(crate) fn come(
     address: SocketAddr,
-    packet: Connect<'_>,
+    hello: &Connect<'_>,
     token: &[u8],
     pop: &PopSigner,
 ) -> (Peer, ReasonCode, bool) {
@@ -118,7 +118,7 @@ pub(crate) fn come(
             authentication_data: Some(&data),
             ..ConnectProperties::default()
         },
-        ..packet
+        ..hello.clone()
     };
     peer.send(&Packet::Connect(Box::new(packet)));
     let told = |packet: Option<&Packet<'_>>| match packet {
@@ -175,7 +175,7 @@ fn a_token_by_reference_counts_as_the_authorization_server_says() {
     let (running, management) = start(&config(Some(serve(Arc::clone(&server)))));
     let come = |name, token: &str| {
         let hello = connect(V5, name);
-        come(running.address, hello, token.as_bytes(), &server.pop)
+        come(running.address, &hello, token.as_bytes(), &server.pop)
     };
     let (mut first, reason_code, _) = come("one", "good-1");
     assert_eq!(reason_code, ReasonCode::Success);
@@ -253,7 +253,7 @@ fn a_token_that_is_revoked_ends_the_session_without_its_will() {
         }),
         ..connect(V5, "device")
     };
-    let (mut device, reason_code, _) = come(running.address, hello, b"good-1", &server.pop);
+    let (mut device, reason_code, _) = come(running.address, &hello, b"good-1", &server.pop);
     assert_eq!(reason_code, ReasonCode::Success);
     device.publish_with("t", b"kept", Delivery::AtMostOnce, true);
     assert_eq!(reader.message().1, b"kept");

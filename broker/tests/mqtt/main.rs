@@ -28,6 +28,7 @@ mod reload;
 mod resumption;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
 mod several;
 #[cfg(test)]
 mod shared;

@@ -78,7 +78,7 @@ fn claims(issuer: &str, pop: &PopSigner) -> Claims {
 }
 
 fn enter(running: &Running, name: &str, token: &[u8], pop: &PopSigner) -> ReasonCode {
-    come(running.address, connect(V5, name), token, pop).1
+    come(running.address, &connect(V5, name), token, pop).1
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn what_is_over_stays_over_after_a_restart() {
     {
         let running = Running::start(&config);
         let (mut device, reason_code, _) =
-            come(running.address, connect(V5, "device"), &token(7, 1), &pop);
+            come(running.address, &connect(V5, "device"), &token(7, 1), &pop);
         assert_eq!(reason_code, success);
         assert_eq!(device.end(), Some(ReasonCode::NotAuthorized));
         assert_eq!(enter(&running, "device", &token(7, 1), &pop), refused);

@@ -28,6 +28,7 @@ const CHANGEABLE: &[&str] = &[
     "broker.stored_token_challenge",
     "broker.client_nonce",
     "broker.introspection.endpoint",
+    "broker.introspection.revocation_list",
     "broker.introspection.client_id",
     "broker.introspection.secret",
     "broker.introspection.client_key",

@@ -45,6 +45,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
         Kind::Text,
     ),
     (
+        "broker.authorization_server.introspection.revocation_list",
+        Kind::Text,
+    ),
+    (
         "broker.authorization_server.introspection.client_id",
         Kind::Text,
     ),
@@ -106,6 +110,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("broker.limits.stored_tokens_bytes", Kind::Plain),
     ("broker.limits.authz_info_rate", Kind::Plain),
     ("broker.introspection.endpoint", Kind::Text),
+    ("broker.introspection.revocation_list", Kind::Text),
     ("broker.introspection.client_id", Kind::Text),
     ("broker.introspection.secret", Kind::Text),
     ("broker.introspection.client_key", Kind::Text),

@@ -139,6 +139,7 @@ pub(super) enum Transport {
 #[serde(deny_unknown_fields)]
 pub(super) struct Introspection {
     pub(super) endpoint: Option<String>,
+    pub(super) revocation_list: Option<String>,
     pub(super) client_id: Option<String>,
     pub(super) secret: Option<PathBuf>,
     pub(super) client_key: Option<PathBuf>,

@@ -110,6 +110,16 @@ pub(crate) fn token_endpoint(issuer: &str) -> String {
     format!("{}/token", issuer.trim_end_matches('/'))
 }
 
+/// The introspection endpoint of our authorization server with this issuer.
+pub(crate) fn introspection_endpoint(issuer: &str) -> String {
+    format!("{}/introspect", issuer.trim_end_matches('/'))
+}
+
+/// The token revocation list of our authorization server with this issuer.
+pub(crate) fn revocation_list(issuer: &str) -> String {
+    format!("{}/trl", issuer.trim_end_matches('/'))
+}
+
 /// The key set of our authorization server with this issuer.
 pub(crate) fn jwks_uri(issuer: &str) -> String {
     format!("{}/jwks.json", issuer.trim_end_matches('/'))

@@ -152,3 +152,72 @@ fn a_configuration_without_any_server_is_refused() {
     let said = symbolon(&["config".as_ref(), "check".as_ref(), file.as_os_str()]).failure(2);
     assert!(said.contains("neither [as] nor [broker]"), "{said}");
 }
+
+const FURTHER: &str = r#"
+[[broker.authorization_server]]
+issuer = "https://as.partner.example"
+jwks_uri = ""
+mac_key = "keys/mac.jwk"
+
+[broker.management]"#;
+
+/// A symmetric JWK of 32 bytes, for its owner alone.
+fn write_key(site: &Site, name: &str, digit: &str) {
+    let file = site.path().join(name);
+    let key = format!(r#"{{"kty":"oct","kid":"k","k":"{}A"}}"#, digit.repeat(42));
+    std::fs::write(&file, key).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn a_further_authorization_server_takes_audience_and_ca_of_the_broker() {
+    let site = Site::new();
+    site.edit("\n[broker.management]", FURTHER);
+    let said = site.check().failure(2);
+    assert!(said.contains("mac.jwk"), "{said}");
+    write_key(&site, "keys/mac.jwk", "A");
+    site.check().success();
+    site.edit("issuer = \"https://as.partner.example\"\n", "");
+    let said = site.check().failure(2);
+    let missing = "missing key `issuer` in [broker.authorization_server]";
+    assert!(said.contains(missing), "{said}");
+}
+
+#[test]
+fn an_authorization_server_needs_something_that_vouches_for_its_tokens() {
+    let site = Site::new();
+    site.edit("\n[broker.management]", FURTHER);
+    site.edit("mac_key = \"keys/mac.jwk\"\n", "");
+    let said = site.check().failure(2);
+    assert!(said.contains("nothing vouches for tokens"), "{said}");
+    site.edit("jwks_uri = \"\"\n", "");
+    site.check().success();
+}
+
+// RFC 8725 §3.1: one key, one algorithm.
+#[test]
+fn one_key_is_not_shared_for_two_purposes() {
+    let site = Site::new();
+    site.edit("\n[broker.management]", FURTHER);
+    site.edit(
+        "mac_key = \"keys/mac.jwk\"\n",
+        "mac_key = \"keys/mac.jwk\"\nderivation_key = \"keys/derivation.jwk\"\n",
+    );
+    write_key(&site, "keys/mac.jwk", "A");
+    write_key(&site, "keys/derivation.jwk", "A");
+    let said = site.check().failure(2);
+    assert!(said.contains("must not be the same key"), "{said}");
+    write_key(&site, "keys/derivation.jwk", "B");
+    site.check().success();
+}
+
+#[test]
+fn without_a_content_key_the_broker_goes_on() {
+    let site = Site::new();
+    site.edit("content_key = \"keys/content.jwk\"\n", "");
+    site.check().success();
+}

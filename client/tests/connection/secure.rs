@@ -11,7 +11,7 @@ use symbolon_client::{
     connection::Credentials, token::Token,
 };
 use symbolon_mqtt_proto::{
-    Auth, ConnAck, Packet, ReasonCode, UserProperties, connack::ConnAckProperties,
+    Auth, ConnAck, Packet, ProtocolVersion, ReasonCode, UserProperties, connack::ConnAckProperties,
     property::PropertyBuffer,
 };
 use tokio::{
@@ -161,9 +161,20 @@ async fn a_challenge_is_answered_in_auth() {
 #[tokio::test]
 async fn nothing_is_proved_to_a_broker_with_another_certificate() {
     let pki = Pki::generate();
-    let key = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
-    for mode in [Mode::Exporter, Mode::Challenge] {
-        let (listener, options) = secure(&pki).await;
+    let pair = PopSigner::generate(PopAlgorithm::EdDsa).unwrap();
+    let shared = PopSigner::generate(PopAlgorithm::Hs256).unwrap();
+    for (mode, key) in [
+        (Mode::Exporter, &pair),
+        (Mode::Challenge, &pair),
+        (Mode::V311, &pair),
+        // What is published first is no proof, and is not shown either.
+        (Mode::Rpk, &pair),
+        (Mode::PskKid, &shared),
+    ] {
+        let (listener, mut options) = secure(&pki).await;
+        if mode == Mode::V311 {
+            options.version = ProtocolVersion::V311;
+        }
         let script = async {
             let mut broker = accept(&listener, &pki).await;
             // The client hangs up, and a channel cut short may say so.
@@ -172,7 +183,7 @@ async fn nothing_is_proved_to_a_broker_with_another_certificate() {
             assert!(heard.is_empty());
             drop(read);
         };
-        let credentials = credentials(&key, mode, Some(b"another certificate"));
+        let credentials = credentials(key, mode, Some(b"another certificate"));
         let (refused, ()) = tokio::join!(Connection::connect(options, Some(credentials)), script);
         assert!(matches!(refused, Err(ConnectError::WrongBroker)));
     }

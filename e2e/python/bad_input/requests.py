@@ -54,7 +54,8 @@ def a_request_whose_members_are_wrong_gets_the_error_of_the_standard(system):
     private = ace.Key.generate("EdDSA").jwk
     # member, wrong in JSON and in forms, wrong in JSON alone, codes
     rows = [
-        ("grant_type", ["password", "authorization_code", "refresh_token", "CLIENT_CREDENTIALS", " client_credentials"], [], {"unsupported_grant_type", "unauthorized_client"}),
+        ("grant_type", ["password", "authorization_code", "CLIENT_CREDENTIALS", " client_credentials"], [], {"unsupported_grant_type", "unauthorized_client"}),
+        ("grant_type", ["refresh_token"], [], {"invalid_grant", "invalid_request"}),
         ("grant_type", [], [None, 2, [], {}, "client_credentials\0"], {"invalid_request", "unsupported_grant_type"}),
         ("audience", ["mqtts://elsewhere.example", system.audience + "/", system.audience.upper(), "x" * 5_000], [], {"invalid_request", "invalid_target", "invalid_scope"}),
         ("audience", [], [None, 3, [system.audience], {}], {"invalid_request"}),

@@ -30,7 +30,7 @@ pub(crate) enum Key {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
-    mode: Mode,
+    pub(crate) mode: Mode,
     version: ProtocolVersion,
     pub(crate) key: Key,
 }
@@ -134,15 +134,19 @@ fn with_another_key(mut token: Token) -> Token {
         PopAlgorithm::Hs256 => {
             let mut secret = token.signer.secret().to_vec();
             secret[0] ^= 1;
-            let jwk = serde_json::json!({"kty": "oct", "k": base64url(&secret)}).to_string();
-            let jwk = Jwk::from_json(jwk.as_bytes()).expect("a JWK");
-            PopSigner::from_jwk(&jwk).expect("32 bytes")
+            shared(&secret)
         }
         pair @ (PopAlgorithm::EdDsa | PopAlgorithm::Es256) => {
             PopSigner::generate(pair).expect("a key can be made")
         }
     };
     token
+}
+
+fn shared(secret: &[u8]) -> PopSigner {
+    let jwk = serde_json::json!({"kty": "oct", "k": base64url(secret)}).to_string();
+    let jwk = Jwk::from_json(jwk.as_bytes()).expect("a JWK");
+    PopSigner::from_jwk(&jwk).expect("32 bytes")
 }
 
 fn base64url(bytes: &[u8]) -> String {
@@ -166,6 +170,39 @@ impl Cell {
             self.renews(&devices.short),
         );
         flows.and(cut).and(renewed)
+    }
+
+    /// A reference is no identity of a pre-shared key until the broker has asked about it: nothing waits in a handshake. Once it was
+    /// published it is one.
+    pub(crate) async fn is_known_once_published(self, profile: &Profile) -> Outcome {
+        let token = self.token(profile).await?;
+        let (reference, secret) = (token.text.clone(), token.signer.secret().to_vec());
+        let early = self.connect(profile, (token, false, "early")).await;
+        self.is_refused("an unknown reference", early)?;
+        let options = ConnectOptions {
+            client_identifier: "stranger".into(),
+            ..ConnectOptions::for_profile(profile).expect("the profile names a broker")
+        };
+        let mut stranger = must("TLS:Anon", Connection::connect(options, None).await)?;
+        let published = outgoing("authz-info", reference.as_bytes());
+        must("PUBLISH", stranger.publish(published).await)?;
+        let event = self.next(&mut stranger, "authz-info").await?;
+        let taken = matches!(
+            event,
+            Event::Published {
+                reason_code: ReasonCode::Success,
+                ..
+            }
+        );
+        holds(taken, "at authz-info", &event)?;
+        let token = Token {
+            text: reference,
+            signer: shared(&secret),
+            ..self.token(profile).await?
+        };
+        let connected = self.connect(profile, (token, false, "later")).await;
+        let mut connection = must("a known reference", connected)?;
+        self.flows(&mut connection, "later").await
     }
 
     async fn token(self, profile: &Profile) -> Result<Token, String> {

@@ -575,3 +575,46 @@ fn whether_a_token_covers_a_will_is_told_only_to_who_proves_possession() {
     assert_eq!(refused("t", &world.pop), None);
     assert_eq!(refused("not/covered", &world.pop), Some(Refusal::Will));
 }
+
+#[test]
+fn the_authorization_server_is_asked_about_a_few_sessions_at_once_and_about_all_in_turn() {
+    let mut asked = Asked::new();
+    asked.says_active(SCOPE, 1_000, 0);
+    let mut sessions = Vec::new();
+    for number in 0..20 {
+        let mut admitted = asked.world.bring(b"opaque", after(0)).unwrap();
+        admitted.introduction.client_identifier = format!("device-{number}").into();
+        sessions.push(asked.world.admit(&admitted));
+    }
+    let questions = |asked: &mut Asked| -> Vec<ConnectionKey> {
+        let shard = &mut asked.world.shard;
+        std::iter::from_fn(|| shard.poll_introspection_request().map(|(at, _)| at)).collect()
+    };
+    asked.world.shard.handle_timeout(after(12));
+    let mut waiting = questions(&mut asked);
+    assert_eq!(waiting.len(), 8);
+    // Nobody answers: each question that is over lets another one go.
+    let mut seen = waiting.clone();
+    while let Some(at) = waiting.pop() {
+        asked.answered(at, 12);
+        let next = questions(&mut asked);
+        assert!(next.len() <= 1);
+        seen.extend(&next);
+        waiting.extend(next);
+    }
+    assert_eq!(seen.len(), 20);
+    // One answer is for all that have this token.
+    asked.world.shard.handle_timeout(after(30));
+    let waiting = questions(&mut asked);
+    assert_eq!(waiting.len(), 8);
+    asked.says_active(SCOPE, 1_000, 30);
+    for at in waiting {
+        asked.answered(at, 30);
+    }
+    assert_eq!(questions(&mut asked), []);
+    assert!(
+        sessions
+            .iter()
+            .all(|at| asked.world.shard.live(*at).is_some())
+    );
+}

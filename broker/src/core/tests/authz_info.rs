@@ -238,7 +238,7 @@ fn at_qos_0_the_connection_ends_where_the_token_is_not_taken() {
 #[test]
 fn a_token_by_an_unknown_key_is_judged_once_the_keys_have_been_fetched() {
     let mut world = world();
-    let fetched = std::mem::replace(&mut world.keys, KeySets::default());
+    let fetched = std::mem::take(&mut world.keys);
     let stranger = world.stranger();
     let token = world.sign(&token(SCOPE), after(0));
     assert_eq!(world.publish_token(stranger, &token, QOS_1, after(0)), []);

@@ -82,7 +82,7 @@ fn any_message() -> impl Strategy<Value = Arc<Message>> {
         let message = message(&topic, &payload, expiry_secs);
         let by = Origin {
             token_expires_at: token.map(UnixTime),
-            publisher: publisher.map(|name| Arc::new(Publisher::new(holder(&name)))),
+            publisher: publisher.map(|name| Arc::new(Publisher::new(&holder(&name)))),
             token: 0,
         };
         Message::new(&message.publish(), now().ms, by)

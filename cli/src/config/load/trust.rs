@@ -8,7 +8,9 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::PathBuf;
 use symbolon_ace_proto::{Jwk, MacKey, PopAlgorithm, PopSigner, SymmetricKey, jwe::ContentKey};
-use symbolon_broker::{AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential};
+use symbolon_broker::{
+    AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential, RevocationListConfig,
+};
 
 /// Length of each key that AS and RS share, bytes.
 const LENGTH: usize = 32;
@@ -89,9 +91,9 @@ impl Loader<'_> {
             |text| KeyFile::parse(text).map(|(_, key)| key),
         );
         let ca_pem = self.ca(settings);
-        let introspection = match &settings.introspection {
-            None => Some(None),
-            Some(introspection) => self.introspection(section, introspection).map(Some),
+        let asked = match &settings.introspection {
+            None => Some((None, None)),
+            Some(asked) => self.asked(section, asked),
         };
         let (content_key, mac_key) = (content_key?, mac_key?);
         let derivation_key = derivation_key?;
@@ -108,6 +110,7 @@ impl Loader<'_> {
             self.diagnostics.push(complaint);
             return None;
         }
+        let (introspection, revocation_list) = asked?;
         Some(AuthorizationServerConfig {
             issuer: settings.issuer.clone(),
             jwks_uri: settings.jwks_uri.clone(),
@@ -118,8 +121,8 @@ impl Loader<'_> {
             derivation_key,
             token_endpoint: settings.token_endpoint.clone(),
             hint_scope: None,
-            introspection: introspection?,
-            revocation_list: None,
+            introspection,
+            revocation_list,
         })
     }
 
@@ -154,11 +157,12 @@ impl Loader<'_> {
         self.accept(&format!("{}.ca", settings.section), path, ca_pem)
     }
 
-    fn introspection(
+    /// What is asked there, with the broker's credential.
+    fn asked(
         &mut self,
         section: &str,
         settings: &IntrospectionSettings,
-    ) -> Option<IntrospectionConfig> {
+    ) -> Option<(Option<IntrospectionConfig>, Option<RevocationListConfig>)> {
         let credential = match &settings.credential {
             CredentialFile::Secret(path) => {
                 let secret = self.secret(&format!("{section}.introspection.secret"), path)?;
@@ -176,12 +180,18 @@ impl Loader<'_> {
                 IntrospectionCredential::Key(jwk)
             }
         };
-        Some(IntrospectionConfig {
-            endpoint: settings.endpoint.clone(),
+        let introspection = (settings.endpoint.as_ref()).map(|endpoint| IntrospectionConfig {
+            endpoint: endpoint.clone(),
+            client_id: settings.client_id.clone(),
+            credential: credential.clone(),
+            cache_secs: settings.cache_secs,
+        });
+        let list = (settings.revocation_list.as_ref()).map(|endpoint| RevocationListConfig {
+            endpoint: endpoint.clone(),
             client_id: settings.client_id.clone(),
             credential,
-            cache_secs: settings.cache_secs,
-        })
+        });
+        Some((introspection, list))
     }
 }
 

@@ -23,10 +23,13 @@ pub(crate) struct AuthorizationSettings {
     pub(crate) introspection: Option<IntrospectionSettings>,
 }
 
-/// How the broker asks what a token by reference says.
+/// What the broker asks about tokens, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct IntrospectionSettings {
-    pub(crate) endpoint: String,
+    /// What a token by reference says.
+    pub(crate) endpoint: Option<String>,
+    /// Which tokens are revoked.
+    pub(crate) revocation_list: Option<String>,
     pub(crate) client_id: String,
     pub(crate) credential: CredentialFile,
     pub(crate) cache_secs: u64,
@@ -134,8 +137,18 @@ impl Checker<'_> {
         section: &schema::Introspection,
     ) -> Option<IntrospectionSettings> {
         let key = |name: &str| format!("{at}.{name}");
-        let endpoint = self.required(&key("endpoint"), section.endpoint.clone());
-        let endpoint = endpoint.filter(|url| self.https_url(&key("endpoint"), url));
+        if section.endpoint.is_none() && section.revocation_list.is_none() {
+            let message = "one of `endpoint` and `revocation_list` must be there";
+            self.complain(at, message);
+        }
+        for (name, url) in [
+            ("endpoint", &section.endpoint),
+            ("revocation_list", &section.revocation_list),
+        ] {
+            if let Some(url) = url {
+                self.https_url(&key(name), url);
+            }
+        }
         let client_id = self.required(&key("client_id"), section.client_id.clone());
         let absolute = |path: &PathBuf| self.document.absolute(path);
         let credential = match (&section.secret, &section.client_key) {
@@ -154,7 +167,8 @@ impl Checker<'_> {
             self.complain(&key("cache_secs"), "must be 1 or more");
         }
         Some(IntrospectionSettings {
-            endpoint: endpoint?,
+            endpoint: section.endpoint.clone(),
+            revocation_list: section.revocation_list.clone(),
             client_id: client_id?,
             credential: credential?,
             cache_secs,
