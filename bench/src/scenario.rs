@@ -114,7 +114,7 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     tls("connections TLS", Load::Connecting { at_once: 32 }),
     tcp("idle TCP", Load::Idle { clients: 5_000 }),
     tls("idle TLS", Load::Idle { clients: 5_000 }),
-    tcp("durable queue", Load::Durable { messages: 20_000 }),
+    tcp("durable queue", Load::Durable { messages: 200_000 }),
     tcp(
         "2 000 msg/s QoS 1",
         Load::Paced {

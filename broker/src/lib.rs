@@ -38,15 +38,19 @@ use crate::core::{
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
+    journal::StoredSession,
+    message::Message,
     quota::Quotas,
     reloading::Rules,
+    retaining::Stamp,
 };
 use crate::driver::{
     addresses::Addresses,
+    arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
     reclaiming,
-    shard::{self, ARRIVALS, Common, MAILBOX_BATCHES, ShardStart},
+    shard::{self, ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
@@ -58,7 +62,7 @@ use revocations::Revocations;
 use std::{
     collections::BTreeSet,
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
     thread,
@@ -129,8 +133,8 @@ impl Broker {
         let management = (config.management.as_ref().map(management::bind)).transpose()?;
         let management_addr = management.as_ref().map(|(address, _)| *address);
         let rules = config.rules();
-        let source = Announcement::first(source_of(config, &rules)?);
-        let (source, announced_source) = watch::channel(source);
+        let source = source_of(config, &rules)?;
+        let (source, announced_source) = watch::channel(Announcement::first(source));
         let (keys, fetcher) = Keys::new(announced_source.clone());
         let (announced_rules, _) = watch::channel(Announcement::first(rules.clone()));
         let (mailboxes, mail) = channels(shards, MAILBOX_BATCHES);
@@ -163,9 +167,8 @@ impl Broker {
             background(fetcher, announced_source, &common, shutdown.subscribe()),
         )?;
         if let Some((_, listener)) = management {
-            let (common, shutdown) = (Arc::clone(&common), shutdown.subscribe());
-            let work = move || management::run(listener, common, shutdown);
-            spawn("management".into(), Box::new(work))?;
+            let work = management_work(listener, &common, shutdown.subscribe());
+            spawn("management".into(), work)?;
         }
         let shards = Shards {
             common: &common,
@@ -176,9 +179,8 @@ impl Broker {
         };
         let parts = (bound.listeners.into_iter().zip(mail).zip(arriving)).zip(restored.sessions);
         for (index, (((listeners, mailbox), arrivals), sessions)) in (0..).zip(parts) {
-            let start = shards.start(index, (listeners, mailbox, arrivals, sessions))?;
-            let work = move || shard::run(start);
-            spawn(format!("shard-{index}"), Box::new(work))?;
+            let work = shards.work(index, (listeners, mailbox, arrivals, sessions))?;
+            spawn(format!("shard-{index}"), work)?;
         }
         let changing = Changing {
             entrances: bound.entrances,
@@ -186,12 +188,11 @@ impl Broker {
             rules: announced_rules,
             source,
         };
-        let reloader = Reloader::new(config.clone(), changing);
         Ok(Self {
             local_addrs: bound.local_addrs,
             management_addr,
             shutdown,
-            reloader,
+            reloader: Reloader::new(config.clone(), changing),
             threads,
             store: restored.writer,
         })
@@ -467,12 +468,12 @@ type Own = (
 );
 
 impl Shards<'_> {
-    fn start(
+    fn work(
         &self,
         index: u16,
         (listeners, mailbox, arrivals, sessions): Own,
-    ) -> Result<ShardStart, StartError> {
-        Ok(ShardStart {
+    ) -> Result<Work, StartError> {
+        let start = ShardStart {
             index,
             common: Arc::clone(self.common),
             listeners,
@@ -484,12 +485,22 @@ impl Shards<'_> {
             store: self.store.clone(),
             sessions,
             retained: Arc::clone(&self.retained),
-        })
+        };
+        Ok(Box::new(move || shard::run(start)))
     }
 }
 
 /// What a thread does.
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+fn management_work(
+    listener: TcpListener,
+    common: &Arc<Common>,
+    shutdown: watch::Receiver<bool>,
+) -> Work {
+    let common = Arc::clone(common);
+    Box::new(move || management::run(listener, common, shutdown))
+}
 
 fn background(
     fetcher: Fetcher,

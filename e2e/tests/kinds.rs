@@ -60,3 +60,30 @@ fn a_broker_asks_what_references_say_and_revoked_ones_are_listed_as_such() {
     let tokens = list.as_array().unwrap();
     assert!(!tokens.is_empty() && tokens.iter().all(|token| !token["revoked_at"].is_null()));
 }
+
+// RFC 9202 §3.3.1, RFC 9200 §5.10.3
+#[test]
+fn a_broker_derives_keys_from_tokens_with_a_mac_that_count_from_first_sight() {
+    let mut system = System::initialized();
+    let key = |name: &str| {
+        system
+            .site()
+            .join(format!("keys/{name}.jwk"))
+            .display()
+            .to_string()
+    };
+    let (mac, derivation) = (key("mac"), key("derivation"));
+    let words = format!("--mac-key {mac} --derivation-key {derivation} --symmetric-keys derived");
+    set(
+        &system,
+        &format!("{words} --format cwt --protection mac --lifetime exi"),
+    );
+    system.up(&[
+        ("SYMBOLON_BROKER_MAC_KEY", &mac),
+        ("SYMBOLON_BROKER_DERIVATION_KEY", &derivation),
+    ]);
+    for (name, pop) in [("a", "--pop hs256"), ("b", "--pop ed25519")] {
+        let device = system.device(name, &format!("--allow pubsub:rooms/# {pop}"));
+        flows(&system, &device);
+    }
+}

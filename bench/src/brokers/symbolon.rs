@@ -23,7 +23,7 @@ const NEEDED: &str = "bench/#";
 /// How long the token holds, seconds.
 const LIFETIME_SECS: u64 = 6 * 3_600;
 /// More than the scenarios let wait for one client.
-const QUEUED_MESSAGES: &str = "30000";
+const QUEUED_MESSAGES: &str = "250000";
 
 /// What `symbolon init` makes, once for all.
 pub(super) struct Site {

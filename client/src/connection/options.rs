@@ -39,7 +39,7 @@ pub struct ConnectOptions<'a> {
     pub maximum_packet_size: u32,
     /// About how many bytes of events may wait for [`crate::Connection::next`] before nothing more is read.
     pub backlog_bytes: usize,
-    /// How long connecting may take in all, and then each answer of the broker.
+    /// How long connecting may take in all, each time where a mode needs more than one connection; and then each answer of the broker.
     pub timeout: Duration,
 }
 

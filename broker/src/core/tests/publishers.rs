@@ -107,7 +107,7 @@ fn a_revoked_token_ends_its_session_at_once_and_takes_what_it_left_along() {
     let bytes = world.sign(&token(SCOPE), after(0));
     assert_eq!(world.revoke(&[b"another".to_vec()], after(2)), 0);
     assert!(world.shard.live(key).is_some());
-    assert_eq!(world.revoke(&[bytes.clone()], after(2)), 1);
+    assert_eq!(world.revoke(std::slice::from_ref(&bytes), after(2)), 1);
     assert_eq!(world.sent(key), [ReasonCode::NotAuthorized]);
     assert!(world.shard.live(key).is_none());
     assert_eq!(world.retained(2).len(), 0);
