@@ -154,6 +154,15 @@ pub(crate) fn permit(
     })
 }
 
+/// Whether a token with this scope says more than the rules let be granted now.
+pub(crate) fn exceeds(scope: &Scope, rules: &[Rule], now: UnixTime) -> bool {
+    match granted(Some(scope), rules, now) {
+        Ok(left) => !plan::lost(scope, &left).is_empty(),
+        // Nothing of it, or more than can be said.
+        Err(_) => !scope.is_empty(),
+    }
+}
+
 /// The deny that leaves no Topic Filter of what a rule allows: what an administrator is warned of.
 pub(crate) fn cut_by<'r>(allowing: &Rule, rules: &'r [Rule], now: UnixTime) -> Option<&'r Rule> {
     rules.iter().find(|rule| {

@@ -7,6 +7,7 @@ mod groups;
 mod policies;
 mod resource_servers;
 mod revocations;
+mod rights;
 mod tokens;
 
 pub(super) use audit::Deed;

@@ -16,6 +16,7 @@ mod mutual_tls;
 mod refresh;
 mod reload;
 mod revocation;
+mod rights;
 mod rules;
 mod store;
 mod token;

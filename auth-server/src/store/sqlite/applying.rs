@@ -1,6 +1,6 @@
 //! Many changes as one transaction, and what they would come to.
 
-use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, groups, policies};
+use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, groups, policies, rights};
 use crate::{
     core::policy::{
         ClientId,
@@ -51,6 +51,7 @@ impl Sqlite {
         if dry_run || plan.is_empty() {
             transaction.rollback().await?;
         } else {
+            rights::revoke_excess(&mut transaction, &concerned).await?;
             self.commit_plan(transaction, &plan).await?;
         }
         Ok((plan, losses))

@@ -1,6 +1,6 @@
 //! Statements on groups of clients and on resource owners.
 
-use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, exists_or, found, policies};
+use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, exists_or, found, policies, rights};
 use crate::{
     core::policy::{ownership::is_within, rule::Policy},
     store::{Group, Owner, Store, Tree},
@@ -18,11 +18,13 @@ impl Sqlite {
 
     pub(crate) async fn remove_group(&self, name: &str) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
+        let members = rights::members_of(&mut transaction, name).await?;
         let done = sqlx::query("DELETE FROM client_group WHERE name = ?1")
             .bind(name)
             .execute(&mut *transaction)
             .await?;
         found(done.rows_affected(), "group", name)?;
+        rights::revoke_excess(&mut transaction, &members).await?;
         self.commit(transaction, Deed::done("group.remove", name, ""))
             .await
     }
@@ -42,6 +44,9 @@ impl Sqlite {
         for client_id in added {
             insert_member(&mut transaction, name, client_id).await?;
         }
+        // Who comes may be denied something by it.
+        let concerned = added.iter().chain(removed).cloned().collect();
+        rights::revoke_excess(&mut transaction, &concerned).await?;
         let detail = [("added", added), ("removed", removed)]
             .into_iter()
             .filter(|(_, names)| !names.is_empty())
@@ -119,6 +124,10 @@ impl Sqlite {
             }
             gone
         };
+        for policy in &gone {
+            let concerned = rights::clients_of(&mut transaction, &policy.subject).await?;
+            rights::revoke_excess(&mut transaction, &concerned).await?;
+        }
         let detail = format!("{}; policies gone: {}", list(trees), gone.len());
         let deed = Deed::done("owner.remove", name, &detail);
         self.commit(transaction, deed).await?;

@@ -5,6 +5,7 @@ use super::{
     audit::Deed,
     corrupt, exists_or, found,
     groups::{exists, trees_of},
+    rights,
 };
 use crate::{
     core::policy::{
@@ -42,6 +43,10 @@ impl Sqlite {
     pub(crate) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
         let mut transaction = self.write().await?;
         let id = insert(&mut transaction, policy).await?;
+        if policy.effect == Effect::Deny {
+            let concerned = rights::clients_of(&mut transaction, &policy.subject).await?;
+            rights::revoke_excess(&mut transaction, &concerned).await?;
+        }
         let (object, detail) = (id.to_string(), policy.to_string());
         let deed = Deed::done("policy.add", &object, &detail);
         self.commit(transaction, deed).await?;
@@ -69,8 +74,11 @@ impl Sqlite {
         .fetch_optional(&mut *transaction)
         .await?;
         let known = known.ok_or_else(|| StoreError::NotFound("policy", id.to_string()))?;
+        let policy = policy_from(known)?;
         delete(&mut transaction, id).await?;
-        let (object, detail) = (id.to_string(), policy_from(known)?.to_string());
+        let concerned = rights::clients_of(&mut transaction, &policy.subject).await?;
+        rights::revoke_excess(&mut transaction, &concerned).await?;
+        let (object, detail) = (id.to_string(), policy.to_string());
         let deed = Deed::done("policy.remove", &object, &detail);
         self.commit(transaction, deed).await
     }
@@ -106,7 +114,7 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Policy>
     rows.into_iter().map(policy_from).collect()
 }
 
-async fn of_client(
+pub(super) async fn of_client(
     connection: &mut SqliteConnection,
     client_id: &str,
 ) -> Result<Vec<Policy>, StoreError> {
