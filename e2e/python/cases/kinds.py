@@ -11,30 +11,15 @@ from foreign import gnutls_raw_key, openssl_psk
 from system import COMMAND_LIMIT_SECS
 from wire import CONNACK, DISCONNECT, NOT_AUTHORIZED, PUBACK
 
-INTROSPECTION = """
-[broker.introspection]
-endpoint = "{issuer}/introspect"
-client_id = "broker-1"
-secret = "keys/introspection"
-"""
 SHORT_SECS = 8
 TLS_1_2_PSK = ("-tls1_2", "-cipher", TLS_1_2_SUITE)
 VERSIONS = ("VERS-TLS1.3", "VERS-TLS1.2")
 
 
-def run(system, *words):
-    subprocess.run([system._program, *words], check=True, capture_output=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)
-
-
 def set_kind(system, kind):
-    """What tokens the AS makes; of references the running broker is told whom to ask."""
-    site = str(system.directory)
-    more = ["--client-id", "broker-1", "--introspection-secret", f"{site}/keys/introspection"] if kind == "reference" else []
-    run(system, "rs", "set", system.audience, "--format", kind, "--dir", site, *more)
-    if kind == "reference":
-        with open(system.config, "a", encoding="utf-8") as config:
-            config.write(INTROSPECTION.format(issuer=system.issuer))
-        run(system, "reload", site)
+    """What tokens the AS makes; of references the broker is told by `init` whom to ask."""
+    words = [system._program, "rs", "set", system.audience, "--format", kind, "--dir", str(system.directory)]
+    subprocess.run(words, check=True, capture_output=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)
 
 
 def upload(system, text, code=0):

@@ -187,14 +187,14 @@ impl Cell {
         let published = outgoing("authz-info", reference.as_bytes());
         must("PUBLISH", stranger.publish(published).await)?;
         let event = self.next(&mut stranger, "authz-info").await?;
-        let taken = matches!(
+        let accepted = matches!(
             event,
             Event::Published {
                 reason_code: ReasonCode::Success,
                 ..
             }
         );
-        holds(taken, "at authz-info", &event)?;
+        holds(accepted, "at authz-info", &event)?;
         let token = Token {
             text: reference,
             signer: shared(&secret),

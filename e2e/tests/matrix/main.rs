@@ -78,6 +78,7 @@ fn a_reference_is_an_identity_once_the_broker_has_asked_about_it() {
     let world = World::start(Kind::Reference);
     for cell in CELLS.into_iter().filter(|cell| !Kind::Reference.has(*cell)) {
         let devices = world.devices(cell);
-        wait(cell.is_known_once_published(&devices.lasting)).expect(&cell.to_string());
+        let outcome = wait(cell.is_known_once_published(&devices.lasting));
+        assert_eq!(outcome, Ok(()), "{cell}");
     }
 }

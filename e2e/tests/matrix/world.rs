@@ -7,6 +7,11 @@ use symbolon_e2e::{Command, System};
 
 /// The life of a token that is to run out while the test looks on, seconds.
 pub(crate) const SHORT_SECS: u64 = 12;
+const SETTINGS: [(&str, &str); 3] = [
+    ("SYMBOLON_BROKER_AUTHZ_INFO", "true"),
+    ("SYMBOLON_BROKER_MAC_KEY", "keys/mac.jwk"),
+    ("SYMBOLON_BROKER_DERIVATION_KEY", "keys/derivation.jwk"),
+];
 const ALLOW: &str = "--allow pubsub:rooms/#";
 
 /// What the tokens of a world are.
@@ -32,9 +37,7 @@ impl Kind {
         match self {
             Self::Jwt => "--format jwt",
             Self::Cwt | Self::CwtInCbor => "--format cwt",
-            Self::Reference => {
-                "--format reference --client-id broker-1 --introspection-secret SITE/keys/introspection"
-            }
+            Self::Reference => "--format reference",
             Self::MacedJwt => "--format jwt --protection mac --symmetric-keys derived KEYS",
             Self::MacedCwt => "--format cwt --protection mac --symmetric-keys derived KEYS",
         }
@@ -45,31 +48,12 @@ impl Kind {
         self != Self::Reference || cell.mode != Mode::PskToken
     }
 
-    /// Of the broker.
-    fn settings(self, issuer: &str) -> Vec<(&'static str, String)> {
-        let mut settings = vec![("SYMBOLON_BROKER_AUTHZ_INFO", "true".to_owned())];
+    /// Of the broker. Whom it asks about references, `init` says.
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Jwt | Self::Cwt | Self::CwtInCbor => {}
-            Self::Reference => settings.extend([
-                (
-                    "SYMBOLON_BROKER_INTROSPECTION_ENDPOINT",
-                    format!("{issuer}/introspect"),
-                ),
-                ("SYMBOLON_BROKER_INTROSPECTION_CLIENT_ID", "broker-1".into()),
-                (
-                    "SYMBOLON_BROKER_INTROSPECTION_SECRET",
-                    "keys/introspection".into(),
-                ),
-            ]),
-            Self::MacedJwt | Self::MacedCwt => settings.extend([
-                ("SYMBOLON_BROKER_MAC_KEY", "keys/mac.jwk".into()),
-                (
-                    "SYMBOLON_BROKER_DERIVATION_KEY",
-                    "keys/derivation.jwk".into(),
-                ),
-            ]),
+            Self::Jwt | Self::Cwt | Self::CwtInCbor | Self::Reference => &SETTINGS[..1],
+            Self::MacedJwt | Self::MacedCwt => &SETTINGS,
         }
-        settings
     }
 }
 
@@ -96,12 +80,7 @@ impl World {
             .words("rs set")
             .arg(&system.init().audience);
         set.words(&words).arg("--dir").arg(&site).run().success();
-        let settings = kind.settings(&system.init().issuer);
-        let settings: Vec<(&str, &str)> = settings
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        system.up(&settings);
+        system.up(kind.settings());
         Self { system, kind }
     }
 
