@@ -265,7 +265,7 @@ impl Keys {
             let keys = keys.unwrap_or_else(|| server.complete(KeySet::default()));
             (Arc::clone(&server.issuer), keys)
         });
-        let sets = KeySets::new(sets.collect());
+        let sets = KeySets::new(sets.collect()).after(&held);
         self.servers.store(Arc::new(source.servers.clone()));
         self.current.store(Arc::new(sets));
     }

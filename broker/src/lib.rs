@@ -364,6 +364,7 @@ impl Config {
         let servers = self.authorization.iter().flat_map(|config| &config.servers);
         Admission {
             authorities: servers.map(AuthorizationServerConfig::authority).collect(),
+            generation: 0,
             clock: self.has_clock(),
             public_topics: Arc::new(PublicTopics::compile(
                 &self.public_topics,

@@ -179,6 +179,7 @@ impl Changing {
         admission.tokens.stored = Arc::clone(&in_force.admission.tokens.stored);
         admission.tokens.revoked = Arc::clone(&in_force.admission.tokens.revoked);
         admission.tokens.publishers = Arc::clone(&in_force.admission.tokens.publishers);
+        admission.generation = in_force.admission.generation + 1;
         admission.tokens.spans = Arc::clone(&in_force.admission.tokens.spans);
         if in_force.admission.public_topics.is_of(
             &config.public_topics,

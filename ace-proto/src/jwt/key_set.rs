@@ -130,6 +130,15 @@ impl KeySet {
         serde_json::json!({ "keys": keys }).to_string()
     }
 
+    /// Whether it holds the same keys as `other`. Keys for MACs are told apart by their names alone.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let names = |set: &Self| -> Vec<String> {
+            let keys = set.mac_keys.iter();
+            keys.map(|key| key.kid().to_owned()).collect()
+        };
+        self.to_json() == other.to_json() && names(self) == names(other)
+    }
+
     /// How many keys it holds.
     pub fn len(&self) -> usize {
         self.keys.len() + self.mac_keys.len()

@@ -37,6 +37,8 @@ use symbolon_mqtt_proto::{
 pub(crate) struct Admission {
     /// In the order of the configuration; without one only public topics are served.
     pub(crate) authorities: Vec<Authority>,
+    /// Another one with each reload.
+    pub(crate) generation: u64,
     /// The broker's clock tells the time of day; without one `exp` and `nbf` cannot be judged (RFC 9200 §5.10.3).
     pub(crate) clock: bool,
     pub(crate) public_topics: Arc<PublicTopics>,

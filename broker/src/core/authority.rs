@@ -28,7 +28,11 @@ pub(crate) struct DerivationKey(Zeroizing<[u8; DERIVED_KEY_LENGTH]>);
 
 /// The keys that verify tokens, by the issuer that they are of.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KeySets(Vec<(Arc<str>, KeySet)>);
+pub(crate) struct KeySets {
+    sets: Vec<(Arc<str>, KeySet)>,
+    /// Another one whenever there are other keys.
+    generation: u64,
+}
 
 /// The key that a token is bound to, and its name in `cnf`.
 pub(crate) type NamedKey = (PopKey, Option<Vec<u8>>);
@@ -54,23 +58,43 @@ impl std::fmt::Debug for DerivationKey {
 impl KeySets {
     /// Of these authorization servers.
     pub(crate) fn new(sets: Vec<(Arc<str>, KeySet)>) -> Self {
-        Self(sets)
+        Self {
+            sets,
+            generation: 0,
+        }
+    }
+
+    /// What comes after `before`.
+    #[must_use]
+    pub(crate) fn after(self, before: &Self) -> Self {
+        Self {
+            generation: before.generation + 1,
+            ..self
+        }
+    }
+
+    /// Which they are, among all that there were.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The keys of the authorization server with this issuer.
     pub(crate) fn of(&self, issuer: &str) -> Option<&KeySet> {
-        let mut sets = self.0.iter();
+        let mut sets = self.sets.iter();
         sets.find(|(of, _)| **of == *issuer).map(|(_, keys)| keys)
     }
 
     /// With these keys in place of those that the issuer had, if it is one of those that are here.
     #[must_use]
     pub(crate) fn with(&self, issuer: &str, keys: &KeySet) -> Self {
-        let replaced = self.0.iter().map(|(of, held)| {
+        if self.of(issuer).is_some_and(|held| held.is_same(keys)) {
+            return self.clone();
+        }
+        let replaced = self.sets.iter().map(|(of, held)| {
             let keys = if **of == *issuer { keys } else { held };
             (Arc::clone(of), keys.clone())
         });
-        Self(replaced.collect())
+        Self::new(replaced.collect()).after(self)
     }
 }
 

@@ -219,6 +219,11 @@ impl TokenMarks {
         Self(TokenHash::seen_by_rs(token))
     }
 
+    /// The hash of the token's own bytes.
+    pub fn of_text(self) -> TokenHash {
+        self.0[0]
+    }
+
     /// The names.
     pub fn names(self) -> HashSet<TokenHash> {
         HashSet::from(self.0)

@@ -26,8 +26,31 @@ impl Admission {
         keys: &KeySets,
         now: UnixTime,
     ) -> Result<Candidate, Refusal> {
+        if let Some(known) = self.judged_before(token, keys, now) {
+            return Ok(self.candidate(known, false));
+        }
         let token = self.judge_to_store(token, keys, now)?;
         Ok(self.candidate(Arc::new(token), true))
+    }
+
+    /// A token that was found good before, by the same keys and under the same configuration, and that nobody has revoked: its signature,
+    /// which is the dearest part of a CONNECT, is not verified again. Where a nonce must be fresh that is judged anew each time.
+    fn judged_before(
+        &self,
+        token: &[u8],
+        keys: &KeySets,
+        now: UnixTime,
+    ) -> Option<Arc<StoredToken>> {
+        if self.tokens.nonces.is_some() {
+            return None;
+        }
+        let known = (self.tokens.stored).by_token(&token::own_bytes(token), now)?;
+        (known.judged_by == Some(self.judged_by(keys))).then_some(known)
+    }
+
+    /// Which keys and which configuration these are.
+    fn judged_by(&self, keys: &KeySets) -> (u64, u64) {
+        (keys.generation(), self.generation)
     }
 
     /// The same, with all that is kept of a token that comes before its client.
@@ -61,13 +84,13 @@ impl Admission {
         &self,
         token: &[u8],
         issuer: &str,
-        keys: &KeySets,
+        sets: &KeySets,
         now: UnixTime,
     ) -> Result<StoredToken, Refusal> {
         let authority = (self.authorities.iter()).find(|authority| *authority.issuer == *issuer);
         let authority = authority.ok_or(Refusal::Token(TokenError::WrongIssuer))?;
         let none = KeySet::default();
-        let keys = keys.of(issuer).unwrap_or(&none);
+        let keys = sets.of(issuer).unwrap_or(&none);
         let verified = token::verify(token, &self.validation(authority, keys, now));
         let claims = verified.map_err(|error| {
             if error == TokenError::UnknownKey {
@@ -79,7 +102,11 @@ impl Admission {
         let claims = self.first_seen(claims, authority, now)?;
         self.check_nonce(&claims, now)?;
         let own_bytes = token::own_bytes(token);
-        self.compile(&claims, authority, (&own_bytes, token.len()), now)
+        let judged = self.compile(&claims, authority, (&own_bytes, token.len()), now)?;
+        Ok(StoredToken {
+            judged_by: Some(self.judged_by(sets)),
+            ..judged
+        })
     }
 
     /// What the authorization servers said of a token by reference. They must have been asked: [`Refusal::NotIntrospected`].

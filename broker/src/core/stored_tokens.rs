@@ -3,7 +3,7 @@
 //!
 //! One lock for all shards. It is taken when a token is published, which is rare, and when a client connects; never on the path of a PUBLISH.
 
-use super::grant::Grant;
+use super::grant::{Grant, TokenMarks};
 use aws_lc_rs::digest;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -35,6 +35,8 @@ pub struct StoredToken {
     pub issued_at: Option<UnixTime>,
     /// What it counts for, bytes.
     pub size: usize,
+    /// By which keys and under which configuration it was found good; `None` of a token by reference.
+    pub judged_by: Option<(u64, u64)>,
 }
 
 /// How many there may be.
@@ -68,6 +70,8 @@ struct Shelf {
     by_name: HashMap<Place, Arc<StoredToken>>,
     /// By the key's name in `cnf`: the newest of each.
     by_key_identifier: HashMap<Place, Arc<StoredToken>>,
+    /// By the token itself.
+    by_token: HashMap<TokenHash, Arc<StoredToken>>,
     by_end: BTreeSet<(UnixTime, Place)>,
     bytes: usize,
 }
@@ -81,6 +85,7 @@ impl StoredToken {
             key_identifier: None,
             issued_at: None,
             size: length + OVERHEAD_BYTES,
+            judged_by: None,
         }
     }
 
@@ -90,6 +95,10 @@ impl StoredToken {
 
     fn issuer(&self) -> &str {
         self.grant.holder().map_or("", |holder| &holder.issuer)
+    }
+
+    fn hash(&self) -> Option<TokenHash> {
+        self.grant.token_marks().map(TokenMarks::of_text)
     }
 
     fn place(&self) -> Place {
@@ -180,6 +189,12 @@ impl StoredTokens {
         self.write().remove(&place(issuer, thumbprint));
     }
 
+    /// This token, by its own bytes.
+    pub fn by_token(&self, token: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
+        let hash = TokenHash::of_json_answer(token);
+        valid(self.read().by_token.get(&hash)?, now)
+    }
+
     /// Forgets some of those that have expired.
     pub fn sweep(&self, now: UnixTime) {
         // Most of the time there is nothing to do, and then nobody is kept from reading.
@@ -235,6 +250,9 @@ impl Shelf {
         if let Some(kid) = token.place_by_key_identifier() {
             self.by_key_identifier.insert(kid, Arc::clone(&token));
         }
+        if let Some(hash) = token.hash() {
+            self.by_token.insert(hash, Arc::clone(&token));
+        }
         self.by_end.insert((token.end(), place));
         self.bytes += token.size;
         self.by_key.insert(place, token);
@@ -246,6 +264,9 @@ impl Shelf {
         };
         self.bytes -= token.size;
         self.by_end.remove(&(token.end(), *place));
+        if let Some(hash) = token.hash() {
+            self.by_token.remove(&hash);
+        }
         // A name may be another token's by now.
         if let Some(name) = token.place_by_name()
             && (self.by_name.get(&name)).is_some_and(|named| Arc::ptr_eq(named, &token))

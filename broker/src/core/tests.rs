@@ -118,6 +118,7 @@ impl World {
         };
         let admission = Arc::new(Admission {
             authorities: vec![authority],
+            generation: 0,
             clock: true,
             public_topics: Arc::new(PublicTopics::default()),
             response_information: None,

@@ -68,6 +68,7 @@ impl Cluster {
         let public = Arc::new(public);
         let admission = Arc::new(Admission {
             authorities: Vec::new(),
+            generation: 0,
             clock: true,
             public_topics: Arc::clone(&public),
             response_information: None,

@@ -119,6 +119,7 @@ impl World {
         let public = PublicTopics::compile(&[filter(super::client::PUBLIC)], &[], false);
         let admission = Arc::new(Admission {
             authorities: Vec::new(),
+            generation: 0,
             clock: true,
             public_topics: Arc::new(public),
             response_information: None,

@@ -9,8 +9,9 @@ use crate::core::{
     reloading::Rules,
     stored_tokens::Capacity,
 };
+use std::collections::HashSet;
 use symbolon_ace_proto::{
-    MacKey, PopKey, SymmetricKey, derived_key, identifier, introspection::ActiveToken,
+    MacKey, PopKey, SymmetricKey, TokenHash, derived_key, identifier, introspection::ActiveToken,
     jwe::ContentKey, psk_identity::PskIdentity,
 };
 
@@ -360,6 +361,43 @@ fn a_token_of_connect_is_stored_once_its_client_has_proved_possession() {
             .permits_publish(TopicName::parse("u").unwrap())
     );
     assert_eq!(stored.count(), 1);
+}
+
+#[test]
+fn a_token_that_was_found_good_is_verified_again_only_by_other_keys_or_another_configuration() {
+    let keeping = TokenKeeping {
+        from_connect: true,
+        ..TokenKeeping::default()
+    };
+    let mut world = World::with(keeping);
+    let bytes = world.sign(&token(SCOPE), after(0));
+    let admitted = world.bring(&bytes, after(0)).unwrap();
+    world.admit(&admitted);
+    // Keys that nobody has fetched: were it verified again, it would not be let in.
+    let (keys, none) = (world.keys.clone(), KeySets::new(Vec::new()));
+    world.keys = none.clone();
+    assert!(world.bring(&bytes, after(1)).is_ok());
+    assert!(world.bring(&bytes, after(100)).is_err(), "it has expired");
+    world.keys = none.clone().after(&keys);
+    assert!(world.bring(&bytes, after(1)).is_err(), "other keys");
+    world.keys = none;
+    world.change(|admission| admission.generation += 1);
+    assert!(world.bring(&bytes, after(1)).is_err(), "reloaded");
+    world.change(|admission| admission.generation -= 1);
+    assert!(world.bring(&bytes, after(1)).is_ok());
+    let revoked = HashSet::from([TokenHash::of_json_answer(&bytes)]);
+    world.admission.tokens.revoke(revoked);
+    assert!(world.bring(&bytes, after(1)).is_err(), "revoked");
+}
+
+#[test]
+fn keys_that_are_fetched_again_are_others_only_where_they_differ() {
+    let world = World::new();
+    let again = world.keys.of(ISSUER).unwrap().clone();
+    let same = world.keys.with(ISSUER, &again);
+    assert_eq!(same.generation(), world.keys.generation());
+    let other = world.keys.with(ISSUER, &KeySet::default());
+    assert_ne!(other.generation(), world.keys.generation());
 }
 
 #[test]

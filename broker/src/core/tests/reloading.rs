@@ -15,6 +15,7 @@ fn rules(public: &[&str], limits: Limits, authorities: Vec<Authority>) -> Rules 
             quotas: Quotas::new(&Limits::default()),
             tokens: TokenKeeping::default(),
             authorities,
+            generation: 0,
             clock: true,
             public_topics: Arc::new(PublicTopics::compile(&filters, &[], false)),
         }),

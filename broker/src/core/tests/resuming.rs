@@ -101,6 +101,7 @@ fn a_client_of_5_0_that_brings_its_token_in_the_user_name_is_refused() {
         keys: &world.keys,
         exporter: Some(&EXPORTER),
         proved_key: None,
+        brought: None,
         fresh_nonce: &|| Some(NONCE),
         now: BEGIN,
         now_ms: 0,
