@@ -100,7 +100,7 @@ const fn tls(name: &'static str, load: Load) -> Scenario {
 }
 
 /// All of them, in the order of the table.
-pub(crate) const SCENARIOS: [Scenario; 15] = [
+pub(crate) const SCENARIOS: [Scenario; 17] = [
     tcp("1→1 QoS 0", traffic(1, 1, Qos::AtMostOnce, 1_000)),
     tcp("1→1 QoS 1", traffic(1, 1, Qos::AtLeastOnce, 100)),
     tcp("1→1 QoS 2", traffic(1, 1, Qos::ExactlyOnce, 100)),
@@ -108,6 +108,9 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     tcp("200→1 QoS 0", traffic(200, 1, Qos::AtMostOnce, 10)),
     tcp("100→100 QoS 0", traffic(100, 100, Qos::AtMostOnce, 50)),
     tcp("100→100 QoS 1", traffic(100, 100, Qos::AtLeastOnce, 20)),
+    // One message at a time: what it costs to be woken for each, which windows hide.
+    tcp("single 1→1 QoS 0", traffic(1, 1, Qos::AtMostOnce, 1)),
+    tcp("single 1→1 QoS 1", traffic(1, 1, Qos::AtLeastOnce, 1)),
     tls("1→1 QoS 0 TLS", traffic(1, 1, Qos::AtMostOnce, 1_000)),
     tls("100→100 QoS 1 TLS", traffic(100, 100, Qos::AtLeastOnce, 20)),
     tcp("connections TCP", Load::Connecting { at_once: 32 }),
