@@ -76,6 +76,8 @@ impl RestoreArgs {
             remove(&waiting);
         }
         revived?;
+        private_file::give_to_the_owner_of(&section.database, &waiting)
+            .with_context(|| format!("cannot give {} away", waiting.display()))?;
         let aside = beside(&section.database, &format!("before-{}", clock::now().0));
         put_aside(&section.database, &aside)?;
         fs::rename(&waiting, &section.database)

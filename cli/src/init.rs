@@ -331,10 +331,10 @@ key = "{server_key}"
 # Topic Filters that anyone may publish and subscribe to without a token, such as ["public/#"].
 public_topics = []
 
-# What the broker asks about tokens: what those by reference say, and which have been revoked.
+# What the broker asks about tokens: which have been revoked; and what those by reference say, where there are any.
 [broker.introspection]
-endpoint = {introspection_endpoint}
 revocation_list = {revocation_list}
+# endpoint = {introspection_endpoint}
 client_id = "{broker_client_id}"
 secret = "{broker_secret}"
 

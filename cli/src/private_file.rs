@@ -29,10 +29,26 @@ pub(crate) fn swap_secret(path: &Path, content: &str) -> anyhow::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory).with_context(failed)?;
     file.write_all(content.as_bytes()).with_context(failed)?;
     file.as_file().sync_all().with_context(failed)?;
+    give_to_the_owner_of(path, file.path()).with_context(failed)?;
     file.persist(path).with_context(failed)?;
     fs::File::open(directory)
         .and_then(|directory| directory.sync_all())
         .with_context(failed)
+}
+
+/// Gives a new file to whoever has the one that it takes the place of: a server that runs as another user than root reads it on.
+pub(crate) fn give_to_the_owner_of(before: &Path, new: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if before.exists() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let (before, now) = (fs::metadata(before)?, fs::metadata(new)?);
+        if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
+            chown(new, Some(before.uid()), Some(before.gid()))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (before, new);
+    Ok(())
 }
 
 /// Writes a new file that everyone may read. Fails if there is one.
@@ -140,6 +156,12 @@ mod tests {
         swap_secret(&path, "two").unwrap();
         assert_eq!(read_secret(&path).unwrap(), "two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        // Only root may give files away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            use std::os::unix::fs::MetadataExt as _;
+            swap_secret(&path, "three").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().uid(), 12_345);
+        }
     }
 
     #[test]

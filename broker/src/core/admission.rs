@@ -91,6 +91,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) exporter: Option<&'a [u8; 32]>,
     /// The key that TLS proved the client to hold, by its thumbprint.
     pub(crate) proved_key: Option<Thumbprint>,
+    /// The token for it that the client brought in the handshake, where there was no room to store it.
+    pub(crate) brought: Option<&'a Arc<StoredToken>>,
     /// Gives a fresh nonce where a challenge is due; `None` where the system has no random numbers.
     pub(crate) fresh_nonce: &'a dyn Fn() -> Option<RsNonce>,
     pub(crate) now: UnixTime,
@@ -233,7 +235,8 @@ impl Admission {
         key: Thumbprint,
         at: Circumstances<'_>,
     ) -> Result<Step, Refusal> {
-        let stored = self.stored_by(|stored, issuer| stored.by_key(issuer, &key, at.now));
+        let stored = || self.stored_by(|stored, issuer| stored.by_key(issuer, &key, at.now));
+        let stored = at.brought.cloned().or_else(stored);
         let candidate = self.candidate_again(stored.ok_or(Refusal::NoToken)?, at.now)?;
         let introduction = Introduction::new(connect, at.now_ms, &candidate.grant)?;
         Ok(Step::Admit(Box::new(Admitted {

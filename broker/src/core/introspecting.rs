@@ -50,7 +50,10 @@ impl Shard {
         }
         if self.asking.len() < ASKED_AT_ONCE {
             self.ask_again(at);
-        } else if !std::mem::replace(&mut self.session_mut(at.session).link.awaits_question, true) {
+        } else if !std::mem::replace(
+            &mut self.session_mut(at.session).link.is_to_be_asked_about,
+            true,
+        ) {
             self.to_ask.push_back(at);
         }
     }
@@ -65,7 +68,7 @@ impl Shard {
             if self.live(next).is_none() {
                 continue;
             }
-            self.session_mut(next.session).link.awaits_question = false;
+            self.session_mut(next.session).link.is_to_be_asked_about = false;
             if !self.take_answer(next, now) {
                 self.ask_again(next);
                 break;

@@ -36,21 +36,23 @@ impl Admission {
         }
     }
 
-    /// The handshake was done with this identity: the key that was proved. A token that it brought is stored, as if it had been published.
+    /// The handshake was done with this identity: the key that was proved. A token that it brought is stored, as if it had been published; it
+    /// is handed on where there is no room for it, since nobody who has proved possession is refused for that.
     pub(crate) fn key_of_identity(
         &self,
         identity: &[u8],
         keys: &KeySets,
         (capacity, now): (Capacity, UnixTime),
-    ) -> Result<Thumbprint, Refusal> {
+    ) -> Result<(Thumbprint, Option<Arc<StoredToken>>), Refusal> {
         match self.meant_by(identity, keys, now)? {
-            Meant::Stored(token) => Ok(token.key.thumbprint()),
+            Meant::Stored(token) => Ok((token.key.thumbprint(), None)),
             Meant::Brought(token) => {
                 let thumbprint = token.key.thumbprint();
-                match self.tokens.stored.insert(*token, capacity, now) {
+                let token = Arc::from(token);
+                match (self.tokens.stored).insert(Arc::clone(&token), capacity, now) {
                     // The newer one counts.
-                    Ok(_) | Err(NotStored::Older) => Ok(thumbprint),
-                    Err(NotStored::Tokens | NotStored::Bytes) => Err(Refusal::StoredTokens),
+                    Ok(_) | Err(NotStored::Older) => Ok((thumbprint, None)),
+                    Err(NotStored::Tokens | NotStored::Bytes) => Ok((thumbprint, Some(token))),
                 }
             }
         }

@@ -55,8 +55,6 @@ pub(crate) enum Refusal {
     StoreFull,
     #[error("the broker keeps no more sessions")]
     Sessions,
-    #[error("the broker stores no more tokens")]
-    StoredTokens,
     #[error("the broker keeps no more wills")]
     Wills,
     #[error("the will is larger than the broker's limit")]
@@ -83,11 +81,9 @@ impl Refusal {
             Self::UnexpectedPacket => ReasonCode::ProtocolError,
             Self::NoRandom => ReasonCode::ServerUnavailable,
             Self::OtherSession => ReasonCode::ClientIdentifierNotValid,
-            Self::StoreFull
-            | Self::StoredTokens
-            | Self::Sessions
-            | Self::Wills
-            | Self::WillSize => ReasonCode::QuotaExceeded,
+            Self::StoreFull | Self::Sessions | Self::Wills | Self::WillSize => {
+                ReasonCode::QuotaExceeded
+            }
             Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::NoToken
             | Self::PasswordWithAce
@@ -142,7 +138,6 @@ impl Refusal {
             | Self::OtherSession
             | Self::StoreFull
             | Self::Sessions
-            | Self::StoredTokens
             | Self::Wills
             | Self::WillSize
             | Self::WillTopic => false,
@@ -181,7 +176,6 @@ impl Refusal {
             | Self::OtherSubject
             | Self::OtherSession
             | Self::StoreFull
-            | Self::StoredTokens
             | Self::Sessions
             | Self::Wills
             | Self::WillSize

@@ -143,7 +143,7 @@ pub(crate) struct Link {
     pub(crate) expiry_timer: Option<TimerKey>,
     pub(crate) introspection_timer: Option<TimerKey>,
     /// It is among those that the authorization server is to be asked about.
-    pub(crate) awaits_question: bool,
+    pub(crate) is_to_be_asked_about: bool,
     /// The key that TLS proved the client to hold, by its thumbprint, where that is what it was admitted by.
     pub(crate) proved_key: Option<Thumbprint>,
     /// How many tokens it may publish.
@@ -289,7 +289,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             introspection_timer: None,
-            awaits_question: false,
+            is_to_be_asked_about: false,
             proved_key: admitted.proved_key,
             token_pace: TokenPace::default(),
             pending_token: None,
@@ -316,7 +316,7 @@ impl Link {
             keep_alive_timer: None,
             expiry_timer: None,
             introspection_timer: None,
-            awaits_question: false,
+            is_to_be_asked_about: false,
             proved_key: None,
             token_pace: TokenPace::default(),
             pending_token: None,

@@ -3,7 +3,7 @@
 use super::{
     addresses::Visit,
     connection::{fresh_nonce, linger},
-    known,
+    known::{self, Proved},
     listener::{Entrance, websocket_message_bytes},
     shard::{ShardHandle, home_of},
 };
@@ -13,7 +13,6 @@ use crate::core::{
     counters::{Count, Limit, NoClient, Reason},
     quota,
     refusal::{Refusal, Undecided},
-    stored_tokens::Thumbprint,
 };
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use symbolon_ace_proto::{AUTHENTICATION_METHOD, hint::USER_PROPERTY};
@@ -249,7 +248,7 @@ async fn arrive(
         channel,
         buffer: Vec::new(),
         version: ProtocolVersion::V5,
-        proved_key: None,
+        proved: Proved::default(),
     };
     let outcome = timeout(shard.limits().connect_timeout, doorstep.admit())
         .await
@@ -297,8 +296,8 @@ struct Doorstep<'a> {
     channel: Channel,
     buffer: Vec<u8>,
     version: ProtocolVersion,
-    /// The key that TLS proved the client to hold, by its thumbprint.
-    proved_key: Option<Thumbprint>,
+    /// What TLS proved.
+    proved: Proved,
 }
 
 impl Doorstep<'_> {
@@ -326,7 +325,7 @@ impl Doorstep<'_> {
         let size = self.read_packet().await?;
         let exporter = self.channel.exporter();
         let known = known::proved_key(&self.shard.common, self.channel.peer());
-        self.proved_key = known.map_err(ArrivalError::Refused)?;
+        self.proved = known.map_err(ArrivalError::Refused)?;
         let (mut keys_are_fresh, mut was_introspected) = (false, false);
         let step = loop {
             let decoded = self
@@ -365,7 +364,8 @@ impl Doorstep<'_> {
         let at = Circumstances {
             keys: &keys,
             exporter,
-            proved_key: self.proved_key,
+            proved_key: self.proved.key,
+            brought: self.proved.brought.as_ref(),
             fresh_nonce: &fresh_nonce,
             now: self.shard.common.time.now(),
             now_ms: self.shard.now().ms,

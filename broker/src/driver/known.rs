@@ -3,7 +3,7 @@
 use super::shard::Common;
 use crate::core::{
     refusal::Refusal,
-    stored_tokens::{Capacity, Thumbprint},
+    stored_tokens::{Capacity, StoredToken, Thumbprint},
 };
 use std::{
     fmt,
@@ -41,17 +41,32 @@ impl fmt::Debug for TokenKeys {
     }
 }
 
+/// What a handshake proved.
+#[derive(Debug, Default)]
+pub(super) struct Proved {
+    /// The key that the client holds, by its thumbprint.
+    pub(super) key: Option<Thumbprint>,
+    /// The token for it that the client brought, where it could not be stored.
+    pub(super) brought: Option<Arc<StoredToken>>,
+}
+
 /// The key that the handshake proved the client to hold, if any.
-pub(super) fn proved_key(common: &Common, peer: &Peer) -> Result<Option<Thumbprint>, Refusal> {
+pub(super) fn proved_key(common: &Common, peer: &Peer) -> Result<Proved, Refusal> {
     match peer {
-        Peer::Anonymous => Ok(None),
-        Peer::RawPublicKey(spki) => Ok(Some(pop_key(spki).thumbprint())),
+        Peer::Anonymous => Ok(Proved::default()),
+        Peer::RawPublicKey(spki) => Ok(Proved {
+            key: Some(pop_key(spki).thumbprint()),
+            brought: None,
+        }),
         Peer::PreSharedKey { identity } => {
             let rules = common.rules.load();
             let keys = common.keys.current();
             let bounds = (Capacity::of(&rules.limits), common.time.now());
-            let key = (rules.admission).key_of_identity(identity, &keys, bounds)?;
-            Ok(Some(key))
+            let (key, brought) = (rules.admission).key_of_identity(identity, &keys, bounds)?;
+            Ok(Proved {
+                key: Some(key),
+                brought,
+            })
         }
     }
 }

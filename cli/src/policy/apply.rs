@@ -16,7 +16,9 @@ use std::{
     path::PathBuf,
 };
 use symbolon_ace_proto::UnixTime;
-use symbolon_auth_server::store::{Desired, Effect, Loss, Plan, Policy, Subject, Validity};
+use symbolon_auth_server::store::{
+    Desired, Effect, IssuedToken, Loss, Plan, Policy, Subject, Validity,
+};
 
 /// `symbolon policy apply`.
 #[derive(Debug, clap::Args)]
@@ -88,6 +90,10 @@ struct ShownLoss<'a> {
     client_id: &'a str,
     audience: &'a str,
     scope: serde_json::Value,
+    /// How many of its tokens are good now.
+    tokens: usize,
+    /// When the last of them expires.
+    until: Option<u64>,
 }
 
 impl ApplyArgs {
@@ -100,11 +106,15 @@ impl ApplyArgs {
         let desired =
             desired(&text, &audience).map_err(|error| usage(format!("{place}: {error}")))?;
         let store = registry::open(&settings).await?;
-        let (plan, losses) = store.apply(&desired, self.dry_run, clock::now()).await?;
+        let now = clock::now();
+        // Before the change: it may end some.
+        let mut tokens = store.tokens(None, now).await?;
+        tokens.retain(|token| token.revoked_at.is_none());
+        let (plan, losses) = store.apply(&desired, self.dry_run, now).await?;
         if self.output.is_json() {
-            return output::print_json(&shown(&plan, &losses, self.dry_run)?);
+            return output::print_json(&shown(&plan, &losses, &tokens, self.dry_run)?);
         }
-        print(&plan, &losses, self.dry_run);
+        print(&plan, &losses, &tokens, self.dry_run);
         Ok(())
     }
 }
@@ -178,9 +188,24 @@ fn moment(date: Option<toml::value::Datetime>) -> Result<Option<UnixTime>, Strin
     Ok(Some(UnixTime(secs)))
 }
 
-fn shown<'a>(plan: &'a Plan, losses: &'a [Loss], dry_run: bool) -> anyhow::Result<Shown<'a>> {
+/// How many tokens of a client are good, and until when the last one is.
+fn live(tokens: &[IssuedToken], client_id: &str) -> (usize, Option<UnixTime>) {
+    let own = tokens.iter().filter(|token| token.client_id == client_id);
+    let until = own.clone().map(|token| token.expires_at).max();
+    (own.count(), until)
+}
+
+fn shown<'a>(
+    plan: &'a Plan,
+    losses: &'a [Loss],
+    tokens: &[IssuedToken],
+    dry_run: bool,
+) -> anyhow::Result<Shown<'a>> {
     let losses = losses.iter().map(|loss| {
+        let (count, until) = live(tokens, &loss.client_id);
         Ok(ShownLoss {
+            tokens: count,
+            until: until.map(|until| until.0),
             client_id: &loss.client_id,
             audience: &loss.audience,
             scope: serde_json::from_str(&loss.scope.to_json())?,
@@ -197,7 +222,7 @@ fn shown<'a>(plan: &'a Plan, losses: &'a [Loss], dry_run: bool) -> anyhow::Resul
     })
 }
 
-fn print(plan: &Plan, losses: &[Loss], dry_run: bool) {
+fn print(plan: &Plan, losses: &[Loss], tokens: &[IssuedToken], dry_run: bool) {
     for group in &plan.new_groups {
         println!("+ group {group}");
     }
@@ -224,10 +249,16 @@ fn print(plan: &Plan, losses: &[Loss], dry_run: bool) {
         println!("+ {}", line(policy));
     }
     for loss in losses {
+        let out = match live(tokens, &loss.client_id) {
+            (count @ 1.., Some(until)) => {
+                format!("; tokens out: {count}, until {}", clock::local(until))
+            }
+            (_, _) => String::new(),
+        };
         for entry in loss.scope.entries() {
             let may = allow::permissions(entry.publish, entry.subscribe).join(" ");
             println!(
-                "! {} loses {may} {} at {}",
+                "! {} loses {may} {} at {}{out}",
                 loss.client_id,
                 entry.filter.as_str(),
                 loss.audience

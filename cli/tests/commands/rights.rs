@@ -197,6 +197,24 @@ fn another_brokers_file_is_shown_and_then_taken_over() {
         .failure(2);
 }
 
+#[cfg(unix)]
+#[test]
+fn who_would_lose_something_is_told_with_the_tokens_that_are_out() {
+    use crate::program::{Server, symbolon};
+    let site = site();
+    let _server = Server::start("as", &site, &[]);
+    let profile = site.path().join("clients/meter.json");
+    symbolon(&["token", "get", "--profile", profile.to_str().unwrap()]).success();
+    let file = site.beside("rights.toml");
+    std::fs::write(&file, "[client.meter]\n[client.gauge]\n").unwrap();
+    let words = format!("policy apply {} --dry-run", file.display());
+    let tried = site.run(&words).success();
+    assert!(tried.contains("; tokens out: 1, until "), "{tried}");
+    let tried = site.run(&format!("{words} -o json")).json();
+    let tokens = |index: usize| tried["losses"][index]["tokens"].as_u64();
+    assert_eq!((tokens(0), tokens(1)), (Some(0), Some(1)));
+}
+
 #[test]
 fn every_change_is_in_the_audit_log_and_the_log_is_checked() {
     let site = site();

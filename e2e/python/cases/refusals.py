@@ -15,7 +15,6 @@ from wire import AUTH, CONNACK, CONTINUE, DATA, METHOD, NOT_AUTHORIZED
 PROOFS = ("exporter", "challenge")
 ALLOW = ("pub:rooms/#", "sub:rooms/#")
 # `bad_input/tokens.py` holds the words against each other.
-TELL_TALES = ("audience", "issuer", "signature", "expired", "not yet", "key", "claim", "scope", "failed")
 
 
 def device(system, pop="ed25519"):
@@ -40,15 +39,16 @@ def hinted(system, answer):
     return hint
 
 
+# One text for whatever is wrong with a token, its key or its proof: who tries stolen tokens or guessed keys learns nothing from it.
+NOT_VALID = "the token or the proof of possession is not valid here"
+
+
 def is_refused(system, token, key=None):
-    """In both ways, with a reason string that does not say what was wrong, and the connection closed."""
+    """In both ways, with a reason string that does not tell what was wrong, and the connection closed."""
     for proof in PROOFS:
         with system.wire() as connection:
             answer = refused(connection.authenticate(token.text, key or token.key, proof, "meter"))
-            assert answer.reason_string, f"{proof}: no reason string"
-            told = [word for word in TELL_TALES if word in answer.reason_string.lower()]
-            assert not told, answer.reason_string
-            assert token.text not in answer.reason_string
+            assert answer.reason_string == NOT_VALID, f"{proof}: {answer.reason_string}"
             hinted(system, answer)
             connection.expect_closed()
 

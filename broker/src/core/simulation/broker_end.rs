@@ -110,6 +110,7 @@ impl World {
             keys: &KeySets::default(),
             exporter: None,
             proved_key: None,
+            brought: None,
             fresh_nonce: &|| None,
             now: self.now.unix,
             now_ms: self.now.ms,

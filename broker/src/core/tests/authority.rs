@@ -82,6 +82,7 @@ impl World {
             keys: &self.keys,
             exporter: Some(&EXPORTER),
             proved_key: None,
+            brought: None,
             fresh_nonce: &|| Some(NONCE),
             now: now.unix,
             now_ms: now.ms,

@@ -51,6 +51,7 @@ impl World {
             keys: &self.keys,
             exporter: Some(&EXPORTER),
             proved_key: caller.proved_key,
+            brought: None,
             fresh_nonce: &|| Some(NONCE),
             now: now.unix,
             now_ms: now.ms,
@@ -597,6 +598,20 @@ fn without_authz_info_the_topic_is_one_that_nobody_may_publish_to() {
     assert_eq!(world.call(&caller, after(0)).unwrap_err(), Refusal::NoToken);
 }
 
+/// A CONNECT without a method.
+fn hello() -> Connect<'static> {
+    Connect {
+        version: ProtocolVersion::V5,
+        clean_start: true,
+        keep_alive_secs: 0,
+        client_identifier: "known",
+        will: None,
+        user_name: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    }
+}
+
 // RFC 9431 §2.2.3.2, RFC 9202 §3.3.2.
 #[test]
 fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
@@ -631,10 +646,10 @@ fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
     );
     let prove = |identity: &[u8]| admission.key_of_identity(identity, &world.keys, bounds);
     let thumbprint = world.pop.verifying_key().thumbprint();
-    assert_eq!(prove(token.as_bytes()), Ok(thumbprint));
+    assert_eq!(prove(token.as_bytes()).unwrap().0, thumbprint);
     assert_eq!(world.stored(), 1);
     assert_eq!(key(&named), Some(secret));
-    assert_eq!(prove(&named), Ok(thumbprint));
+    assert_eq!(prove(&named).unwrap().0, thumbprint);
     // What is no token of ours, or for a key that is not symmetric, opens nothing.
     assert_eq!(key(b"stranger"), None);
     assert_eq!(key(b""), None);
@@ -645,9 +660,27 @@ fn the_identity_of_a_pre_shared_key_is_a_token_or_names_the_key_of_one() {
     let asymmetric = world.sign(&super::token(SCOPE), after(0));
     let key = admission.pre_shared_key(&asymmetric, &world.keys, BEGIN);
     assert_eq!(key, None);
-    // One more than there may be.
-    let refused = admission.key_of_identity(&asymmetric, &world.keys, bounds);
-    assert_eq!(refused, Err(Refusal::StoredTokens));
+    // One more than there may be: it is not stored, and its client comes in by it all the same.
+    let proved = admission.key_of_identity(&asymmetric, &world.keys, bounds);
+    let (key, brought) = proved.unwrap();
+    assert_eq!(world.stored(), 1);
+    assert_eq!(
+        brought.as_ref().map(|token| token.key.thumbprint()),
+        Some(key)
+    );
+    let at = |brought| Circumstances {
+        keys: &world.keys,
+        exporter: None,
+        proved_key: Some(key),
+        brought,
+        fresh_nonce: &|| None,
+        now: BEGIN,
+        now_ms: 0,
+    };
+    let admitted = admission.handle_connect(&hello(), at(brought.as_ref()));
+    assert!(matches!(admitted, Ok(Step::Admit(_))));
+    let unknown = admission.handle_connect(&hello(), at(None));
+    assert_eq!(unknown.unwrap_err(), Refusal::NoToken);
 }
 
 // RFC 9200 §5.3.1.
