@@ -7,6 +7,7 @@ import ace
 import wire
 from bad import Bad, lives_on
 from case import case
+from cases.known import changed
 from cases.old_version import connect as connect_311
 from wire import AUTH, CONNACK, CONTINUE, DATA, DISCONNECT, MALFORMED, METHOD, NOT_AUTHORIZED, PROTOCOL_ERROR, PUBACK, REAUTHENTICATE, TOKEN_PAYLOAD
 
@@ -101,6 +102,9 @@ def an_answer_to_a_challenge_whose_fields_are_wrong_is_refused(system):
     def right(nonce):
         return ace.answer_challenge(good.key, nonce)
 
+    def reordered(answer):
+        return answer[8:] + answer[:8]
+
     def signed(nonce, client, *order):
         return client + good.key.prove(b"".join(order or (nonce, client)))
 
@@ -122,13 +126,13 @@ def an_answer_to_a_challenge_whose_fields_are_wrong_is_refused(system):
         "nonces exchanged": (lambda nonce: wire.auth(CONTINUE, signed(nonce, client, client, nonce)), unauthorized),
         "the broker's nonce alone": (lambda nonce: wire.auth(CONTINUE, signed(nonce, client, nonce)), unauthorized),
         "the client's nonce alone": (lambda nonce: wire.auth(CONTINUE, signed(nonce, client, client)), unauthorized),
-        "the proof before the nonce": (lambda nonce: wire.auth(CONTINUE, right(nonce)[8:] + right(nonce)[:8]), unauthorized),
+        "the proof before the nonce": (lambda nonce: wire.auth(CONTINUE, reordered(right(nonce))), unauthorized),
         "the nonce with a length": (lambda nonce: wire.auth(CONTINUE, b"\0\x08" + right(nonce)), unauthorized),
         "a nonce of 7 bytes": (lambda nonce: wire.auth(CONTINUE, right(nonce)[1:]), unauthorized),
         "a byte behind": (lambda nonce: wire.auth(CONTINUE, right(nonce) + b"\0"), unauthorized),
         "a byte missing": (lambda nonce: wire.auth(CONTINUE, right(nonce)[:-1]), unauthorized),
         "the token again": (lambda nonce: wire.auth(CONTINUE, ace.token_only(token)), unauthorized),
-        "one bit": (lambda nonce: wire.auth(CONTINUE, right(nonce)[:-1] + bytes([right(nonce)[-1] ^ 1])), unauthorized),
+        "one bit": (lambda nonce: wire.auth(CONTINUE, changed(right(nonce))), unauthorized),
         "zeros": (lambda _: wire.auth(CONTINUE, bytes(72)), unauthorized),
     }
 
@@ -192,7 +196,7 @@ def a_renewal_whose_fields_are_wrong_ends_the_connection(system):
         "method of another": (lambda nonce: wire.auth(CONTINUE, right(nonce), method="other"), (PROTOCOL_ERROR, BAD_METHOD)),
         "no data": (lambda _: auth(CONTINUE, METHOD_ACE), unauthorized),
         "a byte missing": (lambda nonce: wire.auth(CONTINUE, right(nonce)[:-1]), unauthorized),
-        "one bit": (lambda nonce: wire.auth(CONTINUE, right(nonce)[:-1] + bytes([right(nonce)[-1] ^ 1])), unauthorized),
+        "one bit": (lambda nonce: wire.auth(CONTINUE, changed(right(nonce))), unauthorized),
         "another key": (lambda nonce: wire.auth(CONTINUE, ace.answer_challenge(ace.Key.generate("EdDSA"), nonce)), unauthorized),
         "an older challenge": (lambda _: wire.auth(CONTINUE, right(bytes(8))), unauthorized),
     }
