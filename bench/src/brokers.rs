@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use symbolon::Site;
+use symbolon_ace_proto::PopAlgorithm;
 
 /// How long one may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -74,15 +75,15 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// Looks for them; Symbolon with so many shards.
-    pub(crate) fn find(shards: u16) -> anyhow::Result<Self> {
+    /// Looks for them; Symbolon with so many shards, and tokens bound to keys of this algorithm.
+    pub(crate) fn find(shards: u16, pop: PopAlgorithm) -> anyhow::Result<Self> {
         let site = Site::make()?;
         let certificates = site.certificates();
         let mut all: Vec<Box<dyn Broker>> = Vec::new();
         if let Some(mosquitto) = mosquitto::Mosquitto::find(&certificates) {
             all.push(Box::new(mosquitto));
         }
-        all.push(Box::new(site.with_tokens(shards)?));
+        all.push(Box::new(site.with_tokens(shards, pop)?));
         all.push(Box::new(site.open_to_all(shards)));
         all.push(Box::new(floor::Floor(certificates)));
         Ok(Self { all, site })

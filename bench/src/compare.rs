@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::ensure;
 use std::{fs, path::PathBuf, time::Duration};
+use symbolon_ace_proto::PopAlgorithm;
 
 /// Files that each process may have open: the idle clients, and more.
 pub(crate) const OPEN_FILES: u64 = 12_000;
@@ -31,6 +32,9 @@ pub(crate) struct CompareArgs {
     /// Threads of Symbolon; the others have one
     #[arg(long, default_value_t = 1)]
     shards: u16,
+    /// The key that tokens are bound to, and that Symbolon's clients prove to hold
+    #[arg(long, value_enum, default_value_t = Pop::Es256)]
+    pop: Pop,
     /// Where an SVG chart is written
     #[arg(long, value_name = "FILE")]
     chart: Option<PathBuf>,
@@ -39,10 +43,28 @@ pub(crate) struct CompareArgs {
 /// The part of a measurement that is not counted is so many times shorter.
 const WARM_UP_PART: u64 = 4;
 
+/// `--pop`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Pop {
+    Es256,
+    Ed25519,
+    Hs256,
+}
+
+impl Pop {
+    fn algorithm(self) -> PopAlgorithm {
+        match self {
+            Self::Es256 => PopAlgorithm::Es256,
+            Self::Ed25519 => PopAlgorithm::EdDsa,
+            Self::Hs256 => PopAlgorithm::Hs256,
+        }
+    }
+}
+
 impl CompareArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         process::allow_files(OPEN_FILES)?;
-        let brokers = Brokers::find(self.shards)?;
+        let brokers = Brokers::find(self.shards, self.pop.algorithm())?;
         let compared: Vec<&dyn Broker> = (brokers.all.iter())
             .map(AsRef::as_ref)
             .filter(|broker| is_wanted(&self.broker, broker.name()))

@@ -12,7 +12,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use symbolon_ace_proto::{
-    Claims, Confirmation, Jwk, PopAlgorithm, PopSigner, Scope, ScopeEntry, SigningKey, UnixTime,
+    Claims, Confirmation, Jwk, PopAlgorithm, PopSigner, Scope, ScopeEntry, SigningKey,
+    SymmetricKey, UnixTime, identifier, jwe::ContentKey,
 };
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -91,16 +92,32 @@ impl Site {
     }
 
     /// Everybody has one.
-    pub(super) fn with_tokens(&self, shards: u16) -> anyhow::Result<Symbolon> {
+    pub(super) fn with_tokens(&self, shards: u16, pop: PopAlgorithm) -> anyhow::Result<Symbolon> {
         let key = read_to_string(self.path().join("keys/signing.jwk"))?;
         let key = SigningKey::from_jwk(&serde_json::from_str::<Jwk>(&key)?)?;
-        let signer = PopSigner::generate(PopAlgorithm::Es256)?;
+        let signer = PopSigner::generate(pop)?;
         let token = key.sign(&self.claims(&signer)?)?;
         let credentials = Credentials { token, signer };
         Ok(Symbolon {
             credentials: Some(Arc::new(credentials)),
             ..self.open_to_all(shards)
         })
+    }
+
+    /// A shared key travels under the one that the site's servers share.
+    fn confirmation(&self, signer: &PopSigner) -> anyhow::Result<Confirmation> {
+        let jwk = signer.verifying_key().to_jwk();
+        if signer.algorithm() != PopAlgorithm::Hs256 {
+            return Ok(Confirmation::Key(Box::new(jwk)));
+        }
+        let file = read_to_string(self.path().join("keys/content.jwk"))?;
+        let made: serde_json::Value = serde_json::from_str(&file)?;
+        let text = |name: &str| made[name].as_str().context("a symmetric JWK");
+        let content_key = ContentKey {
+            kid: text("kid")?.to_owned(),
+            key: SymmetricKey::from_bytes(&identifier::to_bytes(text("k")?)),
+        };
+        Ok(Confirmation::Encrypted(content_key.encrypt(&jwk)?))
     }
 
     fn claims(&self, signer: &PopSigner) -> anyhow::Result<Claims> {
@@ -131,7 +148,7 @@ impl Site {
             scope: Scope::from_entries(entries.collect::<Result<_, _>>()?),
             expires_in_secs: None,
             client_nonce: None,
-            confirmation: Confirmation::Key(Box::new(signer.verifying_key().to_jwk())),
+            confirmation: self.confirmation(signer)?,
         })
     }
 }
