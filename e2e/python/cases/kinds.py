@@ -1,5 +1,6 @@
 """The rows of the matrix that only others' TLS can be: raw public keys and named pre-shared keys on TLS 1.2, with tokens of every kind of the AS."""
 
+import pathlib
 import subprocess
 import tempfile
 
@@ -16,10 +17,17 @@ TLS_1_2_PSK = ("-tls1_2", "-cipher", TLS_1_2_SUITE)
 VERSIONS = ("VERS-TLS1.3", "VERS-TLS1.2")
 
 
+def run(system, *words):
+    subprocess.run([system._program, *words], check=True, capture_output=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)
+
+
 def set_kind(system, kind):
-    """What tokens the AS makes; of references the broker is told by `init` whom to ask."""
-    words = [system._program, "rs", "set", system.audience, "--format", kind, "--dir", str(system.directory)]
-    subprocess.run(words, check=True, capture_output=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)
+    """What tokens the AS makes; where it makes references, the running broker is told that it may ask about them."""
+    run(system, "rs", "set", system.audience, "--format", kind, "--dir", str(system.directory))
+    if kind == "reference":
+        config = pathlib.Path(system.config)
+        config.write_text(config.read_text().replace("# endpoint = ", "endpoint = "))
+        run(system, "reload", str(system.directory))
 
 
 def upload(system, text, code=0):

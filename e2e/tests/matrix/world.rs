@@ -7,11 +7,6 @@ use symbolon_e2e::{Command, System};
 
 /// The life of a token that is to run out while the test looks on, seconds.
 pub(crate) const SHORT_SECS: u64 = 12;
-const SETTINGS: [(&str, &str); 3] = [
-    ("SYMBOLON_BROKER_AUTHZ_INFO", "true"),
-    ("SYMBOLON_BROKER_MAC_KEY", "keys/mac.jwk"),
-    ("SYMBOLON_BROKER_DERIVATION_KEY", "keys/derivation.jwk"),
-];
 const ALLOW: &str = "--allow pubsub:rooms/#";
 
 /// What the tokens of a world are.
@@ -48,12 +43,25 @@ impl Kind {
         self != Self::Reference || cell.mode != Mode::PskToken
     }
 
-    /// Of the broker. Whom it asks about references, `init` says.
-    fn settings(self) -> &'static [(&'static str, &'static str)] {
+    /// Of the broker.
+    fn settings(self, issuer: &str) -> Vec<(&'static str, String)> {
+        let mut settings = vec![("SYMBOLON_BROKER_AUTHZ_INFO", "true".to_owned())];
         match self {
-            Self::Jwt | Self::Cwt | Self::CwtInCbor | Self::Reference => &SETTINGS[..1],
-            Self::MacedJwt | Self::MacedCwt => &SETTINGS,
+            Self::Jwt | Self::Cwt | Self::CwtInCbor => {}
+            // The rest of the section stands in what `init` wrote.
+            Self::Reference => settings.push((
+                "SYMBOLON_BROKER_INTROSPECTION_ENDPOINT",
+                format!("{issuer}/introspect"),
+            )),
+            Self::MacedJwt | Self::MacedCwt => settings.extend([
+                ("SYMBOLON_BROKER_MAC_KEY", "keys/mac.jwk".to_owned()),
+                (
+                    "SYMBOLON_BROKER_DERIVATION_KEY",
+                    "keys/derivation.jwk".to_owned(),
+                ),
+            ]),
         }
+        settings
     }
 }
 
@@ -80,7 +88,12 @@ impl World {
             .words("rs set")
             .arg(&system.init().audience);
         set.words(&words).arg("--dir").arg(&site).run().success();
-        system.up(kind.settings());
+        let settings = kind.settings(&system.init().issuer);
+        let borrowed: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        system.up(&borrowed);
         Self { system, kind }
     }
 
