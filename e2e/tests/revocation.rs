@@ -72,8 +72,8 @@ fn a_client_that_loses_a_right_is_sent_away_at_once_and_comes_back_with_what_is_
     let there = subscriber(&system, &device);
     let policies = manage(&system, "policy list meter -o json").run().success();
     let policies: serde_json::Value = serde_json::from_str(&policies).unwrap();
-    let publishing = policies.as_array().unwrap().iter();
-    let publishing = publishing.clone().find(|policy| policy["publish"] == true);
+    let mut policies = policies.as_array().unwrap().iter();
+    let publishing = policies.find(|policy| policy["permissions"] == serde_json::json!(["pub"]));
     let id = publishing.unwrap()["id"].to_string();
     manage(&system, &format!("policy remove {id}"))
         .run()

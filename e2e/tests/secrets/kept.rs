@@ -18,12 +18,16 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Texts shorter than this may stand in a log by chance.
 const TELLING: usize = 16;
 
-/// Every secret member of a JSON file: private and symmetric keys, secrets.
+/// Every secret member of a JSON file: private and symmetric keys, secrets. What is no JSON is a secret as a whole.
 fn secrets_in(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
-    let mut waiting = vec![serde_json::from_str::<serde_json::Value>(&text).unwrap()];
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else {
+        return vec![text.trim_end().to_owned()];
+    };
+    let mut waiting = vec![value];
     let mut found = Vec::new();
     while let Some(value) = waiting.pop() {
+        waiting.extend(value.as_array().into_iter().flatten().cloned());
         let Some(members) = value.as_object() else {
             continue;
         };
