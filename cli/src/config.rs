@@ -23,7 +23,7 @@ mod settings;
 pub(crate) use changes::{Change, Snapshot};
 pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
-pub(crate) use load::{authorization_server, broker, content_key_to_json};
+pub(crate) use load::{authorization_server, broker};
 pub(crate) use settings::{
     AuthorizationServerSettings, Settings, introspection_endpoint, jwks_uri, revocation_list,
     token_endpoint,

@@ -1,11 +1,11 @@
 //! `symbolon init`: everything an authorization server and a broker need, in one directory.
 
 use crate::{
-    broker_address, certificates,
-    config::{self, content_key_to_json},
+    broker_address, certificates, config,
     exit::usage,
     output::{self, OutputArgs},
-    private_file, registry, shared_key,
+    private_file, registry,
+    shared_key::{self, Purpose},
 };
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,7 +14,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
 };
-use symbolon_ace_proto::{SigningKey, jwe::ContentKey, jwt::SigningAlgorithm};
+use symbolon_ace_proto::{SigningKey, jwt::SigningAlgorithm};
 use symbolon_auth_server::store::{ClientAuthentication, ResourceServer, ServerAccess};
 
 /// The management listener's port.
@@ -182,8 +182,9 @@ impl InitArgs {
             audience,
         };
         let certificates = certificates::issue(&self.host, chrono::Utc::now().date_naive())?;
-        let content_key = ContentKey::generate()?;
-        self.write_keys(&certificates, &content_key)?;
+        self.write_keys(&certificates)?;
+        let content_key =
+            Purpose::Content.read_or_make(&self.directory.join(layout::CONTENT_KEY))?;
         let secret = shared_key::secret(&self.directory.join(layout::BROKER_SECRET))?;
         let server = ResourceServer {
             rs_cnf: Some(serde_json::json!({
@@ -225,11 +226,7 @@ impl InitArgs {
         })
     }
 
-    fn write_keys(
-        &self,
-        certificates: &certificates::Certificates,
-        content_key: &ContentKey,
-    ) -> anyhow::Result<()> {
+    fn write_keys(&self, certificates: &certificates::Certificates) -> anyhow::Result<()> {
         let at = |name: &str| self.directory.join(name);
         fs::create_dir(at("certificates"))?;
         private_file::make_private_directory(&at("keys"))?;
@@ -240,9 +237,7 @@ impl InitArgs {
         private_file::write_secret(&at(layout::SERVER_KEY), &certificates.server_key, false)?;
         let signing_key = SigningKey::generate(SigningAlgorithm::EdDsa)?.to_jwk();
         let signing_key = serde_json::to_string(&signing_key)?;
-        private_file::write_secret(&at(layout::SIGNING_KEY), &signing_key, false)?;
-        let content_key = content_key_to_json(content_key);
-        private_file::write_secret(&at(layout::CONTENT_KEY), &content_key, false)
+        private_file::write_secret(&at(layout::SIGNING_KEY), &signing_key, false)
     }
 }
 

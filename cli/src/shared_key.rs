@@ -48,22 +48,26 @@ impl Purpose {
         }
         let refused = |why: String| usage(format!("{}: {why}", path.display()));
         let text = private_file::read_secret(path).map_err(refused)?;
-        // The parser's own words could quote the key.
-        let file: KeyFile = serde_json::from_str(&text)
-            .map_err(|_| refused("is not a JWK with kty, kid and k".into()))?;
-        if file.alg.is_some() && file.alg.as_deref() != self.algorithm().0 {
-            return Err(refused("is a key for another algorithm".into()));
+        self.parse(&text).map_err(refused)
+    }
+
+    /// The key in the text of such a file; or why it is none. What is said never quotes the key.
+    pub(crate) fn parse(self, text: &str) -> Result<ContentKey, String> {
+        let file: KeyFile =
+            serde_json::from_str(text).map_err(|_| "is not a JWK with kty and k".to_owned())?;
+        let (alg, _) = self.algorithm();
+        if file.alg.is_some() && file.alg.as_deref() != alg {
+            return Err("is a key for another algorithm".to_owned());
         }
-        let key = URL_SAFE_NO_PAD.decode(&file.k).unwrap_or_default();
+        let key = (URL_SAFE_NO_PAD.decode(&file.k))
+            .map_err(|_| "`k` is not base64url without padding".to_owned())?;
         if file.kty != "oct" || key.len() != KEY_BYTES {
-            return Err(refused(format!(
-                "is not a symmetric key of {KEY_BYTES} bytes"
-            )));
+            return Err(format!("is not a symmetric key of {KEY_BYTES} bytes"));
         }
         let kid = match (self, file.kid) {
             (_, Some(kid)) => kid,
             (Self::Derivation, None) => String::new(),
-            (Self::Content | Self::Mac, None) => return Err(refused("has no kid".into())),
+            (Self::Content | Self::Mac, None) => return Err("is a JWK without `kid`".to_owned()),
         };
         Ok(ContentKey {
             kid,
@@ -128,5 +132,22 @@ mod tests {
         }
         let made = secret(&at("secret")).unwrap();
         assert_eq!(secret(&at("secret")).unwrap(), made);
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_refused_without_quoting_it() {
+        let short = r#"{"kty":"oct","kid":"k","k":"c2VjcmV0"}"#;
+        let error = Purpose::Content.parse(short).unwrap_err();
+        assert!(error.contains("32 bytes"), "{error}");
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn only_a_key_that_others_are_derived_with_may_lack_a_name() {
+        let k = URL_SAFE_NO_PAD.encode([7; 32]);
+        let nameless = format!(r#"{{"kty":"oct","k":"{k}"}}"#);
+        assert!(Purpose::Mac.parse(&nameless).is_err());
+        assert!(Purpose::Content.parse(&nameless).is_err());
+        assert!(Purpose::Derivation.parse(&nameless).is_ok());
     }
 }

@@ -2,8 +2,6 @@
 
 mod trust;
 
-pub(crate) use trust::content_key_to_json;
-
 use super::{
     Opened,
     diagnostic::{ConfigError, Diagnostic},

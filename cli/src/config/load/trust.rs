@@ -4,70 +4,13 @@ use super::{Loader, TRIAL_TIMEOUT};
 use crate::{
     config::settings::{AuthorizationSettings, CredentialFile, IntrospectionSettings},
     private_file,
+    shared_key::Purpose,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::PathBuf;
-use symbolon_ace_proto::{Jwk, MacKey, PopAlgorithm, PopSigner, SymmetricKey, jwe::ContentKey};
+use symbolon_ace_proto::{Jwk, MacKey, PopAlgorithm, PopSigner};
 use symbolon_broker::{
     AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential, RevocationListConfig,
 };
-
-/// Length of each key that AS and RS share, bytes.
-const LENGTH: usize = 32;
-
-/// A content key as its file has it: a symmetric JWK.
-pub(crate) fn content_key_to_json(key: &ContentKey) -> String {
-    serde_json::json!({
-        "kty": "oct",
-        "kid": key.kid,
-        "alg": "dir",
-        "enc": "A256GCM",
-        "k": URL_SAFE_NO_PAD.encode(key.key.as_bytes()),
-    })
-    .to_string()
-}
-
-/// A symmetric JWK in a file of its own.
-#[derive(serde::Deserialize)]
-struct KeyFile {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    k: String,
-}
-
-impl KeyFile {
-    fn parse(text: &str) -> Result<(Self, SymmetricKey), String> {
-        // The parser's own words could quote the key.
-        let file: Self =
-            serde_json::from_str(text).map_err(|_| "is not a JWK with kty and k".to_owned())?;
-        let key = (URL_SAFE_NO_PAD.decode(&file.k))
-            .map_err(|_| "`k` is not base64url without padding".to_owned())?;
-        if file.kty != "oct" || key.len() != LENGTH {
-            return Err(format!("is not a symmetric key of {LENGTH} bytes"));
-        }
-        Ok((file, SymmetricKey::from_bytes(&key)))
-    }
-
-    fn kid(self) -> Result<String, String> {
-        self.kid.ok_or_else(|| "is a JWK without `kid`".to_owned())
-    }
-}
-
-fn content_key_from_json(text: &str) -> Result<ContentKey, String> {
-    let (file, key) = KeyFile::parse(text)?;
-    let kid = file.kid()?;
-    Ok(ContentKey { kid, key })
-}
-
-fn mac_key_from_json(text: &str) -> Result<(MacKey, SymmetricKey), String> {
-    let (file, key) = KeyFile::parse(text)?;
-    if file.alg.as_deref().is_some_and(|alg| alg != "HS256") {
-        return Err("is a key for another algorithm than HS256".to_owned());
-    }
-    let mac_key = MacKey::new(&file.kid()?, key.clone());
-    Ok((mac_key.map_err(|error| error.to_string())?, key))
-}
 
 impl Loader<'_> {
     pub(super) fn server(
@@ -78,17 +21,21 @@ impl Loader<'_> {
         let content_key = self.shared_key(
             &format!("{section}.content_key"),
             settings.content_key.as_ref(),
-            content_key_from_json,
+            |text| Purpose::Content.parse(text),
         );
         let mac_key = self.shared_key(
             &format!("{section}.mac_key"),
             settings.mac_key.as_ref(),
-            mac_key_from_json,
+            |text| {
+                let shared = Purpose::Mac.parse(text)?;
+                let mac_key = MacKey::new(&shared.kid, shared.key.clone());
+                Ok((mac_key.map_err(|error| error.to_string())?, shared.key))
+            },
         );
         let derivation_key = self.shared_key(
             &format!("{section}.derivation_key"),
             settings.derivation_key.as_ref(),
-            |text| KeyFile::parse(text).map(|(_, key)| key),
+            |text| Purpose::Derivation.parse(text).map(|shared| shared.key),
         );
         let ca_pem = self.ca(settings);
         let asked = match &settings.introspection {
@@ -192,38 +139,5 @@ impl Loader<'_> {
             credential,
         });
         Some((introspection, list))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_content_key_survives_its_file() {
-        let key = ContentKey {
-            kid: "k1".into(),
-            key: SymmetricKey::from_bytes(&[7; 32]),
-        };
-        let read = content_key_from_json(&content_key_to_json(&key)).unwrap();
-        assert_eq!(read.kid, "k1");
-        assert_eq!(read.key.as_bytes(), &[7; 32]);
-    }
-
-    #[test]
-    fn a_short_content_key_is_refused_without_quoting_it() {
-        let error = content_key_from_json(r#"{"kty":"oct","kid":"k","k":"c2VjcmV0"}"#).unwrap_err();
-        assert!(error.contains("32 bytes"), "{error}");
-        assert!(!error.contains("c2VjcmV0"), "{error}");
-    }
-
-    #[test]
-    fn a_key_for_macs_has_a_name_and_no_other_algorithm() {
-        let k = URL_SAFE_NO_PAD.encode([7; 32]);
-        let file = |rest: &str| format!(r#"{{"kty":"oct","k":"{k}"{rest}}}"#);
-        let (key, _) = mac_key_from_json(&file(r#","kid":"m","alg":"HS256""#)).unwrap();
-        assert_eq!(key.kid(), "m");
-        assert!(mac_key_from_json(&file("")).is_err());
-        assert!(mac_key_from_json(&file(r#","kid":"m","alg":"dir""#)).is_err());
     }
 }
