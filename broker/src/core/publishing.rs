@@ -226,10 +226,13 @@ impl Shard {
         }
         let text = topic.as_str();
         if text == AUTHZ_INFO || is_of_broker(text) || !session.grant.permits_publish(topic) {
-            return Err(NotPublished {
-                reason_code: session.grant.refusal(),
-                text: "this message is not accepted",
-            });
+            let reason_code = session.grant.refusal();
+            let text = if reason_code == ReasonCode::NotAuthorized {
+                "the token does not allow publishing to this topic"
+            } else {
+                "this message is not accepted"
+            };
+            return Err(NotPublished { reason_code, text });
         }
         if let Some(limit) = topic_beyond(text, &self.limits) {
             self.counters.count(Count::Limit(limit));
