@@ -8,13 +8,13 @@
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
 //! | `rules` | rules, groups, resource owners, the audit log |
-//! | `schema`, `sqlite` | the database |
+//! | `schema`, `database` | the database |
 
 mod authentication;
+mod database;
 mod resource_server;
 mod rules;
 mod schema;
-mod sqlite;
 mod token;
 
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
@@ -38,14 +38,14 @@ pub use rules::{Considered, Explanation, Owner, Tree};
 
 use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlite::Sqlite;
+use database::Database;
 use std::path::Path;
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
-    database: Sqlite,
+    database: Database,
 }
 
 /// Why the store cannot do what it is asked.
@@ -128,7 +128,7 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Sqlite::open(path).await?;
+        let database = Database::open(path).await?;
         Ok(Self { database })
     }
 

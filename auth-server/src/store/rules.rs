@@ -1,6 +1,6 @@
 //! Rules, groups and resource owners, as the store keeps them.
 
-use super::{Store, StoreError, sqlite::Deed};
+use super::{Store, StoreError, database::Deed};
 use crate::core::{
     audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord},
     policy::{

@@ -37,7 +37,7 @@ const WAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections to one file.
 #[derive(Clone)]
-pub(super) struct Sqlite {
+pub(super) struct Database {
     pool: SqlitePool,
     /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
     /// asked for, which errs on the right side.
@@ -48,9 +48,9 @@ pub(super) struct Sqlite {
     audit_records: u64,
 }
 
-impl std::fmt::Debug for Sqlite {
+impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sqlite(..)")
+        f.write_str("Database(..)")
     }
 }
 
@@ -62,7 +62,7 @@ impl From<sqlx::Error> for StoreError {
 
 type ClientRow = (String, String, Vec<u8>, String, bool);
 
-impl Sqlite {
+impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         prepare_file(path)
             .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))?;
@@ -118,7 +118,7 @@ impl Sqlite {
         let (method, data) = client.authentication.to_columns();
         let mut transaction = self.write().await?;
         let server: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = ?1")
+            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = $1")
                 .bind(&client.client_id)
                 .fetch_optional(&mut *transaction)
                 .await?;
@@ -130,7 +130,7 @@ impl Sqlite {
         }
         sqlx::query(
             "INSERT INTO client (client_id, auth_method, auth_data, pop_algorithm, refresh_tokens)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(&client.client_id)
         .bind(method)
@@ -155,7 +155,7 @@ impl Sqlite {
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         let row: Option<ClientRow> = sqlx::query_as(
             "SELECT client_id, auth_method, auth_data, pop_algorithm, refresh_tokens FROM client
-             WHERE client_id = ?1",
+             WHERE client_id = $1",
         )
         .bind(client_id)
         .fetch_optional(&self.pool)
@@ -182,7 +182,7 @@ impl Sqlite {
         let mut transaction = self.write().await?;
         let all = Revocation::Client(client_id.to_owned());
         revocations::revoke_within(&mut transaction, &all, now).await?;
-        let done = sqlx::query("DELETE FROM client WHERE client_id = ?1")
+        let done = sqlx::query("DELETE FROM client WHERE client_id = $1")
             .bind(client_id)
             .execute(&mut *transaction)
             .await?;

@@ -1,6 +1,6 @@
 //! Statements about tokens that were issued, and about refresh tokens.
 
-use super::{Deed, Sqlite, corrupt};
+use super::{Database, Deed, corrupt};
 use crate::store::{
     IssuedToken, Store, StoreError,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, StoredToken},
@@ -11,7 +11,7 @@ use symbolon_ace_proto::UnixTime;
 type IssuedRow = (String, String, String, i64, Option<i64>);
 type RefreshRow = (Vec<u8>, String, String, String, bool);
 
-impl Sqlite {
+impl Database {
     /// Whether there was room for it.
     pub(in crate::store) async fn remember_token(
         &self,
@@ -22,8 +22,8 @@ impl Sqlite {
         let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
-             WHERE (SELECT count(*) FROM token WHERE client_id = ?4 AND expires_at > ?10) < ?11",
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+             WHERE (SELECT count(*) FROM token WHERE client_id = $4 AND expires_at > $10) < $11",
         )
         .bind(token.sha256.as_slice())
         .bind(token.listed_as.to_bytes().to_vec())
@@ -55,7 +55,7 @@ impl Sqlite {
         sha256: &[u8; 32],
     ) -> Result<Option<StoredToken>, StoreError> {
         let row: Option<(String, String, String, i64, Option<i64>)> = sqlx::query_as(
-            "SELECT client_id, audience, answer, expires_at, revoked_at FROM token WHERE sha256 = ?1",
+            "SELECT client_id, audience, answer, expires_at, revoked_at FROM token WHERE sha256 = $1",
         )
         .bind(sha256.as_slice())
         .fetch_optional(&self.pool)
@@ -81,8 +81,8 @@ impl Sqlite {
         now: UnixTime,
     ) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT answer FROM token WHERE client_id = ?1 AND pop_kid = ?2 AND audience = ?3
-                 AND expires_at > ?4 AND revoked_at IS NULL ORDER BY expires_at DESC LIMIT 1",
+            "SELECT answer FROM token WHERE client_id = $1 AND pop_kid = $2 AND audience = $3
+                 AND expires_at > $4 AND revoked_at IS NULL ORDER BY expires_at DESC LIMIT 1",
         )
         .bind(client_id)
         .bind(kid)
@@ -99,7 +99,7 @@ impl Sqlite {
     ) -> Result<Vec<IssuedToken>, StoreError> {
         let rows: Vec<IssuedRow> = sqlx::query_as(
             "SELECT identifier, client_id, audience, expires_at, revoked_at FROM token
-             WHERE (?1 IS NULL OR client_id = ?1) AND expires_at > ?2 ORDER BY client_id, expires_at",
+             WHERE ($1 IS NULL OR client_id = $1) AND expires_at > $2 ORDER BY client_id, expires_at",
         )
         .bind(client_id)
         .bind(seconds(now))
@@ -127,7 +127,7 @@ impl Sqlite {
     ) -> Result<Refresh, StoreError> {
         let row: Option<RefreshRow> = sqlx::query_as(
             "SELECT family, audience, scope, confirmation, used FROM refresh_token
-             WHERE sha256 = ?1 AND client_id = ?2 AND expires_at > ?3",
+             WHERE sha256 = $1 AND client_id = $2 AND expires_at > $3",
         )
         .bind(sha256.as_slice())
         .bind(client_id)
@@ -159,7 +159,7 @@ impl Sqlite {
         now: UnixTime,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
-        let done = sqlx::query("UPDATE refresh_token SET used = 1 WHERE sha256 = ?1 AND used = 0")
+        let done = sqlx::query("UPDATE refresh_token SET used = 1 WHERE sha256 = $1 AND used = 0")
             .bind(before.as_slice())
             .execute(&mut *transaction)
             .await?;
@@ -180,7 +180,7 @@ impl Sqlite {
         client_id: &str,
     ) -> Result<Option<[u8; 16]>, StoreError> {
         let family: Option<Vec<u8>> = sqlx::query_scalar(
-            "SELECT family FROM refresh_token WHERE sha256 = ?1 AND client_id = ?2",
+            "SELECT family FROM refresh_token WHERE sha256 = $1 AND client_id = $2",
         )
         .bind(sha256.as_slice())
         .bind(client_id)
@@ -199,7 +199,7 @@ async fn insert_refresh_token(
     let grant = token.grant;
     sqlx::query(
         "INSERT INTO refresh_token (sha256, family, client_id, audience, scope, confirmation, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(token.sha256.as_slice())
     .bind(grant.family.as_slice())
@@ -213,7 +213,7 @@ async fn insert_refresh_token(
     let most = i64::try_from(Store::MAX_REFRESH_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
     sqlx::query(
         "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
-             WHERE client_id = ?1 ORDER BY expires_at DESC, used LIMIT -1 OFFSET ?2)",
+             WHERE client_id = $1 ORDER BY expires_at DESC, used LIMIT -1 OFFSET $2)",
     )
     .bind(&grant.client_id)
     .bind(most)

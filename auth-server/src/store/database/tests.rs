@@ -1,6 +1,6 @@
 //! Bounds of what is remembered about tokens.
 
-use super::Sqlite;
+use super::Database;
 use crate::store::{
     Client, ClientAuthentication, Revocation, Store,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
@@ -9,9 +9,9 @@ use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_000);
 
-async fn open() -> (tempfile::TempDir, Sqlite) {
+async fn open() -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Sqlite::open(&directory.path().join("as.sqlite"))
+    let database = Database::open(&directory.path().join("as.sqlite"))
         .await
         .unwrap();
     let client = Client {
@@ -28,7 +28,7 @@ fn digest(number: usize) -> [u8; 32] {
     crate::store::sha256_of(&number.to_be_bytes())
 }
 
-async fn remember(database: &Sqlite, number: usize, expires_at: UnixTime) -> bool {
+async fn remember(database: &Database, number: usize, expires_at: UnixTime) -> bool {
     let identifier = number.to_string();
     let token = NewToken {
         sha256: digest(number),
@@ -46,8 +46,8 @@ async fn remember(database: &Sqlite, number: usize, expires_at: UnixTime) -> boo
 }
 
 /// In one transaction, since it is only to be there.
-async fn fill(database: &Sqlite, count: usize) {
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+async fn fill(database: &Database, count: usize) {
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
         INSERT INTO token (sha256, listed_as, identifier, client_id, audience, answer, expires_at)
         SELECT CAST(printf('%032d', i) AS BLOB), CAST(printf('%c%032d', char(1), i) AS BLOB), 'x' || i, 'c',
             'broker', '{}', 2000 FROM n";

@@ -1,7 +1,7 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Deed, Sqlite, corrupt,
+    Database, Deed, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
@@ -17,7 +17,7 @@ const SWEPT_AT_ONCE: i64 = 1_000;
 
 type RevokedRow = (Vec<u8>, String, String);
 
-impl Sqlite {
+impl Database {
     /// Revokes; how many that were good until now.
     pub(in crate::store) async fn revoke(
         &self,
@@ -44,13 +44,13 @@ impl Sqlite {
         now: UnixTime,
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM refresh_token WHERE family = ?1")
+        sqlx::query("DELETE FROM refresh_token WHERE family = $1")
             .bind(family.as_slice())
             .execute(&mut *transaction)
             .await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
-            "UPDATE token SET revoked_at = ?2 WHERE family = ?1 AND revoked_at IS NULL
-                 AND expires_at > ?2 RETURNING listed_as, client_id, audience",
+            "UPDATE token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL
+                 AND expires_at > $2 RETURNING listed_as, client_id, audience",
         )
         .bind(family.as_slice())
         .bind(seconds(now))
@@ -73,14 +73,14 @@ impl Sqlite {
     ) -> Result<Vec<TokenHash>, StoreError> {
         let (statement, who) = match requester {
             Requester::Client(client_id) => (
-                "SELECT listed_as FROM token WHERE client_id = ?1 AND revoked_at IS NOT NULL
-                     AND expires_at > ?2 ORDER BY revoked_at, listed_as",
+                "SELECT listed_as FROM token WHERE client_id = $1 AND revoked_at IS NOT NULL
+                     AND expires_at > $2 ORDER BY revoked_at, listed_as",
                 client_id,
             ),
             Requester::ResourceServer(audience) => (
-                "SELECT listed_as FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?2
-                     AND (audience = ?1 OR audience IN
-                         (SELECT name FROM audience_group WHERE audience = ?1))
+                "SELECT listed_as FROM token WHERE revoked_at IS NOT NULL AND expires_at > $2
+                     AND (audience = $1 OR audience IN
+                         (SELECT name FROM audience_group WHERE audience = $1))
                  ORDER BY revoked_at, listed_as",
                 audience,
             ),
@@ -99,7 +99,7 @@ impl Sqlite {
         requester: Requester<'_>,
     ) -> Result<Vec<ListUpdate>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
-            "SELECT number, listed_as, added FROM revocation_update WHERE requester = ?1
+            "SELECT number, listed_as, added FROM revocation_update WHERE requester = $1
              ORDER BY number DESC",
         )
         .bind(requester.key())
@@ -121,7 +121,7 @@ impl Sqlite {
         requester: Requester<'_>,
     ) -> Result<Option<u64>, StoreError> {
         let number: Option<i64> =
-            sqlx::query_scalar("SELECT max(number) FROM revocation_update WHERE requester = ?1")
+            sqlx::query_scalar("SELECT max(number) FROM revocation_update WHERE requester = $1")
                 .bind(requester.key())
                 .fetch_one(&self.pool)
                 .await?;
@@ -135,7 +135,7 @@ impl Sqlite {
         let mut transaction = self.write().await?;
         let rows: Vec<RevokedRow> = sqlx::query_as(
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token WHERE revoked_at IS NOT NULL
-                 AND expires_at <= ?1 LIMIT ?2) RETURNING listed_as, client_id, audience",
+                 AND expires_at <= $1 LIMIT $2) RETURNING listed_as, client_id, audience",
         )
         .bind(seconds(now))
         .bind(SWEPT_AT_ONCE)
@@ -147,9 +147,9 @@ impl Sqlite {
         let mut most = rows.len() as u64;
         for statement in [
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
-                 WHERE expires_at <= ?1 AND revoked_at IS NULL LIMIT ?2)",
+                 WHERE expires_at <= $1 AND revoked_at IS NULL LIMIT $2)",
             "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
-                 WHERE expires_at <= ?1 LIMIT ?2)",
+                 WHERE expires_at <= $1 LIMIT $2)",
         ] {
             let done = sqlx::query(statement)
                 .bind(seconds(now))
@@ -173,21 +173,21 @@ pub(super) async fn revoke_within(
     now: UnixTime,
 ) -> Result<u64, StoreError> {
     const RETURNING: &str =
-        "AND revoked_at IS NULL AND expires_at > ?2 RETURNING listed_as, client_id, audience";
+        "AND revoked_at IS NULL AND expires_at > $2 RETURNING listed_as, client_id, audience";
     let (column, value) = match which {
         Revocation::Identifier(identifier) => {
-            ("identifier = CAST(?1 AS TEXT)", identifier.as_bytes())
+            ("identifier = CAST($1 AS TEXT)", identifier.as_bytes())
         }
-        Revocation::Sha256(sha256) => ("sha256 = ?1", sha256.as_slice()),
-        Revocation::Client(client_id) => ("client_id = CAST(?1 AS TEXT)", client_id.as_bytes()),
+        Revocation::Sha256(sha256) => ("sha256 = $1", sha256.as_slice()),
+        Revocation::Client(client_id) => ("client_id = CAST($1 AS TEXT)", client_id.as_bytes()),
     };
     if let Revocation::Client(client_id) = which {
-        sqlx::query("DELETE FROM refresh_token WHERE client_id = ?1")
+        sqlx::query("DELETE FROM refresh_token WHERE client_id = $1")
             .bind(client_id)
             .execute(&mut **transaction)
             .await?;
     }
-    let statement = format!("UPDATE token SET revoked_at = ?2 WHERE {column} {RETURNING}");
+    let statement = format!("UPDATE token SET revoked_at = $2 WHERE {column} {RETURNING}");
     let rows: Vec<RevokedRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(value)
         .bind(seconds(now))
@@ -206,7 +206,7 @@ async fn tell(
     added: bool,
 ) -> Result<(), StoreError> {
     let members: Vec<String> =
-        sqlx::query_scalar("SELECT audience FROM audience_group WHERE name = ?1")
+        sqlx::query_scalar("SELECT audience FROM audience_group WHERE name = $1")
             .bind(audience)
             .fetch_all(&mut **transaction)
             .await?;
@@ -225,15 +225,15 @@ async fn tell_one(
     (hash, added): (&[u8], bool),
 ) -> Result<(), StoreError> {
     const NEXT: &str = "INSERT INTO revocation_update (requester, number, listed_as, added)
-         SELECT ?1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = ?1), 0), ?2, ?3";
+         SELECT $1, coalesce((SELECT max(number) + 1 FROM revocation_update WHERE requester = $1), 0), $2, $3";
     let (who, registered) = match requester {
         Requester::Client(client_id) => (
             client_id,
-            "EXISTS (SELECT 1 FROM client WHERE client_id = ?4)",
+            "EXISTS (SELECT 1 FROM client WHERE client_id = $4)",
         ),
         Requester::ResourceServer(audience) => (
             audience,
-            "EXISTS (SELECT 1 FROM resource_server WHERE audience = ?4)",
+            "EXISTS (SELECT 1 FROM resource_server WHERE audience = $4)",
         ),
     };
     let key = requester.key();
@@ -246,8 +246,8 @@ async fn tell_one(
         .await?;
     let most = i64::try_from(Store::MAX_LIST_UPDATES).unwrap_or(i64::MAX);
     sqlx::query(
-        "DELETE FROM revocation_update WHERE requester = ?1 AND number <=
-             (SELECT max(number) FROM revocation_update WHERE requester = ?1) - ?2",
+        "DELETE FROM revocation_update WHERE requester = $1 AND number <=
+             (SELECT max(number) FROM revocation_update WHERE requester = $1) - $2",
     )
     .bind(&key)
     .bind(most)
@@ -261,7 +261,7 @@ pub(super) async fn forget_updates(
     transaction: &mut Transaction<'static, Engine>,
     requester: Requester<'_>,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM revocation_update WHERE requester = ?1")
+    sqlx::query("DELETE FROM revocation_update WHERE requester = $1")
         .bind(requester.key())
         .execute(&mut **transaction)
         .await?;

@@ -1,12 +1,12 @@
 //! A copy of the whole database, and a database from such a copy.
 
-use super::{Sqlite, StoreError, audit::Deed, prepare_file};
+use super::{Database, StoreError, audit::Deed, prepare_file};
 use std::path::Path;
 
 /// How far the sequence numbers of tokens with `exi` jump: those that were used since the copy are not used again (RFC 9200 §5.10.3).
 const SEQUENCE_JUMP: i64 = 1 << 32;
 
-impl Sqlite {
+impl Database {
     /// Copies what there is at one moment into a new file of mode 0600.
     pub(crate) async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let path = to.to_str().ok_or_else(|| unusable(to, "not UTF-8"))?;
@@ -15,7 +15,7 @@ impl Sqlite {
         }
         // SQLite writes into an empty file, and would make one that others may read.
         prepare_file(to).map_err(|error| unusable(to, &error.to_string()))?;
-        let copied = sqlx::query("VACUUM INTO ?1")
+        let copied = sqlx::query("VACUUM INTO $1")
             .bind(path)
             .execute(&self.pool)
             .await;
@@ -40,7 +40,7 @@ impl Sqlite {
             )));
         }
         let mut transaction = self.write().await?;
-        sqlx::query("UPDATE resource_server SET last_sequence = last_sequence + ?1")
+        sqlx::query("UPDATE resource_server SET last_sequence = last_sequence + $1")
             .bind(SEQUENCE_JUMP)
             .execute(&mut *transaction)
             .await?;

@@ -1,6 +1,6 @@
 //! Many changes as one transaction, and what they would come to.
 
-use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, groups, policies, rights};
+use super::{Database, Engine, StoreError, audit::Deed, corrupt, groups, policies, rights};
 use crate::{
     core::policy::{
         ClientId,
@@ -17,7 +17,7 @@ use symbolon_ace_proto::{Scope, UnixTime};
 /// What each client may be granted, by client and audience.
 type Granted = BTreeMap<(String, String), Scope>;
 
-impl Sqlite {
+impl Database {
     /// Makes it so, all or nothing; with `dry_run` nothing, but all that can fail is tried.
     pub(crate) async fn apply(
         &self,

@@ -1,6 +1,6 @@
 //! Statements about resource servers and groups of them.
 
-use super::{Deed, Sqlite, corrupt, exists_or, found, revocations};
+use super::{Database, Deed, corrupt, exists_or, found, revocations};
 use crate::store::{
     ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, ServerAccess,
     StoreError, SymmetricKeys, TokenFormat, TokenKind,
@@ -13,7 +13,7 @@ const COLUMNS: &str =
     "audience, token_format, protection, symmetric_keys, lifetime, content_key_kid, content_key,
      mac_key_kid, mac_key, derivation_key, rs_cnf, client_id, auth_method, auth_data";
 
-impl Sqlite {
+impl Database {
     /// Registers one, or replaces the one with this audience. Its counter of sequence numbers stays.
     pub(in crate::store) async fn put_resource_server(
         &self,
@@ -22,7 +22,7 @@ impl Sqlite {
         let mut transaction = self.write().await?;
         if let Some(access) = &server.access {
             let client: Option<i64> =
-                sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = ?1")
+                sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = $1")
                     .bind(&access.client_id)
                     .fetch_optional(&mut *transaction)
                     .await?;
@@ -39,7 +39,7 @@ impl Sqlite {
         // An update in place, not REPLACE, which would delete the row that policies refer to.
         let statement = format!(
             "INSERT INTO resource_server ({COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT (audience) DO UPDATE SET token_format = excluded.token_format,
                  protection = excluded.protection, symmetric_keys = excluded.symmetric_keys,
                  lifetime = excluded.lifetime, content_key_kid = excluded.content_key_kid,
@@ -79,11 +79,11 @@ impl Sqlite {
         audience: &str,
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM policy WHERE audience = ?1")
+        sqlx::query("DELETE FROM policy WHERE audience = $1")
             .bind(audience)
             .execute(&mut *transaction)
             .await?;
-        let done = sqlx::query("DELETE FROM resource_server WHERE audience = ?1")
+        let done = sqlx::query("DELETE FROM resource_server WHERE audience = $1")
             .bind(audience)
             .execute(&mut *transaction)
             .await?;
@@ -98,7 +98,7 @@ impl Sqlite {
         &self,
         limit: i64,
     ) -> Result<Vec<ResourceServer>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM resource_server ORDER BY audience LIMIT ?1");
+        let statement = format!("SELECT {COLUMNS} FROM resource_server ORDER BY audience LIMIT $1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(limit)
             .fetch_all(&self.pool)
@@ -112,8 +112,8 @@ impl Sqlite {
         audience: &str,
     ) -> Result<Vec<ResourceServer>, StoreError> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM resource_server WHERE audience = ?1
-                 OR audience IN (SELECT audience FROM audience_group WHERE name = ?1)
+            "SELECT {COLUMNS} FROM resource_server WHERE audience = $1
+                 OR audience IN (SELECT audience FROM audience_group WHERE name = $1)
              ORDER BY audience"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -128,7 +128,7 @@ impl Sqlite {
         &self,
         client_id: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM resource_server WHERE client_id = ?1");
+        let statement = format!("SELECT {COLUMNS} FROM resource_server WHERE client_id = $1");
         let row = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(client_id)
             .fetch_optional(&self.pool)
@@ -142,7 +142,7 @@ impl Sqlite {
         audience: &str,
     ) -> Result<u64, StoreError> {
         let number: Option<i64> = sqlx::query_scalar(
-            "UPDATE resource_server SET last_sequence = last_sequence + 1 WHERE audience = ?1
+            "UPDATE resource_server SET last_sequence = last_sequence + 1 WHERE audience = $1
              RETURNING last_sequence",
         )
         .bind(audience)
@@ -161,7 +161,7 @@ impl Sqlite {
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         let server: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
+            sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = $1")
                 .bind(name)
                 .fetch_optional(&mut *transaction)
                 .await?;
@@ -170,7 +170,7 @@ impl Sqlite {
         }
         for member in members {
             let server: Option<i64> =
-                sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = ?1")
+                sqlx::query_scalar("SELECT 1 FROM resource_server WHERE audience = $1")
                     .bind(member)
                     .fetch_optional(&mut *transaction)
                     .await?;
@@ -178,7 +178,7 @@ impl Sqlite {
                 return Err(StoreError::NotFound("resource server", member.clone()));
             }
             sqlx::query(
-                "INSERT INTO audience_group (name, audience) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                "INSERT INTO audience_group (name, audience) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             )
             .bind(name)
             .bind(member)
@@ -195,7 +195,7 @@ impl Sqlite {
         name: &str,
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        let done = sqlx::query("DELETE FROM audience_group WHERE name = ?1")
+        let done = sqlx::query("DELETE FROM audience_group WHERE name = $1")
             .bind(name)
             .execute(&mut *transaction)
             .await?;

@@ -1,7 +1,7 @@
 //! Statements on rules.
 
 use super::{
-    Engine, Sqlite, StoreError,
+    Database, Engine, StoreError,
     audit::Deed,
     corrupt, exists_or, found,
     groups::{exists, trees_of},
@@ -21,8 +21,8 @@ use symbolon_ace_proto::UnixTime;
 const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
      token_lifetime_secs, granted_by";
 /// The rules that bear on a client: its own, and those of its groups.
-const OF_CLIENT: &str = "(client_id = ?1 OR group_name IN
-     (SELECT group_name FROM client_group_member WHERE client_id = ?1))";
+const OF_CLIENT: &str = "(client_id = $1 OR group_name IN
+     (SELECT group_name FROM client_group_member WHERE client_id = $1))";
 
 type PolicyRow = (
     i64,
@@ -39,7 +39,7 @@ type PolicyRow = (
     Option<String>,
 );
 
-impl Sqlite {
+impl Database {
     pub(crate) async fn add_policy(&self, policy: &Policy) -> Result<i64, StoreError> {
         let mut transaction = self.write().await?;
         let id = insert(&mut transaction, policy).await?;
@@ -68,7 +68,7 @@ impl Sqlite {
     pub(crate) async fn remove_policy(&self, id: i64) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         let known: Option<PolicyRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM policy WHERE id = ?1"
+            "SELECT {COLUMNS} FROM policy WHERE id = $1"
         )))
         .bind(id)
         .fetch_optional(&mut *transaction)
@@ -90,7 +90,7 @@ impl Sqlite {
         audience: &str,
     ) -> Result<Vec<Rule>, StoreError> {
         let rows: Vec<PolicyRow> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM policy WHERE {OF_CLIENT} AND audience = ?2 ORDER BY id"
+            "SELECT {COLUMNS} FROM policy WHERE {OF_CLIENT} AND audience = $2 ORDER BY id"
         )))
         .bind(client_id)
         .bind(audience)
@@ -131,7 +131,7 @@ pub(super) async fn delete(
     transaction: &mut Transaction<'static, Engine>,
     id: i64,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query("DELETE FROM policy WHERE id = ?1")
+    let done = sqlx::query("DELETE FROM policy WHERE id = $1")
         .bind(id)
         .execute(&mut **transaction)
         .await?;
@@ -145,17 +145,17 @@ pub(super) async fn insert(
 ) -> Result<i64, StoreError> {
     let (client, group) = match &policy.subject {
         Subject::Client(name) => {
-            let known = "SELECT 1 FROM client WHERE client_id = ?1";
+            let known = "SELECT 1 FROM client WHERE client_id = $1";
             exists(transaction, "client", known, name).await?;
             (Some(name), None)
         }
         Subject::Group(name) => {
-            let known = "SELECT 1 FROM client_group WHERE name = ?1";
+            let known = "SELECT 1 FROM client_group WHERE name = $1";
             exists(transaction, "group", known, name).await?;
             (None, Some(name))
         }
     };
-    let known = "SELECT 1 FROM resource_server WHERE audience = ?1";
+    let known = "SELECT 1 FROM resource_server WHERE audience = $1";
     exists(transaction, "resource server", known, &policy.audience).await?;
     if let Some(owner) = &policy.granted_by {
         let trees = trees_of(transaction, owner, &policy.audience).await?;
@@ -164,7 +164,7 @@ pub(super) async fn insert(
         }
     }
     let policies: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM policy WHERE client_id IS ?1 AND group_name IS ?2",
+        "SELECT count(*) FROM policy WHERE client_id IS $1 AND group_name IS $2",
     )
     .bind(client)
     .bind(group)
@@ -177,7 +177,7 @@ pub(super) async fn insert(
     let done = sqlx::query(
         "INSERT INTO policy (client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
              token_lifetime_secs, granted_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(client)
     .bind(group)

@@ -1,6 +1,6 @@
 //! Statements on the audit log.
 
-use super::{Engine, Sqlite, StoreError, corrupt};
+use super::{Database, Engine, StoreError, corrupt};
 use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash, Verifier, clip};
 use crate::issuing::now;
 use sqlx::{SqliteConnection, Transaction};
@@ -33,7 +33,7 @@ impl<'a> Deed<'a> {
     }
 }
 
-impl Sqlite {
+impl Database {
     /// Commits a transaction together with the record of what it did, or neither.
     pub(super) async fn commit(
         &self,
@@ -99,7 +99,7 @@ impl Sqlite {
         }
         let rows: Vec<RecordRow> = sqlx::query_as(
             "SELECT * FROM (SELECT number, at, actor, action, object, outcome, detail, hash
-             FROM audit ORDER BY number DESC LIMIT ?1) ORDER BY number",
+             FROM audit ORDER BY number DESC LIMIT $1) ORDER BY number",
         )
         .bind(limit)
         .fetch_all(&mut *connection)
@@ -157,7 +157,7 @@ async fn append(
     let number = number_to_column(record.number)?;
     sqlx::query(
         "INSERT INTO audit (number, at, actor, action, object, outcome, detail, hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(number)
     .bind(number_to_column(record.at.0)?)
@@ -179,13 +179,13 @@ async fn let_go(
     until: u64,
 ) -> Result<AuditMark, StoreError> {
     let number = number_to_column(until)?;
-    let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM audit WHERE number = ?1")
+    let hash: Vec<u8> = sqlx::query_scalar("SELECT hash FROM audit WHERE number = $1")
         .bind(number)
         .fetch_one(&mut **transaction)
         .await?;
     let hash = hash_from(hash)?;
     move_end(transaction, "begin", number, &hash).await?;
-    sqlx::query("DELETE FROM audit WHERE number <= ?1")
+    sqlx::query("DELETE FROM audit WHERE number <= $1")
         .bind(number)
         .execute(&mut **transaction)
         .await?;
@@ -201,7 +201,7 @@ async fn move_end(
     number: i64,
     hash: &Hash,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE audit_end SET number = ?2, hash = ?3 WHERE which = ?1")
+    sqlx::query("UPDATE audit_end SET number = $2, hash = $3 WHERE which = $1")
         .bind(which)
         .bind(number)
         .bind(&hash[..])
@@ -215,7 +215,7 @@ async fn end_of_chain(
     which: &str,
 ) -> Result<AuditMark, StoreError> {
     let (number, hash): (i64, Vec<u8>) =
-        sqlx::query_as("SELECT number, hash FROM audit_end WHERE which = ?1")
+        sqlx::query_as("SELECT number, hash FROM audit_end WHERE which = $1")
             .bind(which)
             .fetch_one(connection)
             .await?;
@@ -232,7 +232,7 @@ async fn page(
 ) -> Result<Vec<AuditRecord>, StoreError> {
     let rows: Vec<RecordRow> = sqlx::query_as(
         "SELECT number, at, actor, action, object, outcome, detail, hash FROM audit
-         WHERE number >= ?1 ORDER BY number LIMIT ?2",
+         WHERE number >= $1 ORDER BY number LIMIT $2",
     )
     .bind(from)
     .bind(limit)

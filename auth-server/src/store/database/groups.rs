@@ -1,6 +1,8 @@
 //! Statements on groups of clients and on resource owners.
 
-use super::{Engine, Sqlite, StoreError, audit::Deed, corrupt, exists_or, found, policies, rights};
+use super::{
+    Database, Engine, StoreError, audit::Deed, corrupt, exists_or, found, policies, rights,
+};
 use crate::{
     core::policy::{ownership::is_within, rule::Policy},
     store::{Group, Owner, Store, Tree},
@@ -8,7 +10,7 @@ use crate::{
 use sqlx::{SqliteConnection, Transaction};
 use symbolon_mqtt_proto::TopicFilter;
 
-impl Sqlite {
+impl Database {
     pub(crate) async fn add_group(&self, name: &str) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         insert_group(&mut transaction, name).await?;
@@ -19,7 +21,7 @@ impl Sqlite {
     pub(crate) async fn remove_group(&self, name: &str) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         let members = rights::members_of(&mut transaction, name).await?;
-        let done = sqlx::query("DELETE FROM client_group WHERE name = ?1")
+        let done = sqlx::query("DELETE FROM client_group WHERE name = $1")
             .bind(name)
             .execute(&mut *transaction)
             .await?;
@@ -36,7 +38,7 @@ impl Sqlite {
         removed: &[String],
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        let known = "SELECT 1 FROM client_group WHERE name = ?1";
+        let known = "SELECT 1 FROM client_group WHERE name = $1";
         exists(&mut transaction, "group", known, name).await?;
         for client_id in removed {
             delete_member(&mut transaction, name, client_id).await?;
@@ -64,14 +66,14 @@ impl Sqlite {
 
     pub(crate) async fn add_owner(&self, owner: &Owner) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
-        sqlx::query("INSERT INTO owner (name) VALUES (?1) ON CONFLICT DO NOTHING")
+        sqlx::query("INSERT INTO owner (name) VALUES ($1) ON CONFLICT DO NOTHING")
             .bind(&owner.name)
             .execute(&mut *transaction)
             .await?;
         for tree in &owner.trees {
-            let known = "SELECT 1 FROM resource_server WHERE audience = ?1";
+            let known = "SELECT 1 FROM resource_server WHERE audience = $1";
             exists(&mut transaction, "resource server", known, &tree.audience).await?;
-            sqlx::query("INSERT INTO owner_tree (owner, audience, filter) VALUES (?1, ?2, ?3)")
+            sqlx::query("INSERT INTO owner_tree (owner, audience, filter) VALUES ($1, $2, $3)")
                 .bind(&owner.name)
                 .bind(&tree.audience)
                 .bind(tree.filter.as_str())
@@ -96,7 +98,7 @@ impl Sqlite {
             .into_iter()
             .filter(|policy| policy.granted_by.as_deref() == Some(name));
         let gone: Vec<Policy> = if trees.is_empty() {
-            let done = sqlx::query("DELETE FROM owner WHERE name = ?1")
+            let done = sqlx::query("DELETE FROM owner WHERE name = $1")
                 .bind(name)
                 .execute(&mut *transaction)
                 .await?;
@@ -105,7 +107,7 @@ impl Sqlite {
         } else {
             for tree in trees {
                 let done = sqlx::query(
-                    "DELETE FROM owner_tree WHERE owner = ?1 AND audience = ?2 AND filter = ?3",
+                    "DELETE FROM owner_tree WHERE owner = $1 AND audience = $2 AND filter = $3",
                 )
                 .bind(name)
                 .bind(&tree.audience)
@@ -184,7 +186,7 @@ pub(super) async fn insert_group(
     transaction: &mut Transaction<'static, Engine>,
     name: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO client_group (name) VALUES (?1)")
+    sqlx::query("INSERT INTO client_group (name) VALUES ($1)")
         .bind(name)
         .execute(&mut **transaction)
         .await
@@ -197,17 +199,17 @@ pub(super) async fn insert_member(
     group: &str,
     client_id: &str,
 ) -> Result<(), StoreError> {
-    let known = "SELECT 1 FROM client WHERE client_id = ?1";
+    let known = "SELECT 1 FROM client WHERE client_id = $1";
     exists(transaction, "client", known, client_id).await?;
     let groups: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM client_group_member WHERE client_id = ?1")
+        sqlx::query_scalar("SELECT count(*) FROM client_group_member WHERE client_id = $1")
             .bind(client_id)
             .fetch_one(&mut **transaction)
             .await?;
     if usize::try_from(groups).is_ok_and(|count| count >= Store::MAX_GROUPS_PER_CLIENT) {
         return Err(StoreError::TooManyGroups(client_id.to_owned()));
     }
-    sqlx::query("INSERT INTO client_group_member (group_name, client_id) VALUES (?1, ?2)")
+    sqlx::query("INSERT INTO client_group_member (group_name, client_id) VALUES ($1, $2)")
         .bind(group)
         .bind(client_id)
         .execute(&mut **transaction)
@@ -222,7 +224,7 @@ pub(super) async fn delete_member(
     client_id: &str,
 ) -> Result<(), StoreError> {
     let done =
-        sqlx::query("DELETE FROM client_group_member WHERE group_name = ?1 AND client_id = ?2")
+        sqlx::query("DELETE FROM client_group_member WHERE group_name = $1 AND client_id = $2")
             .bind(group)
             .bind(client_id)
             .execute(&mut **transaction)
@@ -236,10 +238,10 @@ pub(super) async fn trees_of(
     owner: &str,
     audience: &str,
 ) -> Result<Vec<TopicFilter>, StoreError> {
-    let known = "SELECT 1 FROM owner WHERE name = ?1";
+    let known = "SELECT 1 FROM owner WHERE name = $1";
     exists(transaction, "owner", known, owner).await?;
     let filters: Vec<String> =
-        sqlx::query_scalar("SELECT filter FROM owner_tree WHERE owner = ?1 AND audience = ?2")
+        sqlx::query_scalar("SELECT filter FROM owner_tree WHERE owner = $1 AND audience = $2")
             .bind(owner)
             .bind(audience)
             .fetch_all(&mut **transaction)

@@ -30,7 +30,7 @@ pub(super) async fn members_of(
     group: &str,
 ) -> Result<BTreeSet<String>, StoreError> {
     let members: Vec<String> =
-        sqlx::query_scalar("SELECT client_id FROM client_group_member WHERE group_name = ?1")
+        sqlx::query_scalar("SELECT client_id FROM client_group_member WHERE group_name = $1")
             .bind(group)
             .fetch_all(&mut **transaction)
             .await?;
@@ -48,7 +48,7 @@ pub(super) async fn revoke_excess(
     for client_id in clients {
         let good: Vec<GoodRow> = sqlx::query_as(
             "SELECT sha256, audience, answer FROM token
-             WHERE client_id = ?1 AND revoked_at IS NULL AND expires_at > ?2",
+             WHERE client_id = $1 AND revoked_at IS NULL AND expires_at > $2",
         )
         .bind(client_id)
         .bind(super::tokens::seconds(now))
@@ -92,7 +92,7 @@ async fn is_excess(
     now: UnixTime,
 ) -> Result<bool, StoreError> {
     let mut members: Vec<String> =
-        sqlx::query_scalar("SELECT audience FROM audience_group WHERE name = ?1")
+        sqlx::query_scalar("SELECT audience FROM audience_group WHERE name = $1")
             .bind(audience)
             .fetch_all(&mut **transaction)
             .await?;
