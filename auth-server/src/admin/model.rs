@@ -28,6 +28,7 @@ mod resource_server;
 mod secret;
 mod token;
 
+pub(crate) use account::certificate_digest;
 pub use account::{
     Account, AccountCertificate, AccountPassword, Login, MAX_PASSWORD_BYTES, MIN_PASSWORD_BYTES,
     NewAccount, Role,

@@ -1,9 +1,11 @@
 //! Every statement that SQLite sees.
 
+mod accounts;
 mod applying;
 mod audit;
 mod backup;
 mod groups;
+mod pages;
 mod policies;
 mod resource_servers;
 mod revocations;

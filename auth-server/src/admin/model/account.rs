@@ -1,6 +1,8 @@
 //! Who may use this API.
 
-use super::SecretText;
+use super::{ModelError, SecretText, client::digest};
+use crate::store;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -80,6 +82,29 @@ pub struct Login {
     pub token: SecretText,
     /// For how long, seconds.
     pub expires_in: u64,
+}
+
+impl From<&store::Account> for Account {
+    fn from(account: &store::Account) -> Self {
+        Self {
+            name: account.name.clone(),
+            role: match account.role {
+                store::Role::Administrator => Role::Administrator,
+                store::Role::Auditor => Role::Auditor,
+                store::Role::Owner(_) => Role::Owner,
+            },
+            owner: account.role.owner().map(str::to_owned),
+            password: account.has_password,
+            certificate_sha256: account
+                .certificate
+                .map(|sha256| URL_SAFE_NO_PAD.encode(sha256)),
+        }
+    }
+}
+
+/// A certificate's SHA-256 from its base64url.
+pub(crate) fn certificate_digest(text: &str) -> Result<[u8; 32], ModelError> {
+    digest("x5t#S256", text)
 }
 
 impl Role {
