@@ -15,6 +15,8 @@ mod place;
 mod refusal;
 mod remote;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use methods::Subjects;
 pub(crate) use place::{Place, new_password, password_in};
