@@ -13,6 +13,7 @@ use crate::{
     core::{authenticate::AuthenticationRules, refusals::Refusals},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
+    metrics::{Counting, Metrics, count},
     store::Store,
 };
 use answer::Format;
@@ -21,6 +22,7 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -59,6 +61,7 @@ pub(crate) struct Endpoints {
     waiting: Semaphore,
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
@@ -69,8 +72,10 @@ impl Endpoints {
         issuing: Arc<ArcSwap<Issuing>>,
         rules: AuthenticationRules,
     ) -> Self {
+        let metrics = Arc::new(Metrics::new(store.times()));
         Self {
-            authenticator: Authenticator::new(store.clone(), rules),
+            authenticator: Authenticator::new(store.clone(), rules, Arc::clone(&metrics)),
+            metrics,
             store,
             issuer,
             issuing,
@@ -79,6 +84,11 @@ impl Endpoints {
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
         }
+    }
+
+    /// For others that may change what is on the token revocation list.
+    pub(crate) fn changes(&self) -> watch::Sender<()> {
+        self.changes.clone()
     }
 
     fn tell_changes(&self) {
@@ -122,17 +132,35 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         endpoints,
     };
     let list = get(revocation_list::handle).post(revocation_list::handle);
-    Router::new()
-        .route(&issuer.path(Endpoint::Token), post(token::handle))
-        .route(
-            &issuer.path(Endpoint::Introspection),
+    let routes = [
+        (issuer.path(Endpoint::Token), "token", post(token::handle)),
+        (
+            issuer.path(Endpoint::Introspection),
+            "introspection",
             post(question::introspect),
-        )
-        .route(&issuer.path(Endpoint::Revocation), post(question::revoke))
-        .route(&issuer.path(Endpoint::RevocationList), list)
-        .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
-        .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
-        .route(&issuer.metadata_path(), get(server_metadata))
+        ),
+        (
+            issuer.path(Endpoint::Revocation),
+            "revocation",
+            post(question::revoke),
+        ),
+        (
+            issuer.path(Endpoint::RevocationList),
+            "revocation_list",
+            list,
+        ),
+        (issuer.path(Endpoint::JwkSet), "keys", get(jwk_set)),
+        (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
+        (issuer.metadata_path(), "metadata", get(server_metadata)),
+    ];
+    let mut counted = Router::new();
+    for (path, endpoint, route) in routes {
+        let metrics = Arc::clone(&shared.endpoints.metrics);
+        let counting = Counting { metrics, endpoint };
+        let route = route.layer(from_fn_with_state(counting, count));
+        counted = counted.route(&path, route);
+    }
+    counted
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))

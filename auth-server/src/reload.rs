@@ -1,7 +1,7 @@
 //! Another configuration while requests are served: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, StartError,
+    AdminConfig, Config, ManagementConfig, StartError,
     issuing::{Issuing, now},
     tls::{self, ServerTls},
 };
@@ -41,6 +41,8 @@ pub(crate) struct Fixed {
     pub(crate) issuer: String,
     pub(crate) database: PathBuf,
     pub(crate) client_ca_pem: Option<String>,
+    pub(crate) admin: Option<AdminConfig>,
+    pub(crate) management: Option<ManagementConfig>,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -76,6 +78,12 @@ impl Reloader {
         }
         if self.fixed.client_ca_pem != config.client_ca_pem {
             differ.push("client_ca");
+        }
+        if self.fixed.admin != config.admin {
+            differ.push("admin");
+        }
+        if self.fixed.management != config.management {
+            differ.push("management");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

@@ -8,6 +8,7 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
@@ -19,6 +20,7 @@ mod pages;
 mod resource_server;
 mod rules;
 mod schema;
+mod times;
 mod token;
 
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
@@ -27,6 +29,7 @@ pub(crate) use pages::Selection;
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,

@@ -6,10 +6,13 @@ use crate::{
         authenticate::{
             Authenticated, AuthenticationError, AuthenticationRules, Credentials, Principal,
         },
+        failures::{Failures, Patience, Wait},
         pacing::Pacing,
         policy::ClientId,
         replay::{Kind, Seen, SeenError},
     },
+    listener::network_of,
+    metrics::{self, Metrics},
     store::{Client, ResourceServer, Store, StoreError},
     tls::PeerCertificates,
 };
@@ -17,7 +20,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use symbolon_ace_proto::{PopKey, TokenRequest, UnixTime, client_assertion::ClientAssertion};
 
 /// The most assertions and proofs remembered against replay, about 100 bytes each. They live 5 minutes at most.
@@ -30,6 +33,8 @@ pub(super) struct Authenticator {
     rules: AuthenticationRules,
     seen: Mutex<Seen>,
     pacing: Mutex<Pacing>,
+    failures: Mutex<Failures>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why nobody is authenticated.
@@ -41,6 +46,8 @@ pub(super) enum CallerError {
     Busy(SeenError),
     #[error("too many requests of one caller")]
     TooFast,
+    #[error(transparent)]
+    Failures(#[from] Wait),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,6 +64,13 @@ impl CallerError {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
+            Self::Failures(Wait(secs)) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let mut response = answer::failure(status, "temporarily_unavailable", format);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, header::HeaderValue::from(*secs));
+                response
+            }
             Self::Store(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
@@ -67,7 +81,7 @@ impl CallerError {
     /// Whether the fault is ours.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Authentication(_) | Self::TooFast => false,
+            Self::Authentication(_) | Self::TooFast | Self::Failures(_) => false,
             Self::Busy(_) | Self::Store(_) => true,
         }
     }
@@ -89,12 +103,14 @@ pub(super) struct Replayed;
 pub(crate) struct Several;
 
 impl Authenticator {
-    pub(super) fn new(store: Store, rules: AuthenticationRules) -> Self {
+    pub(super) fn new(store: Store, rules: AuthenticationRules, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             rules,
             seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
             pacing: Mutex::default(),
+            failures: Mutex::new(Failures::new(Patience::CLIENTS)),
+            metrics,
         }
     }
 
@@ -141,8 +157,22 @@ impl Authenticator {
         let credentials = Credentials::parse(authorization, request, certificates)?;
         let named = ClientId::parse(credentials.client_id()).ok();
         *claimed = named.map(|named| named.as_str().to_owned());
-        let principal = self.registered(credentials.client_id()).await?;
-        let authenticated = credentials.authenticate(principal, &self.rules, now)?;
+        let network = network_of(parts);
+        let name = credentials.client_id();
+        if let Err(wait) = self.failures().admit(name, network, now) {
+            self.metrics.authentication_delayed(metrics::Caller::Client);
+            return Err(wait.into());
+        }
+        let principal = self.registered(name).await?;
+        let authenticated = match credentials.authenticate(principal, &self.rules, now) {
+            Ok(authenticated) => authenticated,
+            Err(error) => {
+                self.failures().handle_failure(name, network, now);
+                self.metrics.authentication_failed(metrics::Caller::Client);
+                return Err(error.into());
+            }
+        };
+        self.failures().handle_success(name, network);
         if let Some((assertion, _)) = &authenticated.assertion {
             self.remember(
                 (Kind::Assertion, &assertion.client_id, &assertion.identifier),
@@ -161,6 +191,11 @@ impl Authenticator {
             return Err(AuthenticationError::ClientIdMismatch.into());
         }
         Ok(authenticated)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        // Numbers and times: a panic elsewhere leaves them right enough.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Both are looked up for any name, so that the time tells nothing.

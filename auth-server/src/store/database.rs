@@ -15,7 +15,8 @@ mod tokens;
 pub(super) use audit::Deed;
 
 use super::{
-    Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
+    Client, ClientAuthentication, DatabaseTimes, Policy, Requester, Revocation, Store, StoreError,
+    schema,
 };
 use sqlx::{
     ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
@@ -23,7 +24,7 @@ use sqlx::{
 };
 use std::{fs, io, path::Path, sync::Arc, time::Duration};
 use symbolon_ace_proto::{PopAlgorithm, UnixTime};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Readers beside the one writer that SQLite allows.
 const MAX_CONNECTIONS: u32 = 4;
@@ -48,6 +49,7 @@ pub(super) struct Database {
     actor: Arc<str>,
     /// The most records of the audit log.
     audit_records: u64,
+    times: DatabaseTimes,
 }
 
 impl std::fmt::Debug for Database {
@@ -91,6 +93,7 @@ impl Database {
             relaxed: pool(1, relaxed),
             actor: "server".into(),
             audit_records: Store::MAX_AUDIT_RECORDS,
+            times: DatabaseTimes::default(),
         })
     }
 
@@ -109,7 +112,18 @@ impl Database {
 
     /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
     async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        let asked = Instant::now();
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        Ok(self.times.observe("begin", asked, begun)?)
+    }
+
+    pub(super) fn times(&self) -> &DatabaseTimes {
+        &self.times
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let _: i64 = sqlx::query_scalar("SELECT 1").fetch_one(&self.pool).await?;
+        Ok(())
     }
 
     pub(super) async fn add_client(

@@ -22,7 +22,7 @@ use symbolon_ace_proto::{
     jwt::{self, SigningAlgorithm},
 };
 use symbolon_auth_server::{
-    AuthServer, Config, Reloader,
+    AdminConfig, AuthServer, Config, ManagementConfig, Reloader,
     store::{Client, ClientAuthentication, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
@@ -57,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) database: PathBuf,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
+    /// Where health and metrics are.
+    pub(crate) management: SocketAddr,
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -119,6 +121,11 @@ impl Server {
                 .unwrap()
                 .into(),
             token_lifetime_secs: LIFETIME,
+            admin: Some(AdminConfig::default()),
+            management: Some(ManagementConfig {
+                address: "127.0.0.1:0".parse().unwrap(),
+                insecure: false,
+            }),
         })
         .await
         .unwrap();
@@ -136,6 +143,7 @@ impl Server {
             database,
             address: server.local_addr(),
             reloader: server.reloader(),
+            management: server.management_addr().unwrap(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),
             task: tokio::spawn(server.serve(async {

@@ -126,6 +126,8 @@ async fn a_server_that_cannot_work_does_not_start() {
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        admin: None,
+        management: None,
     };
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {

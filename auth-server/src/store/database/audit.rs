@@ -5,6 +5,7 @@ use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash
 use crate::issuing::now;
 use sqlx::{SqliteConnection, Transaction};
 use symbolon_ace_proto::UnixTime;
+use tokio::time::Instant;
 
 /// How many records are read at a time.
 const PAGE: i64 = 4096;
@@ -41,7 +42,9 @@ impl Database {
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
         self.record_within(&mut transaction, deed).await?;
-        Ok(transaction.commit().await?)
+        let begin = Instant::now();
+        let committed = transaction.commit().await;
+        Ok(self.times.observe("commit", begin, committed)?)
     }
 
     /// Records what was done elsewhere.
