@@ -16,6 +16,9 @@ use symbolon_auth_server::{
     store::AuditMark,
 };
 
+/// The most records of the audit log in one answer.
+const PAGE: usize = MAX_PAGE as usize;
+
 type Answered<T> = Result<T, AdministrationError>;
 
 /// Whose rules are asked for; everybody's where none is named.
@@ -195,7 +198,7 @@ impl Administration {
             return Ok(Vec::new());
         }
         let mut records = self.audit_page(from, limit).await?;
-        let (Some(last), true) = (records.last(), limit > MAX_PAGE) else {
+        let (Some(last), true) = (records.last(), limit > PAGE) else {
             return Ok(records);
         };
         // More than one page: of the last ones it is known now where they begin.
@@ -225,7 +228,7 @@ impl Administration {
         let from = from.map(|number| number.to_string());
         let target = Target::of(&["audit"])
             .maybe("from", from.as_deref())
-            .query("limit", &limit.min(MAX_PAGE).to_string());
+            .query("limit", &limit.min(PAGE).to_string());
         let page: Page<AuditRecord> = self.get(target).await?;
         Ok(page.items)
     }

@@ -15,6 +15,8 @@ use symbolon_auth_server::{
 
 const BROKER: &str = "mqtts://broker.example/1?a=b";
 
+const PAGE: usize = MAX_PAGE as usize;
+
 struct Site {
     _directory: tempfile::TempDir,
     administration: Administration,
@@ -171,7 +173,7 @@ async fn rules_of_clients_groups_and_owners_decide() {
 async fn lists_and_the_audit_log_come_whole_however_many_pages_they_have() {
     let site = site().await;
     let api = &site.administration;
-    let many = MAX_PAGE + 7;
+    let many = PAGE + 7;
     let dry = api.apply(many_groups(many), true).await.unwrap();
     assert_eq!((dry.new_groups.len(), dry.dry_run), (many, true));
     assert!(api.groups().await.unwrap().is_empty());
@@ -181,14 +183,14 @@ async fn lists_and_the_audit_log_come_whole_however_many_pages_they_have() {
     assert_eq!(groups[many - 1].name, format!("group-{:04}", many - 1));
 
     let all = api.audit(Some(1), usize::MAX).await.unwrap();
-    assert!(all.len() > MAX_PAGE);
+    assert!(all.len() > PAGE);
     assert!(
         all.iter()
             .zip(1..)
             .all(|(record, number)| record.number == number)
     );
-    let last = api.audit(None, MAX_PAGE + 3).await.unwrap();
-    assert_eq!(last.as_slice(), &all[all.len() - MAX_PAGE - 3..]);
+    let last = api.audit(None, PAGE + 3).await.unwrap();
+    assert_eq!(last.as_slice(), &all[all.len() - PAGE - 3..]);
     let one = api.audit(None, 1).await.unwrap();
     assert_eq!(one.as_slice(), &all[all.len() - 1..]);
     assert!(one[0].actor.starts_with("cli uid="), "{}", one[0].actor);
