@@ -111,6 +111,8 @@ impl<'a> Loader<'a> {
             database: settings.database.clone(),
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,
+            admin: settings.admin,
+            management: settings.management,
         })
     }
 

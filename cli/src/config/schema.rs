@@ -27,6 +27,15 @@ pub(super) struct AuthorizationServer {
     pub(super) database: Option<PathBuf>,
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,
+    pub(super) admin: Option<Admin>,
+    pub(super) management: Option<Management>,
+}
+
+/// `[as.admin]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<SocketAddr>,
 }
 
 /// `[broker]`.
@@ -146,7 +155,7 @@ pub(super) struct Introspection {
     pub(super) cache_secs: Option<u64>,
 }
 
-/// `[broker.management]`.
+/// `[as.management]` and `[broker.management]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Management {
