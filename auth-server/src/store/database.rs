@@ -1,9 +1,11 @@
 //! Every statement that a database sees, the same in SQLite and PostgreSQL: values are `i64`, text, bytes, and `Option` of them.
 
+mod accounts;
 mod applying;
 mod audit;
 mod backup;
 mod groups;
+mod pages;
 mod policies;
 mod resource_servers;
 mod revocations;
