@@ -5,6 +5,8 @@
 //! | [`audit`] | whether the audit log is whole |
 //! | [`authenticate`] | who asks |
 //! | [`refusals`] | which refusals are recorded one by one |
+//! | [`registration`] | what a client that registers itself is |
+//! | [`throttling`] | who guesses at secrets |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`pacing`] | whether somebody asks too often |
 //! | [`policy`] | which resource server, and what the client may do there |
@@ -23,5 +25,7 @@ pub(crate) mod pacing;
 pub(crate) mod policy;
 pub(crate) mod possession;
 pub(crate) mod refusals;
+pub(crate) mod registration;
 pub(crate) mod replay;
 pub(crate) mod revocations;
+pub(crate) mod throttling;

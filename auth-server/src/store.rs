@@ -7,17 +7,23 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
 mod authentication;
 mod database;
+mod registration;
 mod resource_server;
 mod rules;
 mod schema;
 mod token;
 
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub use registration::{
+    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
+};
+pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, Update};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
@@ -405,7 +411,16 @@ impl Store {
 
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
-        self.database.sweep(now).await
+        const SWEPT_AT_ONCE: i64 = 1000;
+        let swept = self.database.sweep(now).await?;
+        let initial = self
+            .database
+            .sweep_initial_access_tokens(now, SWEPT_AT_ONCE)
+            .await?;
+        Ok(Swept {
+            more: swept.more || initial,
+            ..swept
+        })
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.database", Kind::Text),
     ("as.signing_key", Kind::Text),
     ("as.token_lifetime_secs", Kind::Plain),
+    ("as.registration", Kind::Plain),
     ("broker.audience", Kind::Text),
     ("broker.issuer", Kind::Text),
     ("broker.jwks_uri", Kind::Text),

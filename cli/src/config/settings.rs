@@ -51,6 +51,7 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) database: PathBuf,
     pub(crate) signing_key: PathBuf,
     pub(crate) token_lifetime_secs: u64,
+    pub(crate) registration: bool,
 }
 
 /// `[broker]`.
@@ -202,6 +203,7 @@ impl Checker<'_> {
             database: database?,
             signing_key: signing_key?,
             token_lifetime_secs,
+            registration: section.registration.unwrap_or(true),
         })
     }
 
