@@ -1,9 +1,9 @@
-//! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
-//! every other sees.
-
+//! What the authorization server remembers, in SQLite or PostgreSQL. Several processes may use one database at a time: what one writes, the
+//! next call of every other sees.
 //!
 //! | module | holds |
 //! |---|---|
+//! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
@@ -12,12 +12,14 @@
 
 mod authentication;
 mod database;
+mod location;
 mod resource_server;
 mod rules;
 mod schema;
 mod token;
 
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub use location::{Location, LocationError, PostgresUrl};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
@@ -82,6 +84,9 @@ pub enum StoreError {
     /// The database itself failed.
     #[error("database: {0}")]
     Database(String),
+    /// The database is not reached, or too busy; the same may go well in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
 }
 
 /// A registered client.
@@ -128,7 +133,12 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path).await?;
+        Self::open_at(&path.into()).await
+    }
+
+    /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let database = Database::open(location).await?;
         Ok(Self { database })
     }
 
