@@ -23,9 +23,9 @@ mod settings;
 pub(crate) use changes::{Change, Snapshot};
 pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
-pub(crate) use load::{authorization_server, broker};
+pub(crate) use load::{authorization_server, broker, hsm, ring_in};
 pub(crate) use settings::{
-    AuthorizationServerSettings, Settings, introspection_endpoint, jwks_uri, revocation_list,
+    AuthorizationServerSettings, Settings, SigningKeys, introspection_endpoint, jwks_uri, revocation_list,
     token_endpoint,
 };
 

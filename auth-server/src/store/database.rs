@@ -1,9 +1,11 @@
 //! Every statement that a database sees, the same in SQLite and PostgreSQL: values are `i64`, text, bytes, and `Option` of them.
 
+mod accounts;
 mod applying;
 mod audit;
 mod backup;
 mod groups;
+mod pages;
 mod policies;
 mod postgres;
 mod resource_servers;
@@ -56,10 +58,21 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if is_passing(&error) {
             Self::Unavailable(error.to_string())
+        } else if is_no_text(&error) {
+            let why = "it has a character that no text may have".to_owned();
+            Self::Invalid("text", String::new(), why)
         } else {
             Self::Database(error.to_string())
         }
     }
+}
+
+/// PostgreSQL: `character_not_in_repertoire`, which of UTF-8 is U+0000 alone.
+fn is_no_text(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "22021")
 }
 
 /// Whether the same may go well in a moment: the database is not reached, too busy, or going down.

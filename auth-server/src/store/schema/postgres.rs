@@ -4,10 +4,14 @@ use crate::store::StoreError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 /// One step each, and the version that it leads to, which is the number of its file. The first ones of SQLite are one here.
-const MIGRATIONS: [(i64, &str); 2] = [
+const MIGRATIONS: [(i64, &str); 3] = [
     (
         3,
         include_str!("../../../migrations/postgres/0003_base.sql"),
+    ),
+    (
+        4,
+        include_str!("../../../migrations/postgres/0004_accounts.sql"),
     ),
     (
         7,
