@@ -1,9 +1,9 @@
 //! The endpoints. Moves bytes between HTTP and `core/`.
 
-mod answer;
+pub(crate) mod answer;
 mod auditing;
-mod body;
-mod caller;
+pub(crate) mod body;
+pub(crate) mod caller;
 mod metadata;
 mod question;
 mod revocation_list;

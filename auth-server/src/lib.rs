@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Config`], [`AuthServer`] | start it, stop it |
 //! | [`store`] | clients, resource servers, policies in SQLite |
+//! | [`admin`] | the administration API |
 //! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
 //! | `listener`, `tls` | connections |
@@ -19,6 +20,7 @@ use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, syn
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use tokio::net::TcpListener;
 
+pub mod admin;
 mod core;
 mod http;
 pub mod import;

@@ -8,7 +8,14 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -16,6 +23,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// The address at the other end of a connection, for the endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +82,7 @@ pub(crate) async fn serve(
                 let connection = Connection {
                     // The certificate may have been replaced since the last connection.
                     acceptor: TlsAcceptor::from(tls.load_full()),
-                    router: router.clone(),
+                    router: router.clone().layer(Extension(PeerAddress(peer.ip()))),
                     limits,
                     stopped: stopped.clone(),
                 };

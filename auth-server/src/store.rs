@@ -4,20 +4,26 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `accounts` | who administers |
 //! | `authentication` | how clients and resource servers prove who they are |
+//! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
+mod accounts;
 mod authentication;
 mod database;
+mod pages;
 mod resource_server;
 mod rules;
 mod schema;
 mod token;
 
+pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use pages::Selection;
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
