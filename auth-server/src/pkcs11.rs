@@ -55,7 +55,9 @@ pub enum HsmError {
     #[error("several tokens are as {0} says: add `serial`")]
     SeveralTokens(String),
     /// The token refused the PIN. It is shown no second time, because a token locks itself after some.
-    #[error("the token refuses the PIN; it is not tried again before the configuration is read anew")]
+    #[error(
+        "the token refuses the PIN; it is not tried again before the configuration is read anew"
+    )]
     Pin,
     /// The token wants a PIN and there is none.
     #[error("the token wants a PIN: name a file with `pin_file`")]

@@ -7,20 +7,26 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `snapshot` | what tokens are decided by, read once |
+//! | `issuance` | tokens that are stored together |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
 mod authentication;
 mod database;
+mod issuance;
 mod resource_server;
 mod rules;
 mod schema;
+mod snapshot;
 mod token;
 
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use issuance::Remembered;
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub(crate) use snapshot::{Registered, Snapshot};
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
@@ -39,13 +45,15 @@ pub use rules::{Considered, Explanation, Owner, Tree};
 use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
-use std::path::Path;
+use issuance::Issuance;
+use std::{path::Path, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    issuance: Arc<Issuance>,
 }
 
 /// Why the store cannot do what it is asked.
@@ -129,7 +137,8 @@ impl Store {
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Database::open(path).await?;
-        Ok(Self { database })
+        let issuance = Arc::default();
+        Ok(Self { database, issuance })
     }
 
     /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
@@ -311,15 +320,6 @@ impl Store {
         self.database.next_sequence_number(audience).await
     }
 
-    /// Remembers a token that is about to be given out; `false` where the client has too many already.
-    pub(crate) async fn remember_token(
-        &self,
-        token: &NewToken<'_>,
-        now: UnixTime,
-    ) -> Result<bool, StoreError> {
-        self.database.remember_token(token, now).await
-    }
-
     /// The token with this digest, expired or not.
     pub(crate) async fn token(&self, sha256: &[u8; 32]) -> Result<Option<StoredToken>, StoreError> {
         self.database.token(sha256).await
@@ -406,6 +406,14 @@ impl Store {
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
         self.database.sweep(now).await
+    }
+}
+
+impl StoreError {
+    /// The same, for another of those whom it befell.
+    fn again(&self) -> Self {
+        let text = self.to_string();
+        Self::Database(text.strip_prefix("database: ").unwrap_or(&text).to_owned())
     }
 }
 

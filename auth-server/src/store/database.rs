@@ -4,6 +4,7 @@ mod applying;
 mod audit;
 mod backup;
 mod groups;
+mod issuing;
 mod policies;
 mod resource_servers;
 mod revocations;
@@ -12,6 +13,7 @@ mod sqlite;
 mod tokens;
 
 pub(super) use audit::Deed;
+pub(super) use issuing::Issued;
 
 use super::{Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError};
 use sqlx::{Any as Engine, AnyConnection as EngineConnection, AnyPool, Transaction};
