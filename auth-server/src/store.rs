@@ -4,25 +4,37 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `accounts` | who administers |
 //! | `authentication` | how clients and resource servers prove who they are |
+//! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
 //! | `snapshot` | what tokens are decided by, read once |
 //! | `issuance` | tokens that are stored together |
+//! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
+mod accounts;
 mod authentication;
 mod database;
 mod issuance;
+mod pages;
+mod registration;
 mod resource_server;
 mod rules;
 mod schema;
 mod snapshot;
 mod token;
 
+pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
 pub(crate) use issuance::Remembered;
+pub(crate) use pages::Selection;
+pub use registration::{
+    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
+};
+pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, Update};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
@@ -405,7 +417,16 @@ impl Store {
 
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
-        self.database.sweep(now).await
+        const SWEPT_AT_ONCE: i64 = 1000;
+        let swept = self.database.sweep(now).await?;
+        let initial = self
+            .database
+            .sweep_initial_access_tokens(now, SWEPT_AT_ONCE)
+            .await?;
+        Ok(Swept {
+            more: swept.more || initial,
+            ..swept
+        })
     }
 }
 

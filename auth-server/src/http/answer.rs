@@ -68,7 +68,7 @@ impl Format {
 }
 
 /// The media type without its parameters, in lower case.
-pub(super) fn media_type(value: Option<&HeaderValue>) -> Option<String> {
+pub(crate) fn media_type(value: Option<&HeaderValue>) -> Option<String> {
     let text = value?.to_str().ok()?;
     let media_type = text.split(';').next().unwrap_or_default();
     Some(media_type.trim().to_ascii_lowercase())

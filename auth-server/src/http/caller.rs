@@ -107,7 +107,7 @@ pub(super) struct Replayed;
 
 /// More than one where one is allowed.
 #[derive(Debug)]
-pub(super) struct Several;
+pub(crate) struct Several;
 
 impl Authenticator {
     pub(super) fn new(store: Store, rules: AuthenticationRules) -> Self {
@@ -285,7 +285,7 @@ fn authentication_of(principal: Option<&Principal>) -> Option<(&'static str, Vec
 }
 
 /// The value of a header that may stand once.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Several> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Several> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(header::HeaderValue::as_bytes)),

@@ -7,10 +7,12 @@ use sqlx::{Connection, SqliteConnection};
 const APPLICATION_ID: i64 = 0x5359_4d42;
 
 /// One step each; a step sets `user_version` to its own number at its end.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
     include_str!("../../migrations/sqlite/0002_kinds_tokens.sql"),
     include_str!("../../migrations/sqlite/0003_groups_owners_audit.sql"),
+    include_str!("../../migrations/sqlite/0004_accounts.sql"),
+    include_str!("../../migrations/sqlite/0005_registration.sql"),
 ];
 
 /// Applies the steps the file still lacks. A file with more steps than we know is refused, so that an old program never

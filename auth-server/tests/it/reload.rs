@@ -24,6 +24,7 @@ fn config(database: &Path) -> Config {
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
     }
 }
 

@@ -6,8 +6,11 @@ use sqlx::{AssertSqlSafe, Transaction};
 use std::collections::HashMap;
 use symbolon_ace_proto::UnixTime;
 
-/// What is done to the audit log's knowledge by those who change nothing that a token is decided by.
-const CHANGES_NOTHING: &str = "('token.issue', 'token.revoke', 'refresh_token.revoke', 'client.revoke', 'client.add', 'audit.let_go')";
+/// Deeds that change nothing that a token is decided by: not the clients, resource servers and rules that there are. A client that is new is
+/// not among those that are known. Any deed that is not named here counts as a change.
+const CHANGES_NOTHING: &str = "('token.issue', 'token.revoke', 'refresh_token.revoke', 'client.revoke', 'client.add', 'client.register',
+     'group.add', 'account.add', 'account.certificate', 'account.login', 'account.logout', 'account.password', 'account.remove',
+     'initial_access_token.add', 'initial_access_token.remove', 'database.backup', 'audit.let_go')";
 /// How many rows a statement has: few statements, so that each is prepared once.
 const ROWS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 /// Columns of a token that are written.

@@ -18,13 +18,13 @@ use crate::{
 use sqlx::{AssertSqlSafe, Transaction};
 use symbolon_ace_proto::UnixTime;
 
-const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
+pub(super) const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
      token_lifetime_secs, granted_by";
 /// The rules that bear on a client: its own, and those of its groups.
 const OF_CLIENT: &str = "(client_id = $1 OR group_name IN
      (SELECT group_name FROM client_group_member WHERE client_id = $1))";
 
-type PolicyRow = (
+pub(super) type PolicyRow = (
     i64,
     Option<String>,
     Option<String>,
@@ -199,7 +199,7 @@ pub(super) async fn insert(
     Ok(id)
 }
 
-fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
+pub(super) fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
     let (id, client, group, effect, audience, filter, publish, subscribe, from, until, life, owner) =
         row;
     let time = |secs: Option<i64>| Ok::<_, StoreError>(from_column(secs)?.map(UnixTime));

@@ -8,7 +8,7 @@ use crate::store::{
 use sqlx::Transaction;
 use symbolon_ace_proto::UnixTime;
 
-type IssuedRow = (String, String, String, i64, Option<i64>);
+pub(super) type IssuedRow = (String, String, String, i64, Option<i64>);
 type RefreshRow = (Vec<u8>, String, String, String, i64);
 
 impl Database {
@@ -194,7 +194,7 @@ pub(super) fn time(seconds: i64) -> Result<UnixTime, StoreError> {
     Ok(UnixTime(seconds))
 }
 
-fn issued_from(row: IssuedRow) -> Result<IssuedToken, StoreError> {
+pub(super) fn issued_from(row: IssuedRow) -> Result<IssuedToken, StoreError> {
     let (identifier, client_id, audience, expires_at, revoked_at) = row;
     Ok(IssuedToken {
         identifier,
