@@ -5,6 +5,7 @@ mod applying;
 mod audit;
 mod backup;
 mod groups;
+mod issuing;
 mod pages;
 mod policies;
 mod postgres;
@@ -16,6 +17,7 @@ mod sqlite;
 mod tokens;
 
 pub(super) use audit::Deed;
+pub(super) use issuing::Issued;
 
 use super::{
     Client, ClientAuthentication, Location, Policy, Requester, Revocation, Store, StoreError,
