@@ -26,7 +26,10 @@ use crate::{
     management::published::Published,
     reload::{Announced, Announcement},
     revocations::Revocations,
-    store::{commits::Commits, writer::Batch as StoreBatch},
+    store::{
+        commits::Commits,
+        writer::{Batch as StoreBatch, Order},
+    },
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -107,7 +110,7 @@ pub(crate) struct ShardStart {
 /// The store, as a shard sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardStore {
-    pub(crate) sender: mpsc::Sender<StoreBatch>,
+    pub(crate) sender: mpsc::Sender<Order>,
     pub(crate) commits: Arc<Commits>,
     /// The first name that no stored session has.
     pub(crate) first_session: SessionId,
@@ -318,7 +321,8 @@ impl ShardHandle {
             up_to,
             entries,
         };
-        if let Err(mpsc::error::TrySendError::Full(batch)) = store.sender.try_send(batch) {
+        let refused = store.sender.try_send(Order::Write(batch));
+        if let Err(mpsc::error::TrySendError::Full(Order::Write(batch))) = refused {
             core.return_journal(batch.entries);
         }
     }
@@ -345,7 +349,7 @@ impl ShardHandle {
                 up_to,
                 entries,
             };
-            if store.sender.send(batch).await.is_err() {
+            if store.sender.send(Order::Write(batch)).await.is_err() {
                 tracing::error!("the store has ended before the shards");
             }
         }
@@ -507,7 +511,7 @@ impl ShardHandle {
 
     async fn take_mail(self: Rc<Self>, mut mailbox: mpsc::Receiver<Batch>) {
         while let Some((from, batch)) = mailbox.recv().await {
-            self.with_core(|core, now| core.handle_batch(from, batch, now));
+            self.with_core(|core, now| core.handle_batch(from, &batch, now));
         }
     }
 
