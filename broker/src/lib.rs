@@ -49,8 +49,8 @@ use crate::driver::{
     arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
-    reclaiming,
-    shard::{self, ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
+    lives, reclaiming,
+    shard::{ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
@@ -64,7 +64,10 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -157,6 +160,9 @@ impl Broker {
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
+            shard_restarts: AtomicU64::new(0),
+            #[cfg(feature = "faults")]
+            faults: (0..shards).map(|_| false.into()).collect(),
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
@@ -224,7 +230,15 @@ impl Broker {
         self.reloader.clone()
     }
 
-    /// Waits until a thread of the broker has failed, which none should: clients of a shard without a thread hang. Whoever runs the broker
+    /// For tests: the next turn of this shard panics when all of it is done and nothing given away.
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub fn let_shard_fall(&self, shard: usize) {
+        self.reloader.let_shard_fall(shard);
+    }
+
+    /// Waits until a thread of the broker has failed, which none should. A shard that panics begins anew, a few times; any other thread, or a
+    /// shard too often, is a failure: its clients hang. Whoever runs the broker
     /// should end the process, to have it started anew: what is stored is there again then. Cancel safe.
     pub async fn failed(&self) {
         let mut failed = self.threads.failed();
@@ -487,7 +501,7 @@ impl Shards<'_> {
             sessions,
             retained: Arc::clone(&self.retained),
         };
-        Ok(Box::new(move || shard::run(start)))
+        Ok(Box::new(move || lives::run(start)))
     }
 }
 
