@@ -1,21 +1,24 @@
-//! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
-//! every other sees.
-
+//! What the authorization server remembers, in SQLite or PostgreSQL. Several processes may use one database at a time: what one writes, the
+//! next call of every other sees.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `accounts` | who administers |
+//! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
 mod accounts;
 mod authentication;
 mod database;
+mod location;
 mod pages;
+mod registration;
 mod resource_server;
 mod rules;
 mod schema;
@@ -23,7 +26,12 @@ mod token;
 
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub use location::{Location, LocationError, PostgresUrl};
 pub(crate) use pages::Selection;
+pub use registration::{
+    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
+};
+pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, Update};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
@@ -88,6 +96,14 @@ pub enum StoreError {
     /// The database itself failed.
     #[error("database: {0}")]
     Database(String),
+    /// The database is not reached, or too busy; the same may go well in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// When it is worth another try after [`StoreError::Unavailable`], seconds.
+    pub(crate) const RETRY_AFTER_SECS: u64 = 1;
 }
 
 /// A registered client.
@@ -134,7 +150,12 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path).await?;
+        Self::open_at(&path.into()).await
+    }
+
+    /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let database = Database::open(location).await?;
         Ok(Self { database })
     }
 
@@ -190,6 +211,9 @@ impl Store {
 
     /// One client.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.client(client_id).await
     }
 
@@ -299,6 +323,7 @@ impl Store {
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
         match audience {
+            Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
         }
@@ -309,6 +334,9 @@ impl Store {
         &self,
         client_id: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.resource_server_of(client_id).await
     }
 
@@ -411,8 +439,22 @@ impl Store {
 
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
-        self.database.sweep(now).await
+        const SWEPT_AT_ONCE: i64 = 1000;
+        let swept = self.database.sweep(now).await?;
+        let initial = self
+            .database
+            .sweep_initial_access_tokens(now, SWEPT_AT_ONCE)
+            .await?;
+        Ok(Swept {
+            more: swept.more || initial,
+            ..swept
+        })
     }
+}
+
+/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

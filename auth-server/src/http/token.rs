@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     core::{
-        certificate::Certificate,
         policy::{self, Destination, PolicyError},
         possession::{self, Evidence, PossessionError, TokenKey},
         replay::Kind,
@@ -84,10 +83,8 @@ impl Refusal {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_)
-            | Self::Key(_)
-            | Self::Answer(_)
-            | Self::Signing(SigningError::Key(_)) => {
+            Self::Store(error) => answer::store_failure(error, format),
+            Self::Key(_) | Self::Answer(_) | Self::Signing(SigningError::Key(_)) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }
@@ -318,7 +315,7 @@ impl Endpoints {
         let certificate_key = parts
             .extensions
             .get::<PeerCertificates>()
-            .and_then(|shown| Certificate::parse(shown.end_entity())?.public_key());
+            .and_then(PeerCertificates::public_key);
         let evidence = Evidence {
             req_cnf,
             assertion_key: caller.assertion.as_ref().map(|(_, key)| key),
@@ -403,6 +400,7 @@ mod tests {
             (CallerError::Busy(SeenError::Full).into(), 503),
             (Refusal::TooManyTokens, 429),
             (StoreError::Database("secret".to_owned()).into(), 500),
+            (StoreError::Unavailable("secret".to_owned()).into(), 503),
             (PopError::Crypto.into(), 500),
             (SigningError::Hsm(HsmError::Silent).into(), 503),
         ] {

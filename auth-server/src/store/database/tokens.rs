@@ -19,7 +19,7 @@ impl Database {
         now: UnixTime,
     ) -> Result<bool, StoreError> {
         let most = i64::try_from(Store::MAX_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
-        let mut transaction = self.write_relaxed().await?;
+        let mut transaction = self.write_token().await?;
         let done = sqlx::query(
             "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
