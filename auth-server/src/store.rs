@@ -8,6 +8,7 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
 //! | `snapshot` | what tokens are decided by, read once |
 //! | `issuance` | tokens that are stored together |
@@ -26,6 +27,7 @@ mod resource_server;
 mod rules;
 mod schema;
 mod snapshot;
+mod times;
 mod token;
 
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
@@ -41,6 +43,7 @@ pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
 pub(crate) use snapshot::{Registered, Snapshot};
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,

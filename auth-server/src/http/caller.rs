@@ -6,10 +6,14 @@ use crate::{
         authenticate::{
             Authenticated, AuthenticationError, AuthenticationRules, Credentials, Principal,
         },
+        failures::{Failures, Patience, Wait},
+        network::Network,
         pacing::Pacing,
         policy::ClientId,
         replay::{Kind, Seen, SeenError},
     },
+    listener::network_of,
+    metrics::{self, Metrics},
     store::{Client, Snapshot, Store, StoreError},
     tls::PeerCertificates,
 };
@@ -17,7 +21,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use symbolon_ace_proto::{PopKey, TokenRequest, UnixTime, client_assertion::ClientAssertion};
 
 /// The most assertions and proofs remembered against replay, about 100 bytes each. They live 5 minutes at most.
@@ -30,6 +34,8 @@ pub(super) struct Authenticator {
     rules: AuthenticationRules,
     seen: Mutex<Seen>,
     pacing: Mutex<Pacing>,
+    failures: Mutex<Failures>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why nobody is authenticated.
@@ -41,6 +47,8 @@ pub(super) enum CallerError {
     Busy(SeenError),
     #[error("too many requests of one caller")]
     TooFast,
+    #[error(transparent)]
+    Failures(#[from] Wait),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,6 +65,13 @@ impl CallerError {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
+            Self::Failures(Wait(secs)) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let mut response = answer::failure(status, "temporarily_unavailable", format);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, header::HeaderValue::from(*secs));
+                response
+            }
             Self::Store(error) => answer::store_failure(error, format),
         }
     }
@@ -64,7 +79,7 @@ impl CallerError {
     /// Whether the fault is ours.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Authentication(_) | Self::TooFast => false,
+            Self::Authentication(_) | Self::TooFast | Self::Failures(_) => false,
             Self::Busy(_) | Self::Store(_) => true,
         }
     }
@@ -107,12 +122,14 @@ pub(super) struct Replayed;
 pub(crate) struct Several;
 
 impl Authenticator {
-    pub(super) fn new(store: Store, rules: AuthenticationRules) -> Self {
+    pub(super) fn new(store: Store, rules: AuthenticationRules, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             rules,
             seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
             pacing: Mutex::default(),
+            failures: Mutex::new(Failures::new(Patience::CLIENTS)),
+            metrics,
         }
     }
 
@@ -138,25 +155,28 @@ impl Authenticator {
     ) -> Result<AuthenticatedClient, CallerError> {
         let credentials = credentials(parts, request, claimed)?;
         let client_id = credentials.client_id();
+        let network = self.admit(parts, client_id, now)?;
         let known = attempt.snapshot.registered(client_id);
         let known = known.map(|known| Principal::from(&*known));
         let proved =
             (known.clone()).map(|known| credentials.authenticate(Some(known), &self.rules, now));
-        let authenticated = match proved {
-            Some(Ok(authenticated)) => authenticated,
+        let proved = match proved {
+            Some(Ok(authenticated)) => Ok(authenticated),
             // Whoever fails is looked up whether known or not, so that the time does not tell who has been here before.
             Some(Err(error)) => {
                 let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
                 if authentication_of(found.as_ref()) == authentication_of(known.as_ref()) {
-                    return Err(error.into());
+                    Err(error)
+                } else {
+                    credentials.authenticate(found, &self.rules, now)
                 }
-                credentials.authenticate(found, &self.rules, now)?
             }
             None => {
                 let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
-                credentials.authenticate(found, &self.rules, now)?
+                credentials.authenticate(found, &self.rules, now)
             }
         };
+        let authenticated = self.judge(proved, (client_id, network), now)?;
         if !attempt.is_counted {
             self.count(&authenticated, client_id, now)?;
             attempt.is_counted = true;
@@ -185,11 +205,40 @@ impl Authenticator {
         now: UnixTime,
     ) -> Result<Authenticated, CallerError> {
         let credentials = credentials(parts, request, claimed)?;
-        let principal = self.look_up(None, credentials.client_id()).await?;
-        let authenticated = credentials.authenticate(principal, &self.rules, now)?;
-        self.count(&authenticated, credentials.client_id(), now)?;
-        check_name(request, credentials.client_id())?;
+        let name = credentials.client_id();
+        let network = self.admit(parts, name, now)?;
+        let principal = self.look_up(None, name).await?;
+        let proved = credentials.authenticate(principal, &self.rules, now);
+        let authenticated = self.judge(proved, (name, network), now)?;
+        self.count(&authenticated, name, now)?;
+        check_name(request, name)?;
         Ok(authenticated)
+    }
+
+    /// Whether this name may be tried now by whoever asks; where they ask from.
+    fn admit(&self, parts: &Parts, name: &str, now: UnixTime) -> Result<Network, CallerError> {
+        let network = network_of(parts);
+        self.failures().admit(name, network, now).map_err(|wait| {
+            self.metrics.authentication_delayed(metrics::Caller::Client);
+            CallerError::from(wait)
+        })?;
+        Ok(network)
+    }
+
+    /// Remembers whether it was right.
+    fn judge(
+        &self,
+        proved: Result<Authenticated, AuthenticationError>,
+        (name, network): (&str, Network),
+        now: UnixTime,
+    ) -> Result<Authenticated, CallerError> {
+        if proved.is_ok() {
+            self.failures().handle_success(name, network);
+        } else {
+            self.failures().handle_failure(name, network, now);
+            self.metrics.authentication_failed(metrics::Caller::Client);
+        }
+        Ok(proved?)
     }
 
     /// What somebody who proved who it is uses up: its assertion, and its share of requests.
@@ -213,6 +262,11 @@ impl Authenticator {
             return Err(CallerError::TooFast);
         }
         Ok(())
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        // Numbers and times: a panic elsewhere leaves them right enough.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn look_up(

@@ -114,6 +114,29 @@ impl Refusal {
         }
     }
 
+    /// As OAuth calls it; what it has no word for, as the answer does.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.code.as_str(),
+            Self::GrantType => ErrorCode::UnsupportedGrantType.as_str(),
+            Self::RefreshToken | Self::RefreshTokenReplayed => ErrorCode::InvalidGrant.as_str(),
+            Self::Caller(CallerError::Authentication(error)) => error.response().code.as_str(),
+            Self::Policy(error) => error.response().code.as_str(),
+            Self::Possession(error) => error.response().code.as_str(),
+            Self::Caller(
+                CallerError::Busy(_) | CallerError::TooFast | CallerError::Failures(_),
+            )
+            | Self::TooManyTokens
+            | Self::Outdated
+            | Self::Signing(SigningError::Hsm(_)) => "temporarily_unavailable",
+            Self::Caller(CallerError::Store(_))
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Signing(SigningError::Key(_))
+            | Self::Answer(_) => "server_error",
+        }
+    }
+
     fn is_ours(&self) -> bool {
         match self {
             Self::Store(_) | Self::Key(_) | Self::Answer(_) | Self::Signing(_) | Self::Outdated => {
@@ -158,6 +181,9 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
             .await
             .and_then(|response| encoded(&response, format)),
     };
+    if let Err(refusal) = &answered {
+        shared.endpoints.metrics.token_refused(refusal.name());
+    }
     log.write(answered.as_ref().err());
     if let Err(refusal) = &answered
         && !refusal.is_ours()

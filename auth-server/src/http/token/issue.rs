@@ -147,6 +147,7 @@ impl Endpoints {
         if let Some((text, grant)) = &refresh {
             self.exchange(&decided, text, grant, now).await?;
         }
+        self.metrics.token_issued(server.tokens.format.as_str());
         let shown = !decided.key.is_symmetric() && !decided.destination.is_group();
         Ok(TokenResponse {
             access_token: token.text,

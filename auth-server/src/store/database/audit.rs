@@ -55,7 +55,7 @@ impl Database {
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
         self.record_within(&mut transaction, deed).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     /// Records what was done elsewhere.
@@ -68,7 +68,7 @@ impl Database {
     pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
         let mut transaction = self.write_relaxed().await?;
         self.record_of(&mut transaction, actor, deed).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     pub(super) async fn record_within(
