@@ -347,7 +347,7 @@ async fn the_audit_log_is_told_and_verified() {
     assert_eq!(
         actions,
         [
-            "resource_server.put",
+            "rs.put",
             "account.add",
             "account.login",
             "account.login"
