@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`Config`], [`AuthServer`] | start it, stop it |
-//! | [`store`] | clients, resource servers, policies in SQLite |
+//! | [`store`] | clients, resource servers, policies in SQLite or PostgreSQL |
 //! | [`admin`] | the administration API |
 //! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
@@ -16,7 +16,7 @@
 //! | [`Reloader`] | another configuration while it runs |
 
 use crate::core::authenticate::{AuthenticationRules, Decoys};
-use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{future::Future, hash::RandomState, net::SocketAddr, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use tokio::net::TcpListener;
 
@@ -51,8 +51,8 @@ pub struct Config {
     pub private_key_pem: String,
     /// Whose certificates are believed where a client authenticates by a name in one (`tls_client_auth`), PEM; nobody's where absent.
     pub client_ca_pem: Option<String>,
-    /// The database file.
-    pub database: PathBuf,
+    /// Where the database is.
+    pub database: store::Location,
     /// The keys that sign tokens, each in its time.
     pub signing_key: KeyRing,
     /// The longest life of a token, seconds, at least 1; policies may shorten it.
@@ -117,7 +117,7 @@ impl AuthServer {
         }
         let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
             .map_err(StartError::Certificate)?;
-        let store = store::Store::open(&config.database).await?;
+        let store = store::Store::open_at(&config.database).await?;
         let refused = |source| StartError::Listen {
             address: config.listen,
             source,

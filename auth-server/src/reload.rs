@@ -3,12 +3,12 @@
 use crate::{
     Config, StartError,
     issuing::{Issuing, now},
+    store::Location,
     tls::{self, ServerTls},
 };
 use arc_swap::ArcSwap;
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,7 +39,7 @@ pub struct Reloader {
 pub(crate) struct Fixed {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
     pub(crate) registration: bool,
 }

@@ -1,10 +1,10 @@
-//! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
-//! every other sees.
-
+//! What the authorization server remembers, in SQLite or PostgreSQL. Several processes may use one database at a time: what one writes, the
+//! next call of every other sees.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `accounts` | who administers |
+//! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
@@ -19,6 +19,7 @@ mod accounts;
 mod authentication;
 mod database;
 mod issuance;
+mod location;
 mod pages;
 mod registration;
 mod resource_server;
@@ -30,6 +31,7 @@ mod token;
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
 pub(crate) use issuance::Remembered;
+pub use location::{Location, LocationError, PostgresUrl};
 pub(crate) use pages::Selection;
 pub use registration::{
     Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
@@ -102,6 +104,14 @@ pub enum StoreError {
     /// The database itself failed.
     #[error("database: {0}")]
     Database(String),
+    /// The database is not reached, or too busy; the same may go well in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// When it is worth another try after [`StoreError::Unavailable`], seconds.
+    pub(crate) const RETRY_AFTER_SECS: u64 = 1;
 }
 
 /// A registered client.
@@ -148,7 +158,12 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path).await?;
+        Self::open_at(&path.into()).await
+    }
+
+    /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let database = Database::open(location).await?;
         let issuance = Arc::default();
         Ok(Self { database, issuance })
     }
@@ -205,6 +220,9 @@ impl Store {
 
     /// One client.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.client(client_id).await
     }
 
@@ -314,6 +332,7 @@ impl Store {
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
         match audience {
+            Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
         }
@@ -324,6 +343,9 @@ impl Store {
         &self,
         client_id: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.resource_server_of(client_id).await
     }
 
@@ -433,9 +455,23 @@ impl Store {
 impl StoreError {
     /// The same, for another of those whom it befell.
     fn again(&self) -> Self {
-        let text = self.to_string();
-        Self::Database(text.strip_prefix("database: ").unwrap_or(&text).to_owned())
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(why) => Self::Database(why.clone()),
+            Self::Exists(..)
+            | Self::NotFound(..)
+            | Self::Invalid(..)
+            | Self::TooManyPolicies(_)
+            | Self::TooManyGroups(_)
+            | Self::NotOwned(..)
+            | Self::Newer => Self::Database(self.to_string()),
+        }
     }
+}
+
+/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

@@ -57,10 +57,7 @@ impl CallerError {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_) => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                answer::failure(status, "server_error", format)
-            }
+            Self::Store(error) => answer::store_failure(error, format),
         }
     }
 

@@ -77,7 +77,9 @@ impl From<StoreError> for Refusal {
             | StoreError::TooManyPolicies(_)
             | StoreError::TooManyGroups(_)
             | StoreError::NotOwned(..) => Self::NotToBeHad(error),
-            StoreError::Newer | StoreError::Database(_) => Self::Store(error),
+            StoreError::Newer | StoreError::Database(_) | StoreError::Unavailable(_) => {
+                Self::Store(error)
+            }
         }
     }
 }

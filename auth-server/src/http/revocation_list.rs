@@ -95,6 +95,10 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
                 }
+                Failure::Caller(CallerError::Store(StoreError::Unavailable(_)))
+                | Failure::Store(StoreError::Unavailable(_)) => {
+                    answer::not_now(answer::empty(StatusCode::SERVICE_UNAVAILABLE))
+                }
                 Failure::Caller(CallerError::Store(_)) | Failure::Store(_) | Failure::Query(_) => {
                     answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
                 }

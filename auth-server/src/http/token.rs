@@ -88,10 +88,8 @@ impl Refusal {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_)
-            | Self::Key(_)
-            | Self::Answer(_)
-            | Self::Signing(SigningError::Key(_)) => {
+            Self::Store(error) => answer::store_failure(error, format),
+            Self::Key(_) | Self::Answer(_) | Self::Signing(SigningError::Key(_)) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }
@@ -464,6 +462,7 @@ mod tests {
             (CallerError::Busy(SeenError::Full).into(), 503),
             (Refusal::TooManyTokens, 429),
             (StoreError::Database("secret".to_owned()).into(), 500),
+            (StoreError::Unavailable("secret".to_owned()).into(), 503),
             (PopError::Crypto.into(), 500),
             (SigningError::Hsm(HsmError::Silent).into(), 503),
         ] {

@@ -9,7 +9,6 @@ use rustls::{
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -23,7 +22,7 @@ use symbolon_ace_proto::{
 };
 use symbolon_auth_server::{
     AuthServer, Config, Reloader,
-    store::{Client, ClientAuthentication, Policy, ResourceServer, ServerAccess, Store},
+    store::{Client, ClientAuthentication, Location, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -54,7 +53,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A server with one resource server, [`AUDIENCE`], and no clients.
 pub(crate) struct Server {
     pub(crate) store: Store,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Location,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
     connector: TlsConnector,
@@ -62,6 +61,28 @@ pub(crate) struct Server {
     task: JoinHandle<()>,
     roots: RootCertStore,
     directory: Arc<TempDir>,
+}
+
+/// A database without a server.
+pub(crate) struct Place {
+    _directory: TempDir,
+    pub(crate) location: Location,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let location = crate::place::new(directory.path());
+        Self {
+            _directory: directory,
+            location,
+        }
+    }
+
+    /// The store, as a process of its own has it.
+    pub(crate) async fn open(&self) -> Store {
+        Store::open_at(&self.location).await.unwrap()
+    }
 }
 
 /// An HTTP answer.
@@ -81,31 +102,37 @@ impl Server {
     }
 
     pub(crate) async fn start_as(issuer: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(directory, |config| issuer.clone_into(&mut config.issuer)).await
+        Self::start_new(|config| issuer.clone_into(&mut config.issuer)).await
     }
 
     /// One that believes this CA about clients.
     pub(crate) async fn start_believing(client_ca_pem: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
         let pem = client_ca_pem.to_owned();
-        Self::start_in(directory, |config| config.client_ca_pem = Some(pem)).await
+        Self::start_new(|config| config.client_ca_pem = Some(pem)).await
     }
 
     /// One where nobody may register.
     pub(crate) async fn start_without_registration() -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(directory, |config| config.registration = false).await
+        Self::start_new(|config| config.registration = false).await
     }
 
     /// Another on the same database.
     pub(crate) async fn start_beside(&self) -> Self {
-        Self::start_in(Arc::clone(&self.directory), |_| {}).await
+        let place = (Arc::clone(&self.directory), self.database.clone());
+        Self::start_in(place, |_| {}).await
     }
 
-    async fn start_in(directory: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
-        let database = directory.path().join("as.sqlite");
-        let store = Store::open(&database).await.unwrap();
+    async fn start_new(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let database = crate::place::new(directory.path());
+        Self::start_in((directory, database), change).await
+    }
+
+    async fn start_in(
+        (directory, database): (Arc<TempDir>, Location),
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let store = Store::open_at(&database).await.unwrap();
         store
             .put_resource_server(&resource_server(AUDIENCE))
             .await

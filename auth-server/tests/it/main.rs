@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod file;
 mod harness;
 mod introspection;
 mod kinds;
@@ -13,6 +14,7 @@ mod log;
 mod malformed;
 mod metadata;
 mod mutual_tls;
+mod place;
 mod raw_keys;
 mod refresh;
 mod registration;

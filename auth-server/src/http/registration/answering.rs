@@ -68,13 +68,14 @@ impl Told {
 impl Refusal {
     pub(super) fn respond(&self) -> Response {
         let (status, code) = match self {
+            Self::Store(error) => return answer::store_failure(error, Format::Json),
             Self::NoToken | Self::WrongToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::Throttled => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
             Self::Body(error) => (error.status(), "invalid_request"),
             Self::Metadata(error) => (StatusCode::BAD_REQUEST, error.code()),
             Self::NotToBeHad(_) => (StatusCode::BAD_REQUEST, "invalid_client_metadata"),
-            Self::Store(_) | Self::Secret(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+            Self::Secret(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let mut body = json!({ "error": code });
         if !self.is_ours() {

@@ -52,7 +52,7 @@ impl Database {
         until: u64,
         now: UnixTime,
     ) -> Result<Issued, StoreError> {
-        let mut transaction = self.write_relaxed().await?;
+        let mut transaction = self.write_token().await?;
         let [begin, end] = super::audit::ends(&mut transaction).await?;
         if !is_unchanged(&mut transaction, (begin.number, end.number), until).await? {
             let until = end.number;

@@ -2,7 +2,7 @@
 
 use super::{Database, Issued};
 use crate::store::{
-    Client, ClientAuthentication, Revocation, Store,
+    Client, ClientAuthentication, Location, Revocation, Store,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
 use symbolon_ace_proto::{PopAlgorithm, TokenHash, UnixTime};
@@ -11,7 +11,7 @@ const NOW: UnixTime = UnixTime(1_000);
 
 async fn open() -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&directory.path().join("as.sqlite"))
+    let database = Database::open(&Location::File(directory.path().join("as.sqlite")))
         .await
         .unwrap();
     let client = Client {
