@@ -6,11 +6,12 @@ pub(crate) mod body;
 pub(crate) mod caller;
 mod metadata;
 mod question;
+mod registration;
 mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals},
+    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
     metrics::{Counting, Metrics, count},
@@ -24,7 +25,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use caller::Authenticator;
 use std::{
@@ -61,6 +62,10 @@ pub(crate) struct Endpoints {
     waiting: Semaphore,
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
+    /// Who shows wrong tokens where clients register.
+    throttle: Mutex<Throttle>,
+    /// Clients may register themselves.
+    registration: bool,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -83,6 +88,17 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
+            throttle: Mutex::default(),
+            registration: true,
+        }
+    }
+
+    /// Whether clients may register themselves.
+    #[must_use]
+    pub(crate) fn with_registration(self, registration: bool) -> Self {
+        Self {
+            registration,
+            ..self
         }
     }
 
@@ -124,13 +140,17 @@ struct Shared {
     metadata: String,
 }
 
+/// A path, what requests to it are counted as, and what answers them.
+type Route = (String, &'static str, MethodRouter<Arc<Shared>>);
+
 /// All endpoints of an authorization server.
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
     let shared = Shared {
-        metadata: metadata::of(&issuer),
+        metadata: metadata::of(&issuer, endpoints.registration),
         endpoints,
     };
+    let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
     let routes = [
         (issuer.path(Endpoint::Token), "token", post(token::handle)),
@@ -154,7 +174,7 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         (issuer.metadata_path(), "metadata", get(server_metadata)),
     ];
     let mut counted = Router::new();
-    for (path, endpoint, route) in routes {
+    for (path, endpoint, route) in routes.into_iter().chain(registration) {
         let metrics = Arc::clone(&shared.endpoints.metrics);
         let counting = Counting { metrics, endpoint };
         let route = route.layer(from_fn_with_state(counting, count));
@@ -164,6 +184,21 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
+}
+
+/// None where clients may not register themselves.
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Vec<Route> {
+    if !enabled {
+        return Vec::new();
+    }
+    let path = issuer.path(Endpoint::Registration);
+    let manage = get(registration::manage)
+        .put(registration::manage)
+        .delete(registration::manage);
+    vec![
+        (format!("{path}/{{client_id}}"), "registration", manage),
+        (path, "registration", post(registration::register)),
+    ]
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

@@ -3,12 +3,12 @@
 use crate::{
     AdminConfig, Config, ManagementConfig, StartError,
     issuing::{Issuing, now},
+    store::Location,
     tls::{self, ServerTls},
 };
 use arc_swap::ArcSwap;
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,8 +39,9 @@ pub struct Reloader {
 pub(crate) struct Fixed {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
+    pub(crate) registration: bool,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) management: Option<ManagementConfig>,
 }
@@ -79,6 +80,9 @@ impl Reloader {
         if self.fixed.client_ca_pem != config.client_ca_pem {
             differ.push("client_ca");
         }
+        if self.fixed.registration != config.registration {
+            differ.push("registration");
+        }
         if self.fixed.admin != config.admin {
             differ.push("admin");
         }
@@ -90,6 +94,9 @@ impl Reloader {
         }
         if config.token_lifetime_secs == 0 {
             return Err(StartError::TokenLifetime.into());
+        }
+        if !config.signing_key.is_ready(now()) {
+            return Err(StartError::NoHsm.into());
         }
         let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
             .map_err(StartError::Certificate)?;

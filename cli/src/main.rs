@@ -19,6 +19,7 @@
 //! | [`store`] | `symbolon store` |
 //! | [`demo`] | `symbolon demo` |
 //! | [`config`] | `symbolon.toml`, environment and command line |
+//! | [`credential`] | secrets that systemd hands over |
 //! | [`exit`] | exit codes |
 
 mod account;
@@ -32,6 +33,7 @@ mod certificates;
 mod client;
 mod clock;
 mod config;
+mod credential;
 mod demo;
 mod exit;
 mod group;
