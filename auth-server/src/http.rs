@@ -6,11 +6,12 @@ pub(crate) mod body;
 pub(crate) mod caller;
 mod metadata;
 mod question;
+mod registration;
 mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals},
+    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
     metrics::{Counting, Metrics, count},
@@ -62,6 +63,10 @@ pub(crate) struct Endpoints {
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who shows wrong tokens where clients register.
+    throttle: Mutex<Throttle>,
+    /// Clients may register themselves.
+    registration: bool,
 }
 
 impl Endpoints {
@@ -83,6 +88,17 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
+            throttle: Mutex::default(),
+            registration: true,
+        }
+    }
+
+    /// Whether clients may register themselves.
+    #[must_use]
+    pub(crate) fn with_registration(self, registration: bool) -> Self {
+        Self {
+            registration,
+            ..self
         }
     }
 
@@ -128,9 +144,10 @@ struct Shared {
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
     let shared = Shared {
-        metadata: metadata::of(&issuer),
+        metadata: metadata::of(&issuer, endpoints.registration),
         endpoints,
     };
+    let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
     let routes = [
         (issuer.path(Endpoint::Token), "token", post(token::handle)),
@@ -153,17 +170,32 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
         (issuer.metadata_path(), "metadata", get(server_metadata)),
     ];
-    let mut counted = Router::new();
-    for (path, endpoint, route) in routes {
+    let counting = |endpoint| {
         let metrics = Arc::clone(&shared.endpoints.metrics);
-        let counting = Counting { metrics, endpoint };
-        let route = route.layer(from_fn_with_state(counting, count));
-        counted = counted.route(&path, route);
+        from_fn_with_state(Counting { metrics, endpoint }, count)
+    };
+    let mut counted = registration.layer(counting("registration"));
+    for (path, endpoint, route) in routes {
+        counted = counted.route(&path, route.layer(counting(endpoint)));
     }
     counted
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
+}
+
+/// None where clients may not register themselves.
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Router<Arc<Shared>> {
+    if !enabled {
+        return Router::new();
+    }
+    let path = issuer.path(Endpoint::Registration);
+    let manage = get(registration::manage)
+        .put(registration::manage)
+        .delete(registration::manage);
+    Router::new()
+        .route(&path, post(registration::register))
+        .route(&format!("{path}/{{client_id}}"), manage)
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

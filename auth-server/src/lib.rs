@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`Config`], [`AuthServer`] | start it, stop it |
-//! | [`store`] | clients, resource servers, policies in SQLite |
+//! | [`store`] | clients, resource servers, policies in SQLite or PostgreSQL |
 //! | [`admin`] | the administration API |
 //! | `core/` | decides: authenticate, policy, possession, grant |
 //! | `http` | the endpoints, moves bytes |
@@ -13,10 +13,11 @@
 //! | `issuing` | what tokens are signed with |
 //! | `management`, `metrics` | health and numbers |
 //! | [`KeyRing`] | signing keys by time |
+//! | [`pkcs11`] | signing keys in hardware |
 //! | [`Reloader`] | another configuration while it runs |
 
 use crate::core::authenticate::{AuthenticationRules, Decoys};
-use std::{future::Future, hash::RandomState, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{future::Future, hash::RandomState, net::SocketAddr, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -31,13 +32,14 @@ mod key_ring;
 mod listener;
 mod management;
 mod metrics;
+pub mod pkcs11;
 mod reload;
 pub mod store;
 mod tls;
 
 pub use config::{AdminConfig, ManagementConfig};
 pub use issuer::IssuerError;
-pub use key_ring::{KeyRing, KeyRingError, KeyState, RingKey};
+pub use key_ring::{KeyRing, KeyRingError, KeyState, NextKey, RingKey};
 pub use reload::{Prepared, ReloadError, Reloader};
 
 /// Everything the authorization server is told at its start.
@@ -54,8 +56,8 @@ pub struct Config {
     pub private_key_pem: String,
     /// Whose certificates are believed where a client authenticates by a name in one (`tls_client_auth`), PEM; nobody's where absent.
     pub client_ca_pem: Option<String>,
-    /// The database file.
-    pub database: PathBuf,
+    /// Where the database is.
+    pub database: store::Location,
     /// The keys that sign tokens, each in its time.
     pub signing_key: KeyRing,
     /// The longest life of a token, seconds, at least 1; policies may shorten it.
@@ -64,6 +66,9 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     /// Health and metrics; absent: there is no such listener.
     pub management: Option<ManagementConfig>,
+    /// Clients may register themselves with an initial access token (RFC 7591), below the issuer at `/register`. Without such a token nobody
+    /// can.
+    pub registration: bool,
 }
 
 /// Why the server does not start.
@@ -93,6 +98,9 @@ pub enum StartError {
     /// The token lifetime is 0 seconds.
     #[error("a token lifetime of 0 seconds makes tokens that are never valid")]
     TokenLifetime,
+    /// Keys of the ring are in a token, and no [`Hsm`](pkcs11::Hsm) is attached.
+    #[error("keys of the ring are in a PKCS #11 token, and no module is named")]
+    NoHsm,
     /// The system's source of random numbers failed.
     #[error("cannot make a key: {0}")]
     Random(symbolon_ace_proto::PopError),
@@ -132,9 +140,12 @@ impl AuthServer {
         if config.token_lifetime_secs == 0 {
             return Err(StartError::TokenLifetime);
         }
+        if !config.signing_key.is_ready(issuing::now()) {
+            return Err(StartError::NoHsm);
+        }
         let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
             .map_err(StartError::Certificate)?;
-        let store = store::Store::open(&config.database).await?;
+        let store = store::Store::open_at(&config.database).await?;
         let refused = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -161,10 +172,12 @@ impl AuthServer {
             client_ca_pem: config.client_ca_pem,
             admin: config.admin,
             management: config.management,
+            registration: config.registration,
         };
         let reloader = Reloader::new(fixed, tls, issuing);
         let issuing = Arc::clone(&reloader.issuing);
-        let endpoints = http::Endpoints::new(store.clone(), issuer, issuing, rules);
+        let endpoints = http::Endpoints::new(store.clone(), issuer, issuing, rules)
+            .with_registration(config.registration);
         Ok(Self {
             listener,
             local_addr,

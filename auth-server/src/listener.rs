@@ -1,6 +1,10 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
-use crate::{core::network::Network, metrics::Counted, tls::PeerCertificates};
+use crate::{
+    core::network::Network,
+    metrics::Counted,
+    tls::{PeerCertificates, ServerTls},
+};
 use arc_swap::ArcSwap;
 use axum::{Extension, Router, http::request::Parts};
 use hyper::server::conn::http1;
@@ -23,11 +27,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-
-/// The address at the other end of a connection, for the endpoints.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 /// Where a request comes from.
 pub(crate) fn network_of(parts: &Parts) -> Network {
@@ -84,10 +84,14 @@ pub(crate) struct Served {
     pub(crate) connections: Gauge,
 }
 
+/// The address at the other end of a connection, for the endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// Serves a router until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Arc<ArcSwap<rustls::ServerConfig>>,
+    tls: Arc<ArcSwap<ServerTls>>,
     served: Served,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
@@ -107,8 +111,9 @@ pub(crate) async fn serve(
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let connection = Connection {
                     // The certificate may have been replaced since the last connection.
-                    acceptor: TlsAcceptor::from(tls.load_full()),
-                    router: router.clone().layer(Extension(PeerAddress(peer.ip()))),
+                    tls: tls.load_full(),
+                    peer,
+                    router: router.clone(),
                     limits,
                     stopped: stopped.clone(),
                 };
@@ -173,7 +178,8 @@ fn log_panic(finished: &Result<(), tokio::task::JoinError>) {
 }
 
 struct Connection {
-    acceptor: TlsAcceptor,
+    tls: Arc<ServerTls>,
+    peer: SocketAddr,
     router: Router,
     limits: Limits,
     stopped: watch::Receiver<()>,
@@ -186,14 +192,21 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|error| error.to_string())?;
-        let stream = timeout(self.limits.handshake, self.acceptor.accept(stream))
+        let stream = timeout(self.limits.handshake, self.shake_hands(stream))
             .await
             .map_err(|_| "handshake took too long".to_owned())?
             .map_err(|error| error.to_string())?;
         self.serve_requests(stream).await
     }
 
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let config = self.tls.choose(&hello.client_hello());
+        hello.into_stream(config).await
+    }
+
     async fn serve_requests(mut self, stream: TlsStream<TcpStream>) -> Result<(), String> {
+        self.router = self.router.layer(Extension(PeerAddress(self.peer.ip())));
         // For the endpoints: whoever authenticates by a certificate, or shows one for its key.
         let shown = PeerCertificates::shown(stream.get_ref().1.peer_certificates());
         if let Some(certificates) = shown {

@@ -1,10 +1,10 @@
 -- Who administers: administrators, auditors and resource owners, and their sessions.
 
 CREATE TABLE account (
-    name        TEXT NOT NULL PRIMARY KEY,
+    name        TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     role        TEXT NOT NULL CHECK (role IN ('administrator', 'auditor', 'owner')),
     -- Of the role owner: which.
-    owner       TEXT REFERENCES owner (name) ON DELETE CASCADE,
+    owner       TEXT COLLATE "C" REFERENCES owner (name) ON DELETE CASCADE,
     -- argon2id in PHC form.
     password    TEXT,
     -- SHA-256 of the certificate in DER.
@@ -20,7 +20,7 @@ CREATE INDEX account_by_owner ON account (owner) WHERE owner IS NOT NULL;
 CREATE TABLE account_session (
     -- SHA-256 of the token.
     sha256     BYTEA NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
-    account    TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+    account    TEXT COLLATE "C" NOT NULL REFERENCES account (name) ON DELETE CASCADE,
     -- Seconds since 1970.
     used_at    BIGINT NOT NULL,
     expires_at BIGINT NOT NULL

@@ -92,7 +92,9 @@ impl Problem {
     /// What the caller is told: of what is wrong with our database, nothing.
     fn detail(&self) -> String {
         match self {
-            Self::Store(StoreError::Database(_)) => "the database cannot be used now".to_owned(),
+            Self::Store(StoreError::Database(_) | StoreError::Unavailable(_)) => {
+                "the database cannot be used now".to_owned()
+            }
             Self::Malformed(_)
             | Self::NoLogin
             | Self::WrongLogin
@@ -135,6 +137,10 @@ impl Problem {
         if let Self::TooFast(secs) = self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*secs));
         }
+        if let Self::Store(StoreError::Unavailable(_)) = self {
+            let secs = HeaderValue::from(StoreError::RETRY_AFTER_SECS);
+            headers.insert(header::RETRY_AFTER, secs);
+        }
         response
     }
 }
@@ -142,7 +148,7 @@ impl Problem {
 /// The log gets what is wrong with our database; the caller does not.
 pub(super) fn log(error: &StoreError) {
     match error {
-        StoreError::Database(_) | StoreError::Newer => {
+        StoreError::Database(_) | StoreError::Unavailable(_) | StoreError::Newer => {
             tracing::error!(%error, "an administration request failed");
         }
         StoreError::Exists(..)
@@ -162,6 +168,8 @@ fn of_store(error: &StoreError) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         StoreError::NotOwned(..) => StatusCode::FORBIDDEN,
-        StoreError::Newer | StoreError::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Newer | StoreError::Database(_) | StoreError::Unavailable(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     listener::network_of,
     metrics::{self, Metrics},
-    store::{Client, ResourceServer, Store, StoreError},
+    store::{Client, Snapshot, Store, StoreError},
     tls::PeerCertificates,
 };
 use axum::{
@@ -71,10 +71,7 @@ impl CallerError {
                 headers.insert(header::RETRY_AFTER, header::HeaderValue::from(*secs));
                 response
             }
-            Self::Store(_) => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                answer::failure(status, "server_error", format)
-            }
+            Self::Store(error) => answer::store_failure(error, format),
         }
     }
 
@@ -92,6 +89,27 @@ impl CallerError {
 pub(super) struct AuthenticatedClient {
     pub(super) client: Client,
     pub(super) assertion: Option<(ClientAssertion, PopKey)>,
+}
+
+/// One request, however often it is decided anew because something has changed meanwhile.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// What it is decided by.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Its assertion is remembered, and it has used its share up.
+    is_counted: bool,
+    /// Its `DPoP` proof is remembered.
+    pub(super) proof_is_counted: bool,
+}
+
+impl Attempt {
+    pub(super) fn first(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            is_counted: false,
+            proof_is_counted: false,
+        }
+    }
 }
 
 /// An identifier that was used before.
@@ -123,13 +141,47 @@ impl Authenticator {
         now: UnixTime,
     ) -> Result<AuthenticatedClient, CallerError> {
         let authenticated = self.authenticate(parts, request, claimed, now).await?;
-        match authenticated.principal {
-            Principal::Client(client) => Ok(AuthenticatedClient {
-                client,
-                assertion: authenticated.assertion,
-            }),
-            Principal::ResourceServer(_) => Err(AuthenticationError::UnknownClient.into()),
+        authenticated.client()
+    }
+
+    /// The same by a snapshot, where one who proves who it is may be known already: what is decided then must be checked before it counts.
+    pub(super) async fn client_by(
+        &self,
+        (parts, request): (&Parts, &TokenRequest),
+        attempt: &mut Attempt,
+        claimed: &mut Option<String>,
+        now: UnixTime,
+    ) -> Result<AuthenticatedClient, CallerError> {
+        let credentials = credentials(parts, request, claimed)?;
+        self.admit(&credentials, parts, now)?;
+        let client_id = credentials.client_id();
+        let known = attempt.snapshot.registered(client_id);
+        let known = known.map(|known| Principal::from(&*known));
+        let proved =
+            (known.clone()).map(|known| credentials.authenticate(Some(known), &self.rules, now));
+        let authenticated = match proved {
+            Some(Ok(authenticated)) => Ok(authenticated),
+            // Whoever fails is looked up whether known or not, so that the time does not tell who has been here before.
+            Some(Err(error)) => {
+                let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
+                if authentication_of(found.as_ref()) == authentication_of(known.as_ref()) {
+                    Err(error)
+                } else {
+                    credentials.authenticate(found, &self.rules, now)
+                }
+            }
+            None => {
+                let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
+                credentials.authenticate(found, &self.rules, now)
+            }
+        };
+        let authenticated = self.judged(authenticated, &credentials, parts, now)?;
+        if !attempt.is_counted {
+            self.count(&authenticated, client_id, now)?;
+            attempt.is_counted = true;
         }
+        check_name(request, client_id)?;
+        authenticated.client()
     }
 
     /// Who asks, be it a client or a resource server.
@@ -151,28 +203,60 @@ impl Authenticator {
         claimed: &mut Option<String>,
         now: UnixTime,
     ) -> Result<Authenticated, CallerError> {
-        let authorization = only(&parts.headers, header::AUTHORIZATION.as_str())
-            .map_err(|Several| AuthenticationError::Several)?;
-        let certificates = parts.extensions.get::<PeerCertificates>();
-        let credentials = Credentials::parse(authorization, request, certificates)?;
-        let named = ClientId::parse(credentials.client_id()).ok();
-        *claimed = named.map(|named| named.as_str().to_owned());
-        let network = network_of(parts);
-        let name = credentials.client_id();
-        if let Err(wait) = self.failures().admit(name, network, now) {
+        let credentials = credentials(parts, request, claimed)?;
+        self.admit(&credentials, parts, now)?;
+        let principal = self.look_up(None, credentials.client_id()).await?;
+        let authenticated = credentials.authenticate(principal, &self.rules, now);
+        let authenticated = self.judged(authenticated, &credentials, parts, now)?;
+        self.count(&authenticated, credentials.client_id(), now)?;
+        check_name(request, credentials.client_id())?;
+        Ok(authenticated)
+    }
+
+    /// Whether whoever claims to be this one may try, from where they are.
+    fn admit(
+        &self,
+        credentials: &Credentials,
+        parts: &Parts,
+        now: UnixTime,
+    ) -> Result<(), CallerError> {
+        let (name, network) = (credentials.client_id(), network_of(parts));
+        let admitted = self.failures().admit(name, network, now);
+        admitted.map_err(|wait| {
             self.metrics.authentication_delayed(metrics::Caller::Client);
-            return Err(wait.into());
-        }
-        let principal = self.registered(name).await?;
-        let authenticated = match credentials.authenticate(principal, &self.rules, now) {
-            Ok(authenticated) => authenticated,
+            wait.into()
+        })
+    }
+
+    /// Remembers how a try ended.
+    fn judged<T>(
+        &self,
+        result: Result<T, AuthenticationError>,
+        credentials: &Credentials,
+        parts: &Parts,
+        now: UnixTime,
+    ) -> Result<T, CallerError> {
+        let (name, network) = (credentials.client_id(), network_of(parts));
+        match result {
+            Ok(proved) => {
+                self.failures().handle_success(name, network);
+                Ok(proved)
+            }
             Err(error) => {
                 self.failures().handle_failure(name, network, now);
                 self.metrics.authentication_failed(metrics::Caller::Client);
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        self.failures().handle_success(name, network);
+        }
+    }
+
+    /// What somebody who proved who it is uses up: its assertion, and its share of requests.
+    fn count(
+        &self,
+        authenticated: &Authenticated,
+        client_id: &str,
+        now: UnixTime,
+    ) -> Result<(), CallerError> {
         if let Some((assertion, _)) = &authenticated.assertion {
             self.remember(
                 (Kind::Assertion, &assertion.client_id, &assertion.identifier),
@@ -183,14 +267,10 @@ impl Authenticator {
         }
         // Only who proved who it is uses its own share up.
         let mut pacing = self.pacing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pacing.admit(credentials.client_id(), now) {
+        if !pacing.admit(client_id, now) {
             return Err(CallerError::TooFast);
         }
-        let named = request.client_id.as_deref();
-        if named.is_some_and(|named| named != credentials.client_id()) {
-            return Err(AuthenticationError::ClientIdMismatch.into());
-        }
-        Ok(authenticated)
+        Ok(())
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
@@ -198,11 +278,13 @@ impl Authenticator {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Both are looked up for any name, so that the time tells nothing.
-    async fn registered(&self, client_id: &str) -> Result<Option<Principal>, StoreError> {
-        let client = self.store.client(client_id).await?.map(Principal::Client);
-        let server: Option<ResourceServer> = self.store.resource_server_of(client_id).await?;
-        Ok(client.or(server.map(|server| Principal::ResourceServer(Box::new(server)))))
+    async fn look_up(
+        &self,
+        snapshot: Option<&Snapshot>,
+        client_id: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        let found = self.store.look_up(snapshot, client_id).await?;
+        Ok(found.map(|found| Principal::from(&*found)))
     }
 
     /// The outer error is ours (no room), the inner one the client's.
@@ -220,6 +302,46 @@ impl Authenticator {
             Err(error @ SeenError::Full) => Err(CallerError::Busy(error)),
         }
     }
+}
+
+impl Authenticated {
+    fn client(self) -> Result<AuthenticatedClient, CallerError> {
+        match self.principal {
+            Principal::Client(client) => Ok(AuthenticatedClient {
+                client,
+                assertion: self.assertion,
+            }),
+            Principal::ResourceServer(_) => Err(AuthenticationError::UnknownClient.into()),
+        }
+    }
+}
+
+/// `claimed` gets the name that they claim.
+fn credentials(
+    parts: &Parts,
+    request: &TokenRequest,
+    claimed: &mut Option<String>,
+) -> Result<Credentials, CallerError> {
+    let authorization = only(&parts.headers, header::AUTHORIZATION.as_str())
+        .map_err(|Several| AuthenticationError::Several)?;
+    let certificates = parts.extensions.get::<PeerCertificates>();
+    let credentials = Credentials::parse(authorization, request, certificates)?;
+    let named = ClientId::parse(credentials.client_id()).ok();
+    *claimed = named.map(|named| named.as_str().to_owned());
+    Ok(credentials)
+}
+
+fn check_name(request: &TokenRequest, client_id: &str) -> Result<(), CallerError> {
+    match request.client_id.as_deref() {
+        Some(named) if named != client_id => Err(AuthenticationError::ClientIdMismatch.into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What it authenticates by, to be compared.
+fn authentication_of(principal: Option<&Principal>) -> Option<(&'static str, Vec<u8>)> {
+    let authentication = principal.and_then(Principal::authentication)?;
+    Some(authentication.to_columns())
 }
 
 /// The value of a header that may stand once.

@@ -53,7 +53,8 @@ impl Failure {
                 | CallerError::Failures(_)
                 | CallerError::Store(_)),
             ) => error.respond(format),
-            Self::Store(_) | Self::Answer(_) => {
+            Self::Store(error) => answer::store_failure(error, format),
+            Self::Answer(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }

@@ -30,8 +30,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// The longest wait that is granted, seconds.
 const MAX_WAIT_SECS: u64 = 60;
-/// How often it is looked whether another process has revoked something.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process has revoked something: a right that is taken away there counts no more within a second
+/// either.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,10 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
                 }
+                Failure::Caller(CallerError::Store(StoreError::Unavailable(_)))
+                | Failure::Store(StoreError::Unavailable(_)) => {
+                    answer::not_now(answer::empty(StatusCode::SERVICE_UNAVAILABLE))
+                }
                 Failure::Caller(CallerError::Store(_)) | Failure::Store(_) | Failure::Query(_) => {
                     answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
                 }
@@ -149,16 +154,15 @@ impl Endpoints {
             Principal::Client(client) => Requester::Client(&client.client_id),
             Principal::ResourceServer(server) => Requester::ResourceServer(&server.audience),
         };
-        let first = self.list_now(requester, &asked.query).await?;
-        if asked.wait.is_zero() || !is_without_news(&first) {
-            return Ok(first);
+        if asked.wait.is_zero() {
+            return self.list_now(requester, &asked.query).await;
         }
         // Past this many, whoever asks must ask again.
         let Ok(_place) = self.waiting.try_acquire() else {
-            return Ok(first);
+            return self.list_now(requester, &asked.query).await;
         };
         let _counted = Counted::new(&self.metrics.waiting);
-        self.wait_for_news(requester, &asked, first).await
+        self.wait_for_news(requester, &asked).await
     }
 
     /// Until there is something to tell, time is up, or the server ends.
@@ -166,12 +170,13 @@ impl Endpoints {
         &self,
         requester: Requester<'_>,
         asked: &Asked,
-        mut list: RevocationList,
     ) -> Result<RevocationList, Failure> {
         let until = Instant::now() + asked.wait;
+        // All before the list is read: what changes while it is read is news then, and would else wait for the next change.
         let mut changes = self.changes.subscribe();
         let mut closing = self.closing.subscribe();
         let mut known = self.store.last_list_update(requester).await?;
+        let mut list = self.list_now(requester, &asked.query).await?;
         while is_without_news(&list) && !*closing.borrow() {
             let something = async {
                 tokio::select! {

@@ -132,6 +132,9 @@ impl Store {
         &self,
         name: &str,
     ) -> Result<Option<(Account, Option<PasswordHash>)>, StoreError> {
+        if super::is_nowhere(name) {
+            return Ok(None);
+        }
         self.database.account(name).await
     }
 

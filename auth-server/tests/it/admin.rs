@@ -346,12 +346,7 @@ async fn the_audit_log_is_told_and_verified() {
         .collect();
     assert_eq!(
         actions,
-        [
-            "rs.put",
-            "account.add",
-            "account.login",
-            "account.login"
-        ]
+        ["rs.put", "account.add", "account.login", "account.login"]
     );
     assert_eq!(log["items"][1]["actor"], ACTOR);
     let verdict = alice.get("/audit/verify").await;

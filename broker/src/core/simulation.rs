@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `world.rs` | everything there is, step by step; crashes, restarts, and the rest at the end |
+//! | `falls.rs` | a shard falls in the middle of a turn, and another goes on in its place |
 //! | `broker_end.rs` | the driver's part: bytes in and out of the shards, mail, the store |
 //! | `client_end.rs`, `client_reads.rs`, `client.rs` | clients that keep to the standard: what they do, how they take what comes, what they know |
 //! | `network.rs`, `disk.rs`, `dice.rs` | a connection, the store, chance |
 //! | `oracle.rs` | what must hold |
+//! | `scopes.rs` | what tokens let pass, beside a model of few lines |
 //!
 //! `SYMBOLON_SEEDS` says how many seeds are tried, `SYMBOLON_SEED` names one, which is then told step by step.
 
@@ -21,8 +23,10 @@ mod client_end;
 mod client_reads;
 mod dice;
 mod disk;
+mod falls;
 mod network;
 mod oracle;
+mod scopes;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! What differs between two readings of a configuration, key by key.
 
 use super::{Opened, document::Document};
-use crate::serve::Which;
+use crate::{clock, serve::Which, shared_key};
 use aws_lc_rs::digest;
 use std::{collections::BTreeMap, path::Path};
 use toml::Value;
@@ -12,6 +12,8 @@ const CHANGEABLE: &[&str] = &[
     "as.key",
     "as.signing_key",
     "as.token_lifetime_secs",
+    "as.pkcs11.module",
+    "as.pkcs11.pin_file",
     "broker.audience",
     "broker.issuer",
     "broker.jwks_uri",
@@ -57,6 +59,7 @@ const FILES: &[&str] = &[
     "derivation_key",
     "secret",
     "client_key",
+    "pin_file",
 ];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";
@@ -214,8 +217,10 @@ fn content_of(document: &Document, key: &str, value: &Value) -> Option<Vec<u8>> 
     }
     let path = document.absolute(Path::new(value.as_str()?));
     let text = crate::private_file::read_text(&path).ok()?;
+    // A key that has ended makes it another file.
+    let ended = shared_key::ended(&text, clock::now());
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    Some(digest.as_ref().to_vec())
+    Some([digest.as_ref(), &ended.to_be_bytes()].concat())
 }
 
 #[cfg(test)]

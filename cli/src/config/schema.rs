@@ -29,6 +29,8 @@ pub(super) struct AuthorizationServer {
     pub(super) token_lifetime_secs: Option<u64>,
     pub(super) admin: Option<Admin>,
     pub(super) management: Option<Management>,
+    pub(super) registration: Option<bool>,
+    pub(super) pkcs11: Option<Pkcs11>,
 }
 
 /// `[as.admin]`.
@@ -36,6 +38,14 @@ pub(super) struct AuthorizationServer {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) listen: Option<SocketAddr>,
+}
+
+/// `[as.pkcs11]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pkcs11 {
+    pub(super) module: Option<PathBuf>,
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 /// `[broker]`.

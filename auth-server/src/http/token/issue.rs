@@ -4,14 +4,17 @@ use super::{Endpoints, Format, Refusal};
 use crate::{
     core::{
         grant::{self, Particulars, Parties},
-        minting::{self, Binding, Token},
+        minting::{self, Binding, Minted, Token},
         policy::{Destination, Permitted, PolicyError},
         possession::PossessionError,
     },
     issuing::Issuing,
-    store::{Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, sha256_of},
+    store::{
+        Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, Remembered, Snapshot, sha256_of,
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::sync::Arc;
 use symbolon_ace_proto::{
     Claims, Confirmation, IntrospectionResponse, Jwk, PROFILE, TokenResponse, UnixTime,
 };
@@ -33,6 +36,8 @@ pub(super) struct Decided<'a> {
     pub(super) client_nonce: Option<Vec<u8>>,
     /// Digest of the refresh token that is exchanged, and what it stands for.
     pub(super) refreshing: Option<([u8; 32], RefreshGrant)>,
+    /// What it was decided by.
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 /// Which key a token is asked for.
@@ -123,7 +128,14 @@ impl Endpoints {
             client_nonce: decided.client_nonce.clone(),
         };
         let claims = grant::claims(parties, &decided.permitted, particulars, now);
-        let token = minting::mint(&claims, server, issuing.signing_key())?;
+        let key = issuing.signing_key()?;
+        let token = match minting::mint(&claims, server, (key.algorithm(), key.kid()))? {
+            Minted::Whole(token) => token,
+            Minted::Unsigned(unsigned) => {
+                let signature = key.sign(unsigned.signing_input()).await?;
+                Token::signed(unsigned, &signature)?
+            }
+        };
         if token.bytes.len() > MAX_TOKEN_BYTES {
             return Err(PolicyError::TooLarge.into());
         }
@@ -162,23 +174,23 @@ impl Endpoints {
             None => 0,
             Some(_) => EXI_KEPT_SECS,
         };
-        let kid = decided.key.kid();
         let remembered = NewToken {
             sha256: sha256_of(&token.bytes),
             listed_as: token.hash(format.is_cbor()),
-            identifier: claims.token_identifier.as_deref().unwrap_or_default(),
-            client_id: &decided.client.client_id,
-            audience: &decided.destination.audience,
-            scope: &claims.scope,
-            pop_kid: Some(&kid),
-            answer: &answer,
+            identifier: claims.token_identifier.clone().unwrap_or_default(),
+            client_id: decided.client.client_id.clone(),
+            audience: decided.destination.audience.clone(),
+            scope: claims.scope.to_json(),
+            pop_kid: Some(decided.key.kid()),
+            answer: answer.to_string(),
             family,
             expires_at: claims.expires_at.plus_secs(kept),
         };
-        if self.store.remember_token(&remembered, now).await? {
-            Ok(())
-        } else {
-            Err(Refusal::TooManyTokens)
+        let stored = self.store.remember(remembered, &decided.snapshot, now);
+        match stored.await? {
+            Remembered::Stored => Ok(()),
+            Remembered::TooMany => Err(Refusal::TooManyTokens),
+            Remembered::Outdated => Err(Refusal::Outdated),
         }
     }
 
