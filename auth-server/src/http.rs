@@ -25,7 +25,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use caller::Authenticator;
 use std::{
@@ -62,11 +62,11 @@ pub(crate) struct Endpoints {
     waiting: Semaphore,
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
-    pub(crate) metrics: Arc<Metrics>,
     /// Who shows wrong tokens where clients register.
     throttle: Mutex<Throttle>,
     /// Clients may register themselves.
     registration: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
@@ -140,6 +140,9 @@ struct Shared {
     metadata: String,
 }
 
+/// A path, what requests to it are counted as, and what answers them.
+type Route = (String, &'static str, MethodRouter<Arc<Shared>>);
+
 /// All endpoints of an authorization server.
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
@@ -170,13 +173,12 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
         (issuer.metadata_path(), "metadata", get(server_metadata)),
     ];
-    let counting = |endpoint| {
+    let mut counted = Router::new();
+    for (path, endpoint, route) in routes.into_iter().chain(registration) {
         let metrics = Arc::clone(&shared.endpoints.metrics);
-        from_fn_with_state(Counting { metrics, endpoint }, count)
-    };
-    let mut counted = registration.layer(counting("registration"));
-    for (path, endpoint, route) in routes {
-        counted = counted.route(&path, route.layer(counting(endpoint)));
+        let counting = Counting { metrics, endpoint };
+        let route = route.layer(from_fn_with_state(counting, count));
+        counted = counted.route(&path, route);
     }
     counted
         .fallback(not_found)
@@ -185,17 +187,18 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
 }
 
 /// None where clients may not register themselves.
-fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Router<Arc<Shared>> {
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Vec<Route> {
     if !enabled {
-        return Router::new();
+        return Vec::new();
     }
     let path = issuer.path(Endpoint::Registration);
     let manage = get(registration::manage)
         .put(registration::manage)
         .delete(registration::manage);
-    Router::new()
-        .route(&path, post(registration::register))
-        .route(&format!("{path}/{{client_id}}"), manage)
+    vec![
+        (format!("{path}/{{client_id}}"), "registration", manage),
+        (path, "registration", post(registration::register)),
+    ]
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

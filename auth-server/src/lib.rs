@@ -62,13 +62,13 @@ pub struct Config {
     pub signing_key: KeyRing,
     /// The longest life of a token, seconds, at least 1; policies may shorten it.
     pub token_lifetime_secs: u64,
+    /// Clients may register themselves with an initial access token (RFC 7591), below the issuer at `/register`. Without such a token nobody
+    /// can.
+    pub registration: bool,
     /// The administration API over HTTPS; absent: it is for programs on this machine alone, by [`admin::LocalApi`].
     pub admin: Option<AdminConfig>,
     /// Health and metrics; absent: there is no such listener.
     pub management: Option<ManagementConfig>,
-    /// Clients may register themselves with an initial access token (RFC 7591), below the issuer at `/register`. Without such a token nobody
-    /// can.
-    pub registration: bool,
 }
 
 /// Why the server does not start.
@@ -170,9 +170,9 @@ impl AuthServer {
             issuer: config.issuer,
             database: config.database,
             client_ca_pem: config.client_ca_pem,
+            registration: config.registration,
             admin: config.admin,
             management: config.management,
-            registration: config.registration,
         };
         let reloader = Reloader::new(fixed, tls, issuing);
         let issuing = Arc::clone(&reloader.issuing);

@@ -76,6 +76,10 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// The most header lines.
 const MAX_HEADERS: usize = 64;
 
+/// The address at the other end of a connection, for the endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// What a listener serves.
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -83,10 +87,6 @@ pub(crate) struct Served {
     /// How many connections there are.
     pub(crate) connections: Gauge,
 }
-
-/// The address at the other end of a connection, for the endpoints.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
 /// Serves a router until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(

@@ -41,9 +41,9 @@ pub(crate) struct Fixed {
     pub(crate) issuer: String,
     pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
+    pub(crate) registration: bool,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) management: Option<ManagementConfig>,
-    pub(crate) registration: bool,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -80,14 +80,14 @@ impl Reloader {
         if self.fixed.client_ca_pem != config.client_ca_pem {
             differ.push("client_ca");
         }
+        if self.fixed.registration != config.registration {
+            differ.push("registration");
+        }
         if self.fixed.admin != config.admin {
             differ.push("admin");
         }
         if self.fixed.management != config.management {
             differ.push("management");
-        }
-        if self.fixed.registration != config.registration {
-            differ.push("registration");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

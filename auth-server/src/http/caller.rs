@@ -7,6 +7,7 @@ use crate::{
             Authenticated, AuthenticationError, AuthenticationRules, Credentials, Principal,
         },
         failures::{Failures, Patience, Wait},
+        network::Network,
         pacing::Pacing,
         policy::ClientId,
         replay::{Kind, Seen, SeenError},
@@ -153,13 +154,13 @@ impl Authenticator {
         now: UnixTime,
     ) -> Result<AuthenticatedClient, CallerError> {
         let credentials = credentials(parts, request, claimed)?;
-        self.admit(&credentials, parts, now)?;
         let client_id = credentials.client_id();
+        let network = self.admit(parts, client_id, now)?;
         let known = attempt.snapshot.registered(client_id);
         let known = known.map(|known| Principal::from(&*known));
         let proved =
             (known.clone()).map(|known| credentials.authenticate(Some(known), &self.rules, now));
-        let authenticated = match proved {
+        let proved = match proved {
             Some(Ok(authenticated)) => Ok(authenticated),
             // Whoever fails is looked up whether known or not, so that the time does not tell who has been here before.
             Some(Err(error)) => {
@@ -175,7 +176,7 @@ impl Authenticator {
                 credentials.authenticate(found, &self.rules, now)
             }
         };
-        let authenticated = self.judged(authenticated, &credentials, parts, now)?;
+        let authenticated = self.judge(proved, (client_id, network), now)?;
         if !attempt.is_counted {
             self.count(&authenticated, client_id, now)?;
             attempt.is_counted = true;
@@ -204,50 +205,40 @@ impl Authenticator {
         now: UnixTime,
     ) -> Result<Authenticated, CallerError> {
         let credentials = credentials(parts, request, claimed)?;
-        self.admit(&credentials, parts, now)?;
-        let principal = self.look_up(None, credentials.client_id()).await?;
-        let authenticated = credentials.authenticate(principal, &self.rules, now);
-        let authenticated = self.judged(authenticated, &credentials, parts, now)?;
-        self.count(&authenticated, credentials.client_id(), now)?;
-        check_name(request, credentials.client_id())?;
+        let name = credentials.client_id();
+        let network = self.admit(parts, name, now)?;
+        let principal = self.look_up(None, name).await?;
+        let proved = credentials.authenticate(principal, &self.rules, now);
+        let authenticated = self.judge(proved, (name, network), now)?;
+        self.count(&authenticated, name, now)?;
+        check_name(request, name)?;
         Ok(authenticated)
     }
 
-    /// Whether whoever claims to be this one may try, from where they are.
-    fn admit(
-        &self,
-        credentials: &Credentials,
-        parts: &Parts,
-        now: UnixTime,
-    ) -> Result<(), CallerError> {
-        let (name, network) = (credentials.client_id(), network_of(parts));
-        let admitted = self.failures().admit(name, network, now);
-        admitted.map_err(|wait| {
+    /// Whether this name may be tried now by whoever asks; where they ask from.
+    fn admit(&self, parts: &Parts, name: &str, now: UnixTime) -> Result<Network, CallerError> {
+        let network = network_of(parts);
+        self.failures().admit(name, network, now).map_err(|wait| {
             self.metrics.authentication_delayed(metrics::Caller::Client);
-            wait.into()
-        })
+            CallerError::from(wait)
+        })?;
+        Ok(network)
     }
 
-    /// Remembers how a try ended.
-    fn judged<T>(
+    /// Remembers whether it was right.
+    fn judge(
         &self,
-        result: Result<T, AuthenticationError>,
-        credentials: &Credentials,
-        parts: &Parts,
+        proved: Result<Authenticated, AuthenticationError>,
+        (name, network): (&str, Network),
         now: UnixTime,
-    ) -> Result<T, CallerError> {
-        let (name, network) = (credentials.client_id(), network_of(parts));
-        match result {
-            Ok(proved) => {
-                self.failures().handle_success(name, network);
-                Ok(proved)
-            }
-            Err(error) => {
-                self.failures().handle_failure(name, network, now);
-                self.metrics.authentication_failed(metrics::Caller::Client);
-                Err(error.into())
-            }
+    ) -> Result<Authenticated, CallerError> {
+        if proved.is_ok() {
+            self.failures().handle_success(name, network);
+        } else {
+            self.failures().handle_failure(name, network, now);
+            self.metrics.authentication_failed(metrics::Caller::Client);
         }
+        Ok(proved?)
     }
 
     /// What somebody who proved who it is uses up: its assertion, and its share of requests.

@@ -96,28 +96,6 @@ impl Refusal {
         }
     }
 
-    /// As OAuth calls it; what it has no word for, as the answer does.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Request(error) => error.code.as_str(),
-            Self::GrantType => ErrorCode::UnsupportedGrantType.as_str(),
-            Self::RefreshToken | Self::RefreshTokenReplayed => ErrorCode::InvalidGrant.as_str(),
-            Self::Caller(CallerError::Authentication(error)) => error.response().code.as_str(),
-            Self::Policy(error) => error.response().code.as_str(),
-            Self::Possession(error) => error.response().code.as_str(),
-            Self::Caller(
-                CallerError::Busy(_) | CallerError::TooFast | CallerError::Failures(_),
-            )
-            | Self::Outdated
-            | Self::TooManyTokens => "temporarily_unavailable",
-            Self::Caller(CallerError::Store(_))
-            | Self::Store(_)
-            | Self::Key(_)
-            | Self::Signing(_)
-            | Self::Answer(_) => "server_error",
-        }
-    }
-
     /// Whether rules or resource servers that have changed could make it another answer.
     fn rests_on_rules(&self) -> bool {
         match self {
@@ -133,6 +111,29 @@ impl Refusal {
             | Self::Key(_)
             | Self::Signing(_)
             | Self::Answer(_) => false,
+        }
+    }
+
+    /// As OAuth calls it; what it has no word for, as the answer does.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.code.as_str(),
+            Self::GrantType => ErrorCode::UnsupportedGrantType.as_str(),
+            Self::RefreshToken | Self::RefreshTokenReplayed => ErrorCode::InvalidGrant.as_str(),
+            Self::Caller(CallerError::Authentication(error)) => error.response().code.as_str(),
+            Self::Policy(error) => error.response().code.as_str(),
+            Self::Possession(error) => error.response().code.as_str(),
+            Self::Caller(
+                CallerError::Busy(_) | CallerError::TooFast | CallerError::Failures(_),
+            )
+            | Self::TooManyTokens
+            | Self::Outdated
+            | Self::Signing(SigningError::Hsm(_)) => "temporarily_unavailable",
+            Self::Caller(CallerError::Store(_))
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Signing(SigningError::Key(_))
+            | Self::Answer(_) => "server_error",
         }
     }
 

@@ -166,13 +166,11 @@ impl Database {
         self.times.observe("begin", asked, begun)
     }
 
-    pub(super) fn times(&self) -> &DatabaseTimes {
-        &self.times
-    }
-
-    pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+    /// Commits, and counts how long that takes.
+    async fn finish(&self, transaction: Transaction<'static, Engine>) -> Result<(), StoreError> {
+        let begin = Instant::now();
+        let committed = transaction.commit().await;
+        Ok(self.times.observe("commit", begin, committed)?)
     }
 
     /// A transaction that only reads: it sees one moment, however long it reads.
@@ -181,6 +179,17 @@ impl Database {
             Kind::Sqlite => Ok(self.pool.begin().await?),
             Kind::Postgres => postgres::begin_to_read(&self.pool).await,
         }
+    }
+
+    pub(super) fn times(&self) -> &DatabaseTimes {
+        &self.times
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let _: i64 = sqlx::query_scalar("SELECT CAST(1 AS BIGINT)")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn add_client(

@@ -156,12 +156,12 @@ impl Server {
                 .unwrap()
                 .into(),
             token_lifetime_secs: LIFETIME,
+            registration: true,
             admin: Some(AdminConfig::default()),
             management: Some(ManagementConfig {
                 address: "127.0.0.1:0".parse().unwrap(),
                 insecure: false,
             }),
-            registration: true,
         };
         change(&mut config);
         let server = AuthServer::bind(config).await.unwrap();

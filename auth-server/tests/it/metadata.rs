@@ -143,9 +143,9 @@ async fn a_server_that_cannot_work_does_not_start() {
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
         admin: None,
         management: None,
-        registration: true,
     };
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {

@@ -23,12 +23,12 @@ fn config(database: &Location) -> Config {
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
         admin: Some(AdminConfig::default()),
         management: Some(ManagementConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             insecure: false,
         }),
-        registration: true,
     }
 }
 

@@ -27,17 +27,10 @@ pub(super) struct AuthorizationServer {
     pub(super) database: Option<PathBuf>,
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,
-    pub(super) admin: Option<Admin>,
-    pub(super) management: Option<Management>,
     pub(super) registration: Option<bool>,
     pub(super) pkcs11: Option<Pkcs11>,
-}
-
-/// `[as.admin]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Admin {
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) admin: Option<Admin>,
+    pub(super) management: Option<Management>,
 }
 
 /// `[as.pkcs11]`.
@@ -46,6 +39,13 @@ pub(super) struct Admin {
 pub(super) struct Pkcs11 {
     pub(super) module: Option<PathBuf>,
     pub(super) pin_file: Option<PathBuf>,
+}
+
+/// `[as.admin]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<SocketAddr>,
 }
 
 /// `[broker]`.

@@ -55,9 +55,9 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) signing_key: SigningKeys,
     pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
+    pub(crate) registration: bool,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) management: Option<symbolon_auth_server::ManagementConfig>,
-    pub(crate) registration: bool,
 }
 
 /// `[broker]`.
@@ -222,9 +222,9 @@ impl Checker<'_> {
             signing_key: signing_key?,
             pkcs11,
             token_lifetime_secs,
+            registration: section.registration.unwrap_or(true),
             admin,
             management,
-            registration: section.registration.unwrap_or(true),
         })
     }
 

@@ -8,7 +8,6 @@ use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash
 use crate::issuing::now;
 use sqlx::{AssertSqlSafe, Transaction};
 use symbolon_ace_proto::UnixTime;
-use tokio::time::Instant;
 
 /// How many records are read at a time.
 const PAGE: i64 = 4096;
@@ -56,9 +55,7 @@ impl Database {
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
         self.record_within(&mut transaction, deed).await?;
-        let begin = Instant::now();
-        let committed = transaction.commit().await;
-        Ok(self.times.observe("commit", begin, committed)?)
+        self.finish(transaction).await
     }
 
     /// Records what was done elsewhere.
@@ -71,7 +68,7 @@ impl Database {
     pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
         let mut transaction = self.write_relaxed().await?;
         self.record_of(&mut transaction, actor, deed).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     pub(super) async fn record_within(

@@ -81,7 +81,7 @@ impl Database {
         let until = self
             .record_all(&mut transaction, &deeds, [begin, end])
             .await?;
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(Issued::Done { stored, until })
     }
 }

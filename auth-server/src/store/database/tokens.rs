@@ -77,7 +77,7 @@ impl Database {
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         insert_refresh_token(&mut transaction, token).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     /// What a client's refresh token stands for. One that was exchanged before takes its whole family with it.
@@ -131,7 +131,7 @@ impl Database {
             return Ok(false);
         }
         insert_refresh_token(&mut transaction, next).await?;
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(true)
     }
 
