@@ -1,6 +1,7 @@
 //! `symbolon rs`: resource servers, and what kind of tokens each gets.
 
 mod group;
+mod rotate;
 mod show;
 
 use crate::{
@@ -16,8 +17,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{Jwk, MacKey, PopKey};
 use symbolon_auth_server::store::{
-    ClientAuthentication, Lifetime, Protection, ResourceServer, ServerAccess, Store, StoreError,
-    SymmetricKeys, TokenFormat, TokenKind,
+    ClientAuthentication, Lifetime, Protection, ResourceServer, Rotation, ServerAccess, Store,
+    StoreError, SymmetricKeys, TokenFormat, TokenKind,
 };
 
 /// `symbolon rs ...`.
@@ -50,6 +51,11 @@ pub(crate) enum ResourceServerCommand {
         #[command(flatten)]
         directory: DirectoryArg,
     },
+    /// Let a key that is shared with a resource server take turns with a new one. Its broker gets to know it at once, it is used after a while,
+    /// and the one before it stays good until the last token has run out
+    Rotate(rotate::RotateArgs),
+    /// List the keys that are shared with a resource server, by name, and what they do
+    Keys(rotate::KeysArgs),
     /// Audiences that stand for several resource servers
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -142,6 +148,8 @@ impl ResourceServerCommand {
                 println!("removed {audience}");
                 Ok(())
             }
+            Self::Rotate(arguments) => arguments.run().await,
+            Self::Keys(arguments) => arguments.run().await,
             Self::Group(command) => command.run().await,
         }
     }
@@ -166,6 +174,7 @@ impl PutArgs {
             derivation_key: None,
             rs_cnf: None,
             access: None,
+            rotation: Rotation::default(),
         };
         self.put(&store, new).await
     }
