@@ -169,6 +169,7 @@ impl AuthServer {
         tokio::select! {
             () = listener::serve(self.listener, self.reloader.tls, router, limits, shutdown) => {}
             () = self.endpoints.sweep() => {}
+            () = self.endpoints.watch_others() => {}
         }
         self.store.close().await;
     }

@@ -31,7 +31,8 @@ pub use resource_server::{
 };
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
-    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
+    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Remembered, Requester,
+    StoredToken, Swept,
 };
 
 pub use crate::core::{
@@ -339,12 +340,32 @@ impl Store {
         self.database.next_sequence_number(audience).await
     }
 
-    /// Remembers a token that is about to be given out; `false` where the client has too many already.
+    /// How often rules have changed, to be read before the rules that a token follows.
+    pub(crate) async fn rules_number(&self) -> Result<i64, StoreError> {
+        self.database.rules_number().await
+    }
+
+    /// How often the token revocation list has changed, by whatever process.
+    pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
+        self.database.list_number().await
+    }
+
+    /// Remembers the mark of an identifier until `expires_at`, that second included; `false` where it was seen before, by whatever process.
+    pub(crate) async fn see(
+        &self,
+        mark: &[u8; 16],
+        expires_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.database.see(mark, expires_at, now).await
+    }
+
+    /// Remembers a token that is about to be given out.
     pub(crate) async fn remember_token(
         &self,
         token: &NewToken<'_>,
         now: UnixTime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Remembered, StoreError> {
         self.database.remember_token(token, now).await
     }
 

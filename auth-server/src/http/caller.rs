@@ -145,7 +145,8 @@ impl Authenticator {
                 (Kind::Assertion, &assertion.client_id, &assertion.identifier),
                 assertion.expires_at,
                 now,
-            )?
+            )
+            .await?
             .map_err(|Replayed| AuthenticationError::Replayed)?;
         }
         // Only who proved who it is uses its own share up.
@@ -167,20 +168,27 @@ impl Authenticator {
         Ok(client.or(server.map(|server| Principal::ResourceServer(Box::new(server)))))
     }
 
-    /// The outer error is ours (no room), the inner one the client's.
-    pub(super) fn remember(
+    /// The outer error is ours (no room, no database), the inner one the client's. Our own memory bounds what one process takes; the database knows
+    /// what others took, and this one before it was started.
+    pub(super) async fn remember(
         &self,
         identifier: (Kind, &str, &str),
         expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<Result<(), Replayed>, CallerError> {
         // A panic elsewhere leaves at worst a mark without expiry in it: still right, if not tidy.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.remember(identifier, expires_at, now) {
-            Ok(()) => Ok(Ok(())),
-            Err(SeenError::Replayed) => Ok(Err(Replayed)),
-            Err(error @ SeenError::Full) => Err(CallerError::Busy(error)),
-        }
+        let remembered = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(identifier, expires_at, now);
+        let mark = match remembered {
+            Ok(mark) => mark,
+            Err(SeenError::Replayed) => return Ok(Err(Replayed)),
+            Err(error @ SeenError::Full) => return Err(CallerError::Busy(error)),
+        };
+        let is_new = self.store.see(&mark, expires_at, now).await?;
+        Ok(if is_new { Ok(()) } else { Err(Replayed) })
     }
 }
 

@@ -52,6 +52,8 @@ enum Refusal {
     Possession(#[from] PossessionError),
     #[error("the client has as many tokens as it may have at a time")]
     TooManyTokens,
+    #[error("the client's rights have changed meanwhile")]
+    Outdated,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot make or use a key: {0}")]
@@ -80,6 +82,11 @@ impl Refusal {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
+            Self::Outdated => answer::not_now(answer::failure(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                format,
+            )),
             Self::Signing(SigningError::Hsm(_)) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
@@ -102,7 +109,8 @@ impl Refusal {
             | Self::RefreshTokenReplayed
             | Self::Policy(_)
             | Self::Possession(_)
-            | Self::TooManyTokens => false,
+            | Self::TooManyTokens
+            | Self::Outdated => false,
         }
     }
 }
@@ -237,9 +245,11 @@ impl Endpoints {
             None => asked,
         };
         let key = match refreshing {
-            None => Some(self.key(parts, request, &caller, now)?),
+            None => Some(self.key(parts, request, &caller, now).await?),
             Some(_) => None,
         };
+        // Before all that the token follows: it is remembered only if nothing of that has changed.
+        let rules_number = self.store.rules_number().await?;
         let servers = self.store.resource_servers_for(audience).await?;
         let destination = policy::choose_destination(audience, servers)?;
         log.audience = Some(destination.audience.clone());
@@ -259,6 +269,7 @@ impl Endpoints {
             destination,
             key,
             permitted,
+            rules_number,
             client_nonce: request.client_nonce.clone(),
             refreshing: refreshing.map(|refreshing| (refreshing.sha256, refreshing.grant)),
         };
@@ -301,14 +312,16 @@ impl Endpoints {
     }
 
     /// Which key is asked for, and whether the client may have it.
-    fn key(
+    async fn key(
         &self,
         parts: &Parts,
         request: &TokenRequest,
         caller: &AuthenticatedClient,
         now: UnixTime,
     ) -> Result<Key, Refusal> {
-        let dpop = self.verify_dpop(&parts.headers, &caller.client.client_id, now)?;
+        let dpop = self
+            .verify_dpop(&parts.headers, &caller.client.client_id, now)
+            .await?;
         let req_cnf = request.req_cnf.as_ref();
         if let Some(kid) = req_cnf.and_then(Confirmation::key_identifier) {
             return Ok(Key::Named(kid));
@@ -349,7 +362,7 @@ impl Endpoints {
         permitted.ok_or(Refusal::Policy(PolicyError::UnknownAudience))
     }
 
-    fn verify_dpop(
+    async fn verify_dpop(
         &self,
         headers: &HeaderMap,
         client_id: &str,
@@ -368,7 +381,8 @@ impl Endpoints {
                 (Kind::Dpop, client_id, &proof.identifier),
                 proof.issued_at.plus_secs(dpop::WINDOW_SECS),
                 now,
-            )?
+            )
+            .await?
             .map_err(|Replayed| PossessionError::DpopReplayed)?;
         Ok(Some(proof))
     }

@@ -4,6 +4,7 @@ mod accounts;
 mod applying;
 mod audit;
 mod backup;
+mod changes;
 mod groups;
 mod pages;
 mod policies;

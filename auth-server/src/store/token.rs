@@ -42,6 +42,19 @@ pub(crate) struct NewToken<'a> {
     pub(crate) answer: &'a str,
     pub(crate) family: Option<[u8; 16]>,
     pub(crate) expires_at: UnixTime,
+    /// How often rules had changed before those were read that the token follows.
+    pub(crate) rules_number: i64,
+}
+
+/// What comes of remembering a token that is about to be given out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Remembered {
+    /// It is good.
+    Good,
+    /// The client has [`Store::MAX_TOKENS_PER_CLIENT`](super::Store::MAX_TOKENS_PER_CLIENT) already.
+    TooMany,
+    /// Meanwhile the client lost what the token says: it must not be given out.
+    Outdated,
 }
 
 /// A token that is remembered.

@@ -9,7 +9,7 @@ use crate::{
         possession::PossessionError,
     },
     issuing::Issuing,
-    store::{Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, sha256_of},
+    store::{Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, Remembered, sha256_of},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
@@ -30,6 +30,8 @@ pub(super) struct Decided<'a> {
     pub(super) destination: Destination,
     pub(super) key: Binding,
     pub(super) permitted: Permitted,
+    /// How often rules had changed before they were read.
+    pub(super) rules_number: i64,
     pub(super) client_nonce: Option<Vec<u8>>,
     /// Digest of the refresh token that is exchanged, and what it stands for.
     pub(super) refreshing: Option<([u8; 32], RefreshGrant)>,
@@ -180,11 +182,12 @@ impl Endpoints {
             answer: &answer,
             family,
             expires_at: claims.expires_at.plus_secs(kept),
+            rules_number: decided.rules_number,
         };
-        if self.store.remember_token(&remembered, now).await? {
-            Ok(())
-        } else {
-            Err(Refusal::TooManyTokens)
+        match self.store.remember_token(&remembered, now).await? {
+            Remembered::Good => Ok(()),
+            Remembered::TooMany => Err(Refusal::TooManyTokens),
+            Remembered::Outdated => Err(Refusal::Outdated),
         }
     }
 

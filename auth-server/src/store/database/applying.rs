@@ -1,6 +1,11 @@
 //! Many changes as one transaction, and what they would come to.
 
-use super::{Database, Engine, StoreError, audit::Deed, corrupt, groups, policies, rights};
+use super::{
+    Database, Engine, StoreError,
+    audit::Deed,
+    changes::{self, Change},
+    corrupt, groups, policies, rights,
+};
 use crate::{
     core::policy::{
         ClientId,
@@ -63,6 +68,7 @@ impl Database {
         mut transaction: Transaction<'static, Engine>,
         plan: &Plan,
     ) -> Result<(), StoreError> {
+        changes::count(&mut transaction, Change::Rules).await?;
         for name in &plan.new_groups {
             self.record_within(&mut transaction, Deed::done("group.add", name, ""))
                 .await?;

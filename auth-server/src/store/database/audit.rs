@@ -1,6 +1,10 @@
 //! Statements on the audit log.
 
-use super::{Database, Engine, EngineConnection, StoreError, corrupt};
+use super::{
+    Database, Engine, EngineConnection, StoreError,
+    changes::{self, Change},
+    corrupt,
+};
 use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash, Verifier, clip};
 use crate::issuing::now;
 use sqlx::Transaction;
@@ -34,12 +38,13 @@ impl<'a> Deed<'a> {
 }
 
 impl Database {
-    /// Commits a transaction together with the record of what it did, or neither.
+    /// Commits a transaction together with the record of what it did, or neither. What is recorded may be what tokens depend on.
     pub(super) async fn commit(
         &self,
         mut transaction: Transaction<'static, Engine>,
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
+        changes::count(&mut transaction, Change::Rules).await?;
         self.record_within(&mut transaction, deed).await?;
         Ok(transaction.commit().await?)
     }
