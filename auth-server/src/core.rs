@@ -8,6 +8,8 @@
 //! | [`network`] | which addresses count as one |
 //! | [`recent`] | a table that forgets what was not touched for longest |
 //! | [`refusals`] | which refusals are recorded one by one |
+//! | [`registration`] | what a client that registers itself is |
+//! | [`throttling`] | who guesses at secrets |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`pacing`] | whether somebody asks too often |
 //! | [`policy`] | which resource server, and what the client may do there |
@@ -29,5 +31,7 @@ pub(crate) mod policy;
 pub(crate) mod possession;
 pub(crate) mod recent;
 pub(crate) mod refusals;
+pub(crate) mod registration;
 pub(crate) mod replay;
 pub(crate) mod revocations;
+pub(crate) mod throttling;

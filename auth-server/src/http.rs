@@ -6,11 +6,12 @@ pub(crate) mod body;
 pub(crate) mod caller;
 mod metadata;
 mod question;
+mod registration;
 mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals},
+    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
     store::Store,
@@ -64,6 +65,10 @@ pub(crate) struct Endpoints {
     waiting: Semaphore,
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
+    /// Who shows wrong tokens where clients register.
+    throttle: Mutex<Throttle>,
+    /// Clients may register themselves.
+    registration: bool,
 }
 
 impl Endpoints {
@@ -83,6 +88,17 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
+            throttle: Mutex::default(),
+            registration: true,
+        }
+    }
+
+    /// Whether clients may register themselves.
+    #[must_use]
+    pub(crate) fn with_registration(self, registration: bool) -> Self {
+        Self {
+            registration,
+            ..self
         }
     }
 
@@ -147,9 +163,10 @@ struct Shared {
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
     let shared = Shared {
-        metadata: metadata::of(&issuer),
+        metadata: metadata::of(&issuer, endpoints.registration),
         endpoints,
     };
+    let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
     Router::new()
         .route(&issuer.path(Endpoint::Token), post(token::handle))
@@ -162,9 +179,24 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
         .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
         .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
         .route(&issuer.metadata_path(), get(server_metadata))
+        .merge(registration)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
+}
+
+/// None where clients may not register themselves.
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Router<Arc<Shared>> {
+    if !enabled {
+        return Router::new();
+    }
+    let path = issuer.path(Endpoint::Registration);
+    let manage = get(registration::manage)
+        .put(registration::manage)
+        .delete(registration::manage);
+    Router::new()
+        .route(&path, post(registration::register))
+        .route(&format!("{path}/{{client_id}}"), manage)
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

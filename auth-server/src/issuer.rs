@@ -21,6 +21,8 @@ pub(crate) enum Endpoint {
     Revocation,
     /// RFC 9770.
     RevocationList,
+    /// RFC 7591.
+    Registration,
     /// The keys as a JWK Set (RFC 7517).
     JwkSet,
     /// The keys as a `COSE_KeySet` (RFC 9052 §7).
@@ -34,6 +36,7 @@ impl Endpoint {
             Self::Introspection => "/introspect",
             Self::Revocation => "/revoke",
             Self::RevocationList => "/trl",
+            Self::Registration => "/register",
             Self::JwkSet => "/jwks.json",
             Self::CoseKeySet => "/cose-keys",
         }

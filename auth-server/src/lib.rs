@@ -57,6 +57,9 @@ pub struct Config {
     pub signing_key: KeyRing,
     /// The longest life of a token, seconds, at least 1; policies may shorten it.
     pub token_lifetime_secs: u64,
+    /// Clients may register themselves with an initial access token (RFC 7591), below the issuer at `/register`. Without such a token nobody
+    /// can.
+    pub registration: bool,
 }
 
 /// Why the server does not start.
@@ -134,10 +137,12 @@ impl AuthServer {
             issuer: config.issuer,
             database: config.database,
             client_ca_pem: config.client_ca_pem,
+            registration: config.registration,
         };
         let reloader = Reloader::new(fixed, tls, issuing);
         let issuing = Arc::clone(&reloader.issuing);
-        let endpoints = http::Endpoints::new(store.clone(), issuer, issuing, rules);
+        let endpoints = http::Endpoints::new(store.clone(), issuer, issuing, rules)
+            .with_registration(config.registration);
         Ok(Self {
             listener,
             local_addr,

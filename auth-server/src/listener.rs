@@ -1,6 +1,6 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
-use crate::tls::PeerCertificates;
+use crate::tls::{PeerCertificates, ServerTls};
 use arc_swap::ArcSwap;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -22,11 +22,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-
-/// The address at the other end of a connection, for the endpoints.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +58,14 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// The most header lines.
 const MAX_HEADERS: usize = 64;
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// Serves `router` until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Arc<ArcSwap<rustls::ServerConfig>>,
+    tls: Arc<ArcSwap<ServerTls>>,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
@@ -81,8 +81,9 @@ pub(crate) async fn serve(
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let connection = Connection {
                     // The certificate may have been replaced since the last connection.
-                    acceptor: TlsAcceptor::from(tls.load_full()),
-                    router: router.clone().layer(Extension(PeerAddress(peer.ip()))),
+                    tls: tls.load_full(),
+                    peer,
+                    router: router.clone(),
                     limits,
                     stopped: stopped.clone(),
                 };
@@ -146,7 +147,8 @@ fn log_panic(finished: &Result<(), tokio::task::JoinError>) {
 }
 
 struct Connection {
-    acceptor: TlsAcceptor,
+    tls: Arc<ServerTls>,
+    peer: SocketAddr,
     router: Router,
     limits: Limits,
     stopped: watch::Receiver<()>,
@@ -159,14 +161,21 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|error| error.to_string())?;
-        let stream = timeout(self.limits.handshake, self.acceptor.accept(stream))
+        let stream = timeout(self.limits.handshake, self.shake_hands(stream))
             .await
             .map_err(|_| "handshake took too long".to_owned())?
             .map_err(|error| error.to_string())?;
         self.serve_requests(stream).await
     }
 
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let config = self.tls.choose(&hello.client_hello());
+        hello.into_stream(config).await
+    }
+
     async fn serve_requests(mut self, stream: TlsStream<TcpStream>) -> Result<(), String> {
+        self.router = self.router.layer(Extension(PeerAddress(self.peer.ip())));
         // For the endpoints: whoever authenticates by a certificate, or shows one for its key.
         let shown = PeerCertificates::shown(stream.get_ref().1.peer_certificates());
         if let Some(certificates) = shown {

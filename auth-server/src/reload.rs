@@ -41,6 +41,7 @@ pub(crate) struct Fixed {
     pub(crate) issuer: String,
     pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
+    pub(crate) registration: bool,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -76,6 +77,9 @@ impl Reloader {
         }
         if self.fixed.client_ca_pem != config.client_ca_pem {
             differ.push("client_ca");
+        }
+        if self.fixed.registration != config.registration {
+            differ.push("registration");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

@@ -9,6 +9,7 @@
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
@@ -17,6 +18,7 @@ mod authentication;
 mod database;
 mod location;
 mod pages;
+mod registration;
 mod resource_server;
 mod rules;
 mod schema;
@@ -26,6 +28,10 @@ pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
 pub use location::{Location, LocationError, PostgresUrl};
 pub(crate) use pages::Selection;
+pub use registration::{
+    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
+};
+pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, Update};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
@@ -454,7 +460,16 @@ impl Store {
 
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
-        self.database.sweep(now).await
+        const SWEPT_AT_ONCE: i64 = 1000;
+        let swept = self.database.sweep(now).await?;
+        let initial = self
+            .database
+            .sweep_initial_access_tokens(now, SWEPT_AT_ONCE)
+            .await?;
+        Ok(Swept {
+            more: swept.more || initial,
+            ..swept
+        })
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`store`] | `symbolon store` |
 //! | [`demo`] | `symbolon demo` |
 //! | [`config`] | `symbolon.toml`, environment and command line |
+//! | [`credential`] | secrets that systemd hands over |
 //! | [`exit`] | exit codes |
 
 mod allow;
@@ -28,6 +29,7 @@ mod certificates;
 mod client;
 mod clock;
 mod config;
+mod credential;
 mod demo;
 mod exit;
 mod group;

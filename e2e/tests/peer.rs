@@ -268,6 +268,7 @@ mod kinds {
         a_named_key_opens_by_a_cwt_on_tls_1_2
         a_raw_key_opens_by_a_reference_on_both_versions_of_tls
         a_named_key_opens_by_a_reference_on_tls_1_2
+        a_signed_cwt_is_verified_by_the_published_keys
     }
 }
 

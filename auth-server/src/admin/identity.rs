@@ -99,8 +99,10 @@ impl Credentials {
             .map_err(|Several| Problem::Malformed("several Authorization headers".to_owned()))?;
         let Some(header) = header else {
             let shown = parts.extensions.get::<PeerCertificates>();
-            let shown = shown.ok_or(Problem::NoLogin)?;
-            return Ok(Self::Certificate(sha256_of(shown.end_entity())));
+            // A raw public key is no certificate, and no account is registered with one.
+            let certificate = shown.and_then(PeerCertificates::end_entity);
+            let certificate = certificate.ok_or(Problem::NoLogin)?;
+            return Ok(Self::Certificate(sha256_of(certificate)));
         };
         let text = str::from_utf8(header).map_err(|_| Problem::NoLogin)?;
         let (scheme, value) = text.split_once(' ').ok_or(Problem::NoLogin)?;

@@ -175,7 +175,9 @@ mod tests {
             let passwords = Arc::clone(&passwords);
             waiting.push(tokio::spawn(async move { passwords.slot().await.is_ok() }));
         }
-        tokio::task::yield_now().await;
+        while passwords.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
         assert!(matches!(passwords.slot().await, Err(Problem::Busy)));
         drop(first);
         let mut served = 0;

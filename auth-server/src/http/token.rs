@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     core::{
-        certificate::Certificate,
         policy::{self, Destination, PolicyError},
         possession::{self, Evidence, PossessionError, TokenKey},
         replay::Kind,
@@ -329,7 +328,7 @@ impl Endpoints {
         let certificate_key = parts
             .extensions
             .get::<PeerCertificates>()
-            .and_then(|shown| Certificate::parse(shown.end_entity())?.public_key());
+            .and_then(PeerCertificates::public_key);
         let evidence = Evidence {
             req_cnf,
             assertion_key: caller.assertion.as_ref().map(|(_, key)| key),

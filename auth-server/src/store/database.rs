@@ -9,6 +9,7 @@ mod groups;
 mod pages;
 mod policies;
 mod postgres;
+mod registrations;
 mod resource_servers;
 mod revocations;
 mod rights;
@@ -171,12 +172,31 @@ impl Database {
         client: &Client,
         policies: &[Policy],
     ) -> Result<(), StoreError> {
-        let (method, data) = client.authentication.to_columns();
         let mut transaction = self.write().await?;
+        self.insert_client(&mut transaction, client).await?;
+        for policy in policies {
+            let id = policies::insert(&mut transaction, policy)
+                .await?
+                .to_string();
+            let detail = policy.to_string();
+            let deed = Deed::done("policy.add", &id, &detail);
+            self.record_within(&mut transaction, deed).await?;
+        }
+        let deed = Deed::done("client.add", &client.client_id, "");
+        self.commit(transaction, deed).await
+    }
+
+    /// Of a client that can be stored; no resource server has its name.
+    async fn insert_client(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        client: &Client,
+    ) -> Result<(), StoreError> {
+        let (method, data) = client.authentication.to_columns();
         let server: Option<i64> =
             sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = $1")
                 .bind(&client.client_id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut **transaction)
                 .await?;
         if server.is_some() {
             return Err(StoreError::Exists(
@@ -193,19 +213,10 @@ impl Database {
         .bind(data)
         .bind(client.pop_algorithm.as_str())
         .bind(i64::from(client.refresh_tokens))
-        .execute(&mut *transaction)
+        .execute(&mut **transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
-        for policy in policies {
-            let id = policies::insert(&mut transaction, policy)
-                .await?
-                .to_string();
-            let detail = policy.to_string();
-            let deed = Deed::done("policy.add", &id, &detail);
-            self.record_within(&mut transaction, deed).await?;
-        }
-        let deed = Deed::done("client.add", &client.client_id, "");
-        self.commit(transaction, deed).await
+        Ok(())
     }
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {

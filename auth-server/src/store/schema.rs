@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 const APPLICATION_ID: i64 = 0x5359_4d42;
 
 /// One step each, and the version (`user_version`) that it leads to, which is the number of its file.
-const MIGRATIONS: [(i64, &str); 5] = [
+const MIGRATIONS: [(i64, &str); 6] = [
     (
         1,
         include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
@@ -23,6 +23,10 @@ const MIGRATIONS: [(i64, &str); 5] = [
         include_str!("../../migrations/sqlite/0003_groups_owners_audit.sql"),
     ),
     (4, include_str!("../../migrations/sqlite/0004_accounts.sql")),
+    (
+        5,
+        include_str!("../../migrations/sqlite/0005_registration.sql"),
+    ),
     (
         7,
         include_str!("../../migrations/sqlite/0007_changes_seen.sql"),

@@ -102,33 +102,35 @@ impl Server {
     }
 
     pub(crate) async fn start_as(issuer: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        let database = crate::place::new(directory.path());
-        Self::start_in((directory, database), issuer, None).await
+        Self::start_new(|config| issuer.clone_into(&mut config.issuer)).await
     }
 
     /// One that believes this CA about clients.
     pub(crate) async fn start_believing(client_ca_pem: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        let database = crate::place::new(directory.path());
-        Self::start_in(
-            (directory, database),
-            ISSUER,
-            Some(client_ca_pem.to_owned()),
-        )
-        .await
+        let pem = client_ca_pem.to_owned();
+        Self::start_new(|config| config.client_ca_pem = Some(pem)).await
+    }
+
+    /// One where nobody may register.
+    pub(crate) async fn start_without_registration() -> Self {
+        Self::start_new(|config| config.registration = false).await
     }
 
     /// Another on the same database.
     pub(crate) async fn start_beside(&self) -> Self {
         let place = (Arc::clone(&self.directory), self.database.clone());
-        Self::start_in(place, ISSUER, None).await
+        Self::start_in(place, |_| {}).await
+    }
+
+    async fn start_new(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let database = crate::place::new(directory.path());
+        Self::start_in((directory, database), change).await
     }
 
     async fn start_in(
         (directory, database): (Arc<TempDir>, Location),
-        issuer: &str,
-        client_ca_pem: Option<String>,
+        change: impl FnOnce(&mut Config),
     ) -> Self {
         let store = Store::open_at(&database).await.unwrap();
         store
@@ -136,20 +138,21 @@ impl Server {
             .await
             .unwrap();
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let server = AuthServer::bind(Config {
+        let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            issuer: issuer.to_owned(),
+            issuer: ISSUER.to_owned(),
             certificate_chain_pem: certified.cert.pem(),
             private_key_pem: certified.signing_key.serialize_pem(),
-            client_ca_pem,
+            client_ca_pem: None,
             database: database.clone(),
             signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
                 .unwrap()
                 .into(),
             token_lifetime_secs: LIFETIME,
-        })
-        .await
-        .unwrap();
+            registration: true,
+        };
+        change(&mut config);
+        let server = AuthServer::bind(config).await.unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(certified.cert.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -184,6 +187,23 @@ impl Server {
             .with_root_certificates(self.roots.clone())
             .with_client_auth_cert(chain, key)
             .unwrap();
+        self.connector = TlsConnector::from(Arc::new(config));
+    }
+
+    /// From now on requests come with this raw public key.
+    pub(crate) fn show_raw_key(&mut self, key: &KeyPair) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let private = provider.key_provider.load_private_key(private).unwrap();
+        let public = private.public_key().unwrap();
+        let public = CertificateDer::from(public.as_ref().to_vec());
+        let certified = rustls::sign::CertifiedKey::new(vec![public], private);
+        let resolver = rustls::client::AlwaysResolvesClientRawPublicKeys::new(Arc::new(certified));
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_client_cert_resolver(Arc::new(resolver));
         self.connector = TlsConnector::from(Arc::new(config));
     }
 

@@ -23,6 +23,7 @@ fn config(database: &Location) -> Config {
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.token_lifetime_secs", Kind::Plain),
     ("as.pkcs11.module", Kind::Text),
     ("as.pkcs11.pin_file", Kind::Text),
+    ("as.registration", Kind::Plain),
     ("broker.audience", Kind::Text),
     ("broker.issuer", Kind::Text),
     ("broker.jwks_uri", Kind::Text),

@@ -102,6 +102,7 @@ impl<'a> Loader<'a> {
             database: settings.database.clone().into(),
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,
+            registration: settings.registration,
         })
     }
 

@@ -27,6 +27,7 @@ pub(super) struct AuthorizationServer {
     pub(super) database: Option<PathBuf>,
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,
+    pub(super) registration: Option<bool>,
     pub(super) pkcs11: Option<Pkcs11>,
 }
 

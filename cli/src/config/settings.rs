@@ -54,6 +54,7 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) signing_key: SigningKeys,
     pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
+    pub(crate) registration: bool,
 }
 
 /// `[broker]`.
@@ -207,6 +208,7 @@ impl Checker<'_> {
             signing_key: signing_key?,
             pkcs11,
             token_lifetime_secs,
+            registration: section.registration.unwrap_or(true),
         })
     }
 

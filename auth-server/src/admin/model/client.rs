@@ -71,6 +71,13 @@ pub enum Authentication {
         #[schema(value_type = Object)]
         jwk: Box<Jwk>,
     },
+    /// With this public key in the TLS handshake (RFC 7250).
+    #[serde(rename = "symbolon_rpk")]
+    RawPublicKey {
+        /// The public key, for Ed25519 or P-256.
+        #[schema(value_type = Object)]
+        jwk: Box<Jwk>,
+    },
     /// With this certificate (RFC 8705 §2.2).
     #[serde(rename = "self_signed_tls_client_auth")]
     Certificate {
@@ -153,6 +160,7 @@ impl From<&ClientAuthentication> for Authentication {
                 secret_sha256: SecretText(URL_SAFE_NO_PAD.encode(sha256)),
             },
             ClientAuthentication::Key(jwk) => Self::Key { jwk: jwk.clone() },
+            ClientAuthentication::RawPublicKey(jwk) => Self::RawPublicKey { jwk: jwk.clone() },
             ClientAuthentication::Certificate { sha256 } => Self::Certificate {
                 sha256: URL_SAFE_NO_PAD.encode(sha256),
             },
@@ -172,6 +180,7 @@ impl TryFrom<Authentication> for ClientAuthentication {
                 sha256: digest("secret_sha256", secret_sha256.as_str())?,
             }),
             Authentication::Key { jwk } => Ok(Self::Key(jwk)),
+            Authentication::RawPublicKey { jwk } => Ok(Self::RawPublicKey(jwk)),
             Authentication::Certificate { sha256 } => Ok(Self::Certificate {
                 sha256: digest("x5t#S256", &sha256)?,
             }),

@@ -4,7 +4,7 @@ use crate::store::StoreError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 /// One step each, and the version that it leads to, which is the number of its file. The first ones of SQLite are one here.
-const MIGRATIONS: [(i64, &str); 3] = [
+const MIGRATIONS: [(i64, &str); 4] = [
     (
         3,
         include_str!("../../../migrations/postgres/0003_base.sql"),
@@ -12,6 +12,10 @@ const MIGRATIONS: [(i64, &str); 3] = [
     (
         4,
         include_str!("../../../migrations/postgres/0004_accounts.sql"),
+    ),
+    (
+        5,
+        include_str!("../../../migrations/postgres/0005_registration.sql"),
     ),
     (
         7,
