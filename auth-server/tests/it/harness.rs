@@ -128,7 +128,7 @@ impl Server {
         Self::start_in((directory, database), change).await
     }
 
-    async fn start_in(
+    pub(crate) async fn start_in(
         (directory, database): (Arc<TempDir>, Location),
         change: impl FnOnce(&mut Config),
     ) -> Self {

@@ -24,8 +24,12 @@ mod malformed;
 mod metadata;
 #[path = "../it/mutual_tls.rs"]
 mod mutual_tls;
+#[path = "../it/raw_keys.rs"]
+mod raw_keys;
 #[path = "../it/refresh.rs"]
 mod refresh;
+#[path = "../it/registration.rs"]
+mod registration;
 #[path = "../it/reload.rs"]
 mod reload;
 #[path = "../it/revocation.rs"]
