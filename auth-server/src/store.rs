@@ -179,7 +179,8 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write. It is a file of SQLite whatever the
+    /// database is.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.database.backup(to).await
     }
@@ -188,6 +189,11 @@ impl Store {
     /// used twice.
     pub async fn revive(&self) -> Result<(), StoreError> {
         self.database.revive().await
+    }
+
+    /// Fills this database, which must be empty, with all that is in another: of the two one is a file. So a copy gets into PostgreSQL.
+    pub async fn take_over(&self, copy: &Self) -> Result<(), StoreError> {
+        self.database.fill_from(&copy.database).await
     }
 
     /// Registers a client with its policies, all or nothing.

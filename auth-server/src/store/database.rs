@@ -15,6 +15,7 @@ mod revocations;
 mod rights;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 pub(super) use audit::Deed;
 
