@@ -8,7 +8,10 @@
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `snapshot` | what tokens are decided by, read once |
+//! | `issuance` | tokens that are stored together |
 //! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
@@ -16,16 +19,20 @@
 mod accounts;
 mod authentication;
 mod database;
+mod issuance;
 mod location;
 mod pages;
 mod registration;
 mod resource_server;
 mod rules;
 mod schema;
+mod snapshot;
+mod times;
 mod token;
 
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use issuance::Remembered;
 pub use location::{Location, LocationError, PostgresUrl};
 pub(crate) use pages::Selection;
 pub use registration::{
@@ -35,10 +42,11 @@ pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, 
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub(crate) use snapshot::{Registered, Snapshot};
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
-    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Remembered, Requester,
-    StoredToken, Swept,
+    ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
 };
 
 pub use crate::core::{
@@ -54,13 +62,15 @@ pub use rules::{Considered, Explanation, Owner, Tree};
 use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
-use std::path::Path;
+use issuance::Issuance;
+use std::{path::Path, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    issuance: Arc<Issuance>,
 }
 
 /// Why the store cannot do what it is asked.
@@ -157,7 +167,8 @@ impl Store {
     /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
     pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
         let database = Database::open(location).await?;
-        Ok(Self { database })
+        let issuance = Arc::default();
+        Ok(Self { database, issuance })
     }
 
     /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
@@ -352,11 +363,6 @@ impl Store {
         self.database.next_sequence_number(audience).await
     }
 
-    /// How often rules have changed, to be read before the rules that a token follows.
-    pub(crate) async fn rules_number(&self) -> Result<i64, StoreError> {
-        self.database.rules_number().await
-    }
-
     /// How often the token revocation list has changed, by whatever process.
     pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
         self.database.list_number().await
@@ -370,15 +376,6 @@ impl Store {
         now: UnixTime,
     ) -> Result<bool, StoreError> {
         self.database.see(mark, expires_at, now).await
-    }
-
-    /// Remembers a token that is about to be given out.
-    pub(crate) async fn remember_token(
-        &self,
-        token: &NewToken<'_>,
-        now: UnixTime,
-    ) -> Result<Remembered, StoreError> {
-        self.database.remember_token(token, now).await
     }
 
     /// The token with this digest, expired or not.
@@ -482,6 +479,17 @@ impl Store {
 /// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
 fn is_nowhere(text: &str) -> bool {
     text.contains('\0')
+}
+
+impl StoreError {
+    /// The same, for another of those whom it befell.
+    fn again(&self) -> Self {
+        if let Self::Unavailable(why) = self {
+            return Self::Unavailable(why.clone());
+        }
+        let text = self.to_string();
+        Self::Database(text.strip_prefix("database: ").unwrap_or(&text).to_owned())
+    }
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

@@ -1,4 +1,4 @@
-//! One line of the API: method, path, who may, what answers, and what the OpenAPI document says of it.
+//! One line of the API: method, path, who may, what answers, and what the `OpenAPI` document says of it.
 
 use super::{
     call::{Answer, Call},
@@ -89,11 +89,12 @@ impl Access {
             Who::Nobody => return self == Self::Open,
         };
         match (self, role) {
-            (Self::Open | Self::Accounts, _) | (_, Role::Administrator) => true,
-            (Self::Readers | Self::Rules, Role::Auditor) => true,
-            (Self::Grantors | Self::Rules, Role::Owner(_)) => true,
-            (Self::Administrators | Self::Grantors, Role::Auditor) => false,
-            (Self::Administrators | Self::Readers, Role::Owner(_)) => false,
+            (Self::Open | Self::Accounts, _)
+            | (_, Role::Administrator)
+            | (Self::Readers | Self::Rules, Role::Auditor)
+            | (Self::Grantors | Self::Rules, Role::Owner(_)) => true,
+            (Self::Administrators | Self::Grantors, Role::Auditor)
+            | (Self::Administrators | Self::Readers, Role::Owner(_)) => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         revocations::{self, Query},
     },
     issuing::now,
+    metrics::Counted,
     store::{Requester, StoreError},
 };
 use axum::{
@@ -86,7 +87,7 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                     let status = answer::refusal(&error.response(), format).status();
                     answer::empty(status)
                 }
-                Failure::Caller(CallerError::TooFast) => {
+                Failure::Caller(CallerError::TooFast | CallerError::Failures(_)) => {
                     answer::empty(StatusCode::TOO_MANY_REQUESTS)
                 }
                 Failure::Caller(CallerError::Busy(_)) => {
@@ -157,6 +158,7 @@ impl Endpoints {
         let Ok(_place) = self.waiting.try_acquire() else {
             return self.list_now(requester, &asked.query).await;
         };
+        let _counted = Counted::new(&self.metrics.waiting);
         self.wait_for_news(requester, &asked).await
     }
 

@@ -21,7 +21,7 @@ use symbolon_ace_proto::{
     jwt::{self, SigningAlgorithm},
 };
 use symbolon_auth_server::{
-    AuthServer, Config, Reloader,
+    AdminConfig, AuthServer, Config, ManagementConfig, Reloader,
     store::{Client, ClientAuthentication, Location, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
@@ -56,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) database: Location,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
+    /// Where health and metrics are.
+    pub(crate) management: SocketAddr,
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -150,6 +152,11 @@ impl Server {
                 .into(),
             token_lifetime_secs: LIFETIME,
             registration: true,
+            admin: Some(AdminConfig::default()),
+            management: Some(ManagementConfig {
+                address: "127.0.0.1:0".parse().unwrap(),
+                insecure: false,
+            }),
         };
         change(&mut config);
         let server = AuthServer::bind(config).await.unwrap();
@@ -167,6 +174,7 @@ impl Server {
             database,
             address: server.local_addr(),
             reloader: server.reloader(),
+            management: server.management_addr().unwrap(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),
             task: tokio::spawn(server.serve(async {

@@ -1,11 +1,6 @@
 //! Many changes as one transaction, and what they would come to.
 
-use super::{
-    Database, Engine, StoreError,
-    audit::Deed,
-    changes::{self, Change},
-    corrupt, groups, policies, rights,
-};
+use super::{Database, Engine, StoreError, audit::Deed, corrupt, groups, policies, rights};
 use crate::{
     core::policy::{
         ClientId,
@@ -68,7 +63,6 @@ impl Database {
         mut transaction: Transaction<'static, Engine>,
         plan: &Plan,
     ) -> Result<(), StoreError> {
-        changes::count(&mut transaction, Change::Rules).await?;
         for name in &plan.new_groups {
             self.record_within(&mut transaction, Deed::done("group.add", name, ""))
                 .await?;
@@ -95,7 +89,7 @@ impl Database {
                 self.record_within(&mut transaction, deed).await?;
             }
         }
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 }
 

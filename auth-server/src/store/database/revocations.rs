@@ -1,9 +1,7 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Database, Deed, Engine,
-    changes::{self, Change},
-    corrupt,
+    Database, Deed, Engine, changes, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
@@ -166,7 +164,7 @@ impl Database {
         .execute(&mut *transaction)
         .await?;
         most = most.max(done.rows_affected());
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(Swept {
             list_changed: !rows.is_empty(),
             more: most >= SWEPT_AT_ONCE.unsigned_abs(),
@@ -217,7 +215,7 @@ async fn tell_all(
         tell(transaction, row, added).await?;
     }
     if !rows.is_empty() {
-        changes::count(transaction, Change::RevocationList).await?;
+        changes::count(transaction).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Engine, StoreError, corrupt, policies, revocations};
 use crate::{
     core::policy::{ClientId, exceeds, rule::Rule, rule::Subject},
     issuing::now,
-    store::{Revocation, token::NewToken},
+    store::Revocation,
 };
 use sqlx::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,24 +68,6 @@ pub(super) async fn revoke_excess(
         }
     }
     Ok(revoked)
-}
-
-/// Whether its client is still there and may still do all that a new token says.
-pub(super) async fn is_allowed(
-    transaction: &mut Transaction<'static, Engine>,
-    token: &NewToken<'_>,
-    now: UnixTime,
-) -> Result<bool, StoreError> {
-    let client: Option<i64> = sqlx::query_scalar("SELECT 1 FROM client WHERE client_id = $1")
-        .bind(token.client_id)
-        .fetch_optional(&mut **transaction)
-        .await?;
-    if client.is_none() {
-        return Ok(false);
-    }
-    let rules = rules_of(transaction, token.client_id).await?;
-    let says = (token.audience, token.scope);
-    Ok(!is_excess(transaction, &rules, says, now).await?)
 }
 
 /// All rules that bear on a client, by audience.

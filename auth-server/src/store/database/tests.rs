@@ -1,11 +1,11 @@
 //! Bounds of what is remembered about tokens.
 
-use super::Database;
+use super::{Database, Issued};
 use crate::store::{
     Client, ClientAuthentication, Location, Policy, ResourceServer, Revocation, Store, TokenKind,
-    token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Remembered, Requester},
+    token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
-use symbolon_ace_proto::{PopAlgorithm, Scope, SymmetricKey, TokenHash, UnixTime, jwe::ContentKey};
+use symbolon_ace_proto::{PopAlgorithm, SymmetricKey, TokenHash, UnixTime, jwe::ContentKey};
 
 const NOW: UnixTime = UnixTime(1_000);
 
@@ -39,9 +39,9 @@ on_both! {
     expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay
     the_last_updates_are_kept_and_their_numbers_go_on
     a_client_keeps_its_newest_refresh_tokens
-    a_token_that_says_more_than_rules_that_changed_meanwhile_is_not_given_out
+    a_token_that_was_decided_by_rules_of_before_is_not_given_out
     an_identifier_is_seen_once_until_it_expires_and_then_forgotten
-    changes_are_counted_for_those_whom_they_concern
+    a_change_of_the_revocation_list_is_counted_and_no_other
 }
 
 /// With the client `c`.
@@ -62,34 +62,28 @@ fn digest(number: usize) -> [u8; 32] {
 }
 
 async fn remember(database: &Database, number: usize, expires_at: UnixTime) -> bool {
-    let rules_number = database.rules_number().await.unwrap();
-    let scope = Scope::default();
-    let remembered = remember_as(database, (number, expires_at), &scope, rules_number).await;
-    remembered == Remembered::Good
+    let token = token(number, expires_at);
+    let until = database.last_record().await.unwrap();
+    match database.issue(&[&token], until, NOW).await.unwrap() {
+        Issued::Done { stored, .. } => stored == [true],
+        Issued::Outdated { .. } => panic!("nothing has changed"),
+    }
 }
 
-/// A token of this scope, made by rules that were read when they had changed so often.
-async fn remember_as(
-    database: &Database,
-    (number, expires_at): (usize, UnixTime),
-    scope: &Scope,
-    rules_number: i64,
-) -> Remembered {
+fn token(number: usize, expires_at: UnixTime) -> NewToken {
     let identifier = number.to_string();
-    let token = NewToken {
+    NewToken {
         sha256: digest(number),
         listed_as: TokenHash::of_json_answer(identifier.as_bytes()),
-        identifier: &identifier,
-        client_id: "c",
-        audience: "broker",
-        scope,
+        identifier,
+        client_id: "c".to_owned(),
+        audience: "broker".to_owned(),
+        scope: "[]".to_owned(),
         pop_kid: None,
-        answer: r#"{"active":false}"#,
+        answer: "{}".to_owned(),
         family: None,
         expires_at,
-        rules_number,
-    };
-    database.remember_token(&token, NOW).await.unwrap()
+    }
 }
 
 /// In one transaction, since it is only to be there.
@@ -207,39 +201,21 @@ fn server() -> ResourceServer {
 }
 
 // Between the reading of rules and the giving out of a token lies the making of it; whoever takes a right away meanwhile does not see it.
-async fn a_token_that_says_more_than_rules_that_changed_meanwhile_is_not_given_out(
-    database: Database,
-) {
+async fn a_token_that_was_decided_by_rules_of_before_is_not_given_out(database: Database) {
     database.put_resource_server(&server()).await.unwrap();
     let rule = Policy::allow("c", "broker", "x");
     let id = database.add_policy(&rule).await.unwrap();
-    let other = Policy::allow("c", "broker", "y");
-    database.add_policy(&other).await.unwrap();
-    let scope = Scope::from_json(r#"[["x",["pub"]]]"#).unwrap();
-    let read = database.rules_number().await.unwrap();
-    // What changes is nothing to it.
-    let third = Policy::allow("c", "broker", "z");
-    database.add_policy(&third).await.unwrap();
     let later = NOW.plus_secs(60);
-    let remembered = remember_as(&database, (1, later), &scope, read).await;
-    assert_eq!(remembered, Remembered::Good);
-    // What it says is taken away.
-    let read = database.rules_number().await.unwrap();
-    let all = Revocation::Client("c".to_owned());
-    database.revoke(&all, NOW).await.unwrap();
+    let read = database.last_record().await.unwrap();
     database.remove_policy(id).await.unwrap();
-    let remembered = remember_as(&database, (2, later), &scope, read).await;
-    assert_eq!(remembered, Remembered::Outdated);
-    // The client is gone, and with it all it was.
-    let read = database.rules_number().await.unwrap();
-    let scope = Scope::from_json(r#"[["y",["pub"]]]"#).unwrap();
+    let tokens = [&token(1, later)];
+    let issued = database.issue(&tokens, read, NOW).await.unwrap();
+    assert!(matches!(issued, Issued::Outdated { .. }));
+    let read = database.last_record().await.unwrap();
     database.remove_client("c", NOW).await.unwrap();
-    let remembered = remember_as(&database, (3, later), &scope, read).await;
-    assert_eq!(remembered, Remembered::Outdated);
-    assert!(database.token(&digest(1)).await.unwrap().is_some());
-    for number in [2, 3] {
-        assert!(database.token(&digest(number)).await.unwrap().is_none());
-    }
+    let issued = database.issue(&tokens, read, NOW).await.unwrap();
+    assert!(matches!(issued, Issued::Outdated { .. }));
+    assert!(database.token(&digest(1)).await.unwrap().is_none());
 }
 
 // RFC 7523 §3, point 7: by whatever process, and after a restart.
@@ -261,20 +237,12 @@ async fn an_identifier_is_seen_once_until_it_expires_and_then_forgotten(database
     assert_eq!(left, 1);
 }
 
-async fn changes_are_counted_for_those_whom_they_concern(database: Database) {
-    let numbers = async || {
-        let rules = database.rules_number().await.unwrap();
-        (rules, database.list_number().await.unwrap())
-    };
-    let first = numbers().await;
+async fn a_change_of_the_revocation_list_is_counted_and_no_other(database: Database) {
+    let first = database.list_number().await.unwrap();
     assert!(remember(&database, 1, NOW.plus_secs(60)).await);
-    assert_eq!(numbers().await, first);
+    database.add_group("g").await.unwrap();
+    assert_eq!(database.list_number().await.unwrap(), first);
     let one = Revocation::Identifier("1".to_owned());
     assert_eq!(database.revoke(&one, NOW).await.unwrap(), 1);
-    let second = numbers().await;
-    assert!(second.1 > first.1);
-    database.add_group("g").await.unwrap();
-    let third = numbers().await;
-    assert!(third.0 > second.0);
-    assert_eq!(third.1, second.1);
+    assert!(database.list_number().await.unwrap() > first);
 }

@@ -534,7 +534,7 @@ impl Case {
                     let batch = self.shards[usize::from(from)].poll_outbound(to);
                     if !batch.is_empty() {
                         moved = true;
-                        self.shards[usize::from(to)].handle_batch(from, batch, self.now);
+                        self.shards[usize::from(to)].handle_batch(from, &batch, self.now);
                     }
                 }
             }
