@@ -202,7 +202,8 @@ impl Administration {
             return;
         };
         let who = who.unwrap_or_else(|| "somebody".to_owned());
-        let object = format!("{} {}", parts.method, parts.uri.path());
+        // The router has taken the prefix off.
+        let object = format!("{} {PATH}{}", parts.method, parts.uri.path());
         let why = match left_out {
             0 => problem.to_string(),
             count => format!("{problem}; {count} more before it"),

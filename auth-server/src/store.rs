@@ -476,20 +476,26 @@ impl Store {
     }
 }
 
-/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
-fn is_nowhere(text: &str) -> bool {
-    text.contains('\0')
-}
-
 impl StoreError {
     /// The same, for another of those whom it befell.
     fn again(&self) -> Self {
-        if let Self::Unavailable(why) = self {
-            return Self::Unavailable(why.clone());
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(why) => Self::Database(why.clone()),
+            Self::Exists(..)
+            | Self::NotFound(..)
+            | Self::Invalid(..)
+            | Self::TooManyPolicies(_)
+            | Self::TooManyGroups(_)
+            | Self::NotOwned(..)
+            | Self::Newer => Self::Database(self.to_string()),
         }
-        let text = self.to_string();
-        Self::Database(text.strip_prefix("database: ").unwrap_or(&text).to_owned())
     }
+}
+
+/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

@@ -27,7 +27,7 @@ use symbolon_auth_server::{
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -128,6 +128,11 @@ impl Server {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let database = crate::place::new(directory.path());
         Self::start_in((directory, database), change).await
+    }
+
+    /// One whose administration API is not served.
+    pub(crate) async fn start_without_admin() -> Self {
+        Self::start_new(|config| config.admin = None).await
     }
 
     pub(crate) async fn start_in(
@@ -275,19 +280,27 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let lines = [("connection", "close"), ("host", "localhost")];
-        let lines = lines.iter().chain(headers);
-        let lines: Vec<String> = lines
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect();
-        let request = format!(
-            "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
-            lines.join("\r\n"),
-            body.len()
-        );
-        self.send_raw(&[request.as_bytes(), body].concat())
+        self.send_raw(&request(start, headers, body))
             .await
             .expect("an answer")
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn send_from(
+        &self,
+        from: &str,
+        start: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = self.connector.connect(name, stream).await.unwrap();
+        let request = request(start, headers, body);
+        stream.write_all(&request).await.unwrap();
+        read_answer(&mut stream).await.expect("an answer")
     }
 
     /// A token request in JSON.
@@ -406,6 +419,20 @@ impl Answer {
         assert!(description.bytes().all(plain), "{description:?}");
         description.to_owned()
     }
+}
+
+fn request(start: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let lines = [("connection", "close"), ("host", "localhost")];
+    let lines = lines.iter().chain(headers);
+    let lines: Vec<String> = lines
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let request = format!(
+        "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
+        lines.join("\r\n"),
+        body.len()
+    );
+    [request.as_bytes(), body].concat()
 }
 
 async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {

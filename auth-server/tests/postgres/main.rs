@@ -9,6 +9,12 @@ mod own;
 mod place;
 mod transfer;
 
+#[path = "../it/admin.rs"]
+mod admin;
+#[path = "../it/admin_accounts.rs"]
+mod admin_accounts;
+#[path = "../it/admin_rights.rs"]
+mod admin_rights;
 #[path = "../it/audit.rs"]
 mod audit;
 #[path = "../it/harness.rs"]
@@ -17,10 +23,14 @@ mod harness;
 mod introspection;
 #[path = "../it/kinds.rs"]
 mod kinds;
+#[path = "../it/lock_out.rs"]
+mod lock_out;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/malformed.rs"]
 mod malformed;
+#[path = "../it/management.rs"]
+mod management;
 #[path = "../it/metadata.rs"]
 mod metadata;
 #[path = "../it/mutual_tls.rs"]

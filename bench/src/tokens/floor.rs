@@ -145,7 +145,8 @@ impl Known {
             ClientAuthentication::Secret { .. }
             | ClientAuthentication::RawPublicKey(_)
             | ClientAuthentication::Certificate { .. }
-            | ClientAuthentication::CertificateName(_) => None,
+            | ClientAuthentication::CertificateName(_)
+            | ClientAuthentication::RawPublicKey(_) => None,
         };
         Ok(Self {
             authentication: client.authentication.clone(),

@@ -204,6 +204,10 @@ fn without_indices(key: &str) -> String {
 
 fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     match value {
+        // That a section without keys is there may mean something: `[as.admin]`.
+        Value::Table(table) if table.is_empty() => {
+            into.insert(path.to_owned(), value.clone());
+        }
         Value::Table(table) => {
             for (key, value) in table {
                 let path = match path {

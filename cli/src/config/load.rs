@@ -101,8 +101,8 @@ impl<'a> Loader<'a> {
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,
             registration: settings.registration,
-            admin: None,
-            management: None,
+            admin: settings.admin,
+            management: settings.management,
         })
     }
 
