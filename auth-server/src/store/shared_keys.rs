@@ -3,7 +3,7 @@
 use super::{ResourceServer, Store, StoreError};
 use crate::core::shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing};
 use symbolon_ace_proto::{
-    DERIVATION_MARK_LENGTH, MacKey, SymmetricKey, UnixTime, cwt, derivation_mark, jwe::ContentKey,
+    DERIVATION_MARK_LENGTH, MacKey, SymmetricKey, UnixTime, derivation_mark, jwe::ContentKey,
     jwe::ContentKeys,
 };
 
@@ -119,7 +119,7 @@ impl ResourceServer {
     fn first_ring(&self, purpose: KeyPurpose, present_name: &str) -> SharedKeyRing {
         let kid = match purpose {
             KeyPurpose::Content => self.content_key.as_ref().map(|key| key.kid.as_str()),
-            KeyPurpose::Mac => self.mac_key.as_ref().map(cwt::MacKey::kid),
+            KeyPurpose::Mac => self.mac_key.as_ref().map(MacKey::kid),
             KeyPurpose::Derivation => Some(present_name),
         };
         let only = self
