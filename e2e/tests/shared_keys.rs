@@ -69,12 +69,12 @@ fn nothing_is_lost(options: &str, purpose: &str) {
     let writer = system.device("writer", rooms);
     let words = format!("-t rooms/1 -q 2 -i reader -d -W 40 -C {MESSAGES}");
     let subscriber = system.as_device("sub", &reader, &words).start();
-    let subscribed = || {
+    let listens = || {
         let has = subscriber.stderr().contains("received SUBACK");
         has.then_some(())
     };
-    let subscribed = wait_for(STREAM_LIMIT, subscribed);
-    assert!(subscribed.is_some(), "{}", subscriber.stderr());
+    let in_time = wait_for(STREAM_LIMIT, listens);
+    assert!(in_time.is_some(), "{}", subscriber.stderr());
     let pipe = format!(
         "for i in $(seq 1 {MESSAGES}); do echo $i; sleep 0.2; done | env -u SYMBOLON_PROGRAM '{}' pub --profile '{}' -t rooms/1 -q 2 -i writer -d -l",
         symbolon().display(),

@@ -135,7 +135,7 @@ impl RotateArgs {
         let file = self.file_of(settings, purpose)?;
         let refused = |why: String| usage(format!("{}: {why}", file.display()));
         let text = private_file::read_secret(&file).map_err(refused)?;
-        let own = self::own(purpose);
+        let own = in_files(purpose);
         let mut keys = own.parse_all(&text).map_err(refused)?;
         let now = clock::now();
         let mut ring = store.shared_keys(&self.audience, purpose).await?;
@@ -220,7 +220,8 @@ fn has(server: &ResourceServer, purpose: KeyPurpose) -> bool {
     }
 }
 
-fn own(purpose: KeyPurpose) -> Purpose {
+/// The same on our side of the files.
+fn in_files(purpose: KeyPurpose) -> Purpose {
     match purpose {
         KeyPurpose::Content => Purpose::Content,
         KeyPurpose::Mac => Purpose::Mac,
