@@ -59,7 +59,7 @@ pub use crate::core::{
         plan::{Desired, Group, Loss, Plan},
         rule::{Effect, Policy, Subject, Validity},
     },
-    shared_keys::{KeyPurpose, SharedKey, SharedKeyRing},
+    shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing},
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
 

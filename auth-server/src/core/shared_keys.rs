@@ -168,7 +168,7 @@ impl SharedKeyRing {
     }
 
     /// Whether there can be a next key, once what has run out is forgotten.
-    pub(crate) fn has_room(&mut self, now: UnixTime) -> Result<(), SharedKeyError> {
+    pub fn has_room(&mut self, now: UnixTime) -> Result<(), SharedKeyError> {
         self.forget(now);
         let last = self.keys.last();
         let last = last.ok_or(SharedKeyError::None(self.purpose.as_str()))?;
