@@ -151,3 +151,72 @@ async fn a_client_keeps_its_newest_refresh_tokens() {
     let second = database.refresh_token(&digest(1), "c", NOW).await.unwrap();
     assert!(matches!(second, Refresh::Grant(_)));
 }
+
+fn policy() -> crate::store::Policy {
+    crate::store::Policy::allow("c", "broker", "x")
+}
+
+async fn with_a_broker(database: &Database) {
+    let key = symbolon_ace_proto::jwe::ContentKey::generate();
+    let key = symbolon_ace_proto::jwe::ContentKey {
+        kid: "k".to_owned(),
+        ..key.unwrap()
+    };
+    let server = crate::store::ResourceServer::new("broker", key);
+    database.put_resource_server(&server).await.unwrap();
+}
+
+/// The number of the last record, if the token was stored.
+async fn issue(database: &Database, number: usize, until: u64) -> Option<u64> {
+    let token = token(number, UnixTime(2_000));
+    match database.issue(&[&token], until, NOW).await.unwrap() {
+        Issued::Done { stored, until } => {
+            assert_eq!(stored, [true]);
+            Some(until)
+        }
+        Issued::Outdated { .. } => None,
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_stored_only_where_nothing_has_changed_since_it_was_decided() {
+    let (_directory, database) = open().await;
+    with_a_broker(&database).await;
+    let before = database.last_record().await.unwrap();
+    let id = database.add_policy(&policy()).await.unwrap();
+    assert_eq!(issue(&database, 1, before).await, None);
+    assert!(database.token(&digest(1)).await.unwrap().is_none());
+    let after = database.last_record().await.unwrap();
+    let last = issue(&database, 1, after).await.unwrap();
+    assert_eq!(last, after + 1);
+    // What others issue and revoke, and clients that are new, change nothing.
+    let which = Revocation::Client("c".to_owned());
+    database.revoke(&which, NOW).await.unwrap();
+    let last = issue(&database, 2, after).await.unwrap();
+    assert_eq!(database.unchanged_since(after).await.unwrap(), Some(last));
+    database.remove_policy(id).await.unwrap();
+    assert_eq!(issue(&database, 3, last).await, None);
+    assert_eq!(database.unchanged_since(last).await.unwrap(), None);
+    assert!(database.verify_audit(None).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn many_tokens_are_stored_at_once_as_far_as_there_is_room_for_each_client() {
+    let (_directory, database) = open().await;
+    fill(&database, Store::MAX_TOKENS_PER_CLIENT - 40).await;
+    let tokens: Vec<NewToken> = (0..63)
+        .map(|number| token(number, UnixTime(1_500)))
+        .collect();
+    let tokens: Vec<&NewToken> = tokens.iter().collect();
+    let until = database.last_record().await.unwrap();
+    let Issued::Done { stored, until } = database.issue(&tokens, until, NOW).await.unwrap() else {
+        panic!("nothing has changed");
+    };
+    let mut expected = vec![true; 40];
+    expected.resize(63, false);
+    assert_eq!(stored, expected);
+    assert_eq!(database.last_record().await.unwrap(), until);
+    assert!(database.token(&digest(39)).await.unwrap().is_some());
+    assert!(database.token(&digest(40)).await.unwrap().is_none());
+    assert!(database.verify_audit(None).await.unwrap().is_ok());
+}
