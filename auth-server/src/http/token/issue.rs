@@ -2,6 +2,7 @@
 
 use super::{Endpoints, Format, Refusal};
 use crate::{
+    EXI_KEPT_SECS,
     core::{
         grant::{self, Particulars, Parties},
         minting::{self, Binding, Minted, Token},
@@ -21,9 +22,6 @@ use symbolon_ace_proto::{
 
 /// The longest token: two bytes of length, it and a proof of 64 bytes fill MQTT's Authentication Data (RFC 9431 §2.2.4.2.1).
 const MAX_TOKEN_BYTES: usize = 65_535 - 2 - 64;
-/// How long a token with `exi` is remembered beyond its span, seconds: whoever shows it to its resource server for the first time later than
-/// that can use it, and it cannot be revoked or asked about any more.
-const EXI_KEPT_SECS: u64 = 30 * 24 * 3600;
 /// How long a refresh token is good, seconds; each exchange makes a new one.
 const REFRESH_LIFETIME_SECS: u64 = 30 * 24 * 3600;
 
