@@ -259,6 +259,15 @@ pub(crate) fn numbered_identifier(audience: &str, number: u64) -> Vec<u8> {
     [audience.as_bytes(), &number.to_be_bytes()].concat()
 }
 
+/// The identifier of any other token: 48 bits of time, milliseconds, and 80 random ones. Those of one time are neighbours in an index, so
+/// that many tokens change one page of it.
+pub(crate) fn timed_identifier(now_millis: u64) -> Result<[u8; 16], PopError> {
+    let mut identifier = random::<16>()?;
+    let [_, _, time @ ..] = now_millis.to_be_bytes();
+    identifier[..6].copy_from_slice(&time);
+    Ok(identifier)
+}
+
 pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
     let mut bytes = [0; LENGTH];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PopError::Crypto)?;
@@ -268,6 +277,16 @@ pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_of_one_time_are_neighbours_and_differ() {
+        let [one, other] = [(); 2].map(|()| timed_identifier(0x0102_0304_0506).unwrap());
+        assert_eq!(
+            (&one[..6], &other[..6]),
+            (&[1, 2, 3, 4, 5, 6][..], &one[..6])
+        );
+        assert_ne!(one, other);
+    }
 
     // RFC 9200 §5.10.3
     #[test]

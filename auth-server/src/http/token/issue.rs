@@ -9,7 +9,7 @@ use crate::{
         policy::{Destination, Permitted, PolicyError},
         possession::PossessionError,
     },
-    issuing::Issuing,
+    issuing::{Issuing, now_millis},
     store::{
         Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, Remembered, Snapshot, sha256_of,
     },
@@ -108,7 +108,7 @@ impl Endpoints {
     ) -> Result<TokenResponse, Refusal> {
         let server = &decided.destination.server;
         let identifier = match server.tokens.lifetime {
-            Lifetime::Exp => minting::random::<16>()?.to_vec(),
+            Lifetime::Exp => minting::timed_identifier(now_millis())?.to_vec(),
             Lifetime::Exi => {
                 let number = self.store.next_sequence_number(&server.audience).await?;
                 minting::numbered_identifier(&server.audience, number)
