@@ -290,7 +290,7 @@ fn with_alias(topic: Option<&str>, alias: usize) -> Packet<'_> {
         duplicate: false,
         delivery: Delivery::AtMostOnce,
         retain: false,
-        topic: topic.map(|topic| symbolon_mqtt_proto::TopicName::parse(topic).unwrap()),
+        topic: topic.map(|topic| symbolon_mqtt_proto::TopicName::parse(topic).expect("a topic")),
         properties: PublishProperties {
             topic_alias: Some(id(alias)),
             ..PublishProperties::default()

@@ -22,7 +22,7 @@ const AT_LEAST: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(10);
 /// What both servers may take in memory more than before while they are attacked, MiB: far more than the bounds that each test sets allow,
 /// and far less than what strangers send.
-const MEMORY_MIB: u64 = 64;
+const MEMORY_MIB: u64 = 32;
 
 pub(crate) struct World {
     system: System,
