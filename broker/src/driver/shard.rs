@@ -145,6 +145,8 @@ struct Sleeper {
 pub(crate) struct Scratch(Vec<u8>);
 
 /// Runs the shard until shutdown. Called on its own thread.
+// A function by itself: `bench/src/guard/callgrind.rs` counts what happens in it, by its name.
+#[inline(never)]
 pub(crate) fn run(start: ShardStart) -> io::Result<()> {
     let runtime = super::runtime()?;
     let local = LocalSet::new();
