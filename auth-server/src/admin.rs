@@ -12,17 +12,24 @@
 //! | `accounts`, `sessions` and so on | a file for each resource |
 
 mod accounts;
+mod audit;
 mod call;
 mod clients;
 mod document;
+mod groups;
 mod identity;
 pub mod model;
+mod owners;
 mod paging;
 mod passwords;
+mod policies;
 mod problem;
+mod resource_servers;
+mod rights;
 mod route;
 mod routes;
 mod sessions;
+mod tokens;
 
 pub use axum::{body::Bytes, http};
 pub use document::openapi_json;
@@ -35,6 +42,7 @@ use crate::{
         refusals::Refusals,
     },
     http::{answer::media_type, body::read_at_most},
+    metrics::{Caller, Counting, Metrics, count},
     store::Store,
 };
 use axum::{
@@ -42,6 +50,7 @@ use axum::{
     body::Body,
     extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
     http::{header, request::Parts},
+    middleware::from_fn_with_state,
     response::Response,
     routing::on,
 };
@@ -73,6 +82,8 @@ pub(crate) struct Administration {
     failures: Mutex<Failures>,
     logins: Mutex<Recent<(String, Network, &'static str), UnixTime>>,
     refusals: Mutex<Refusals>,
+    /// Where requests are counted.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl fmt::Debug for Administration {
@@ -83,15 +94,22 @@ impl fmt::Debug for Administration {
 
 impl Administration {
     /// On `store`; `changes` is told when tokens may have been revoked.
-    pub(crate) fn new(store: Store, changes: watch::Sender<()>) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(store: Store, changes: watch::Sender<()>) -> Self {
+        Self {
             store,
             changes,
             passwords: Passwords::default(),
             failures: Mutex::new(Failures::new(Patience::PASSWORDS)),
             logins: Mutex::new(Recent::new(MAX_LOGINS)),
             refusals: Mutex::default(),
-        })
+            metrics: None,
+        }
+    }
+
+    /// The same, whose requests are counted.
+    pub(crate) fn counted_by(mut self, metrics: Arc<Metrics>) -> Arc<Self> {
+        self.metrics = Some(metrics);
+        Arc::new(self)
     }
 
     // Of the three, numbers and times: a panic elsewhere leaves them right enough.
@@ -167,6 +185,13 @@ impl Administration {
         if let Problem::Store(error) = problem {
             problem::log(error);
         }
+        if let Some(metrics) = &self.metrics {
+            if matches!(problem, Problem::WrongLogin) {
+                metrics.authentication_failed(Caller::Account);
+            } else if matches!(problem, Problem::TooFast(_)) {
+                metrics.authentication_delayed(Caller::Account);
+            }
+        }
         if !problem.is_refusal() {
             return;
         }
@@ -177,7 +202,8 @@ impl Administration {
             return;
         };
         let who = who.unwrap_or_else(|| "somebody".to_owned());
-        let object = format!("{} {}", parts.method, parts.uri.path());
+        // The router has taken the prefix off.
+        let object = format!("{} {PATH}{}", parts.method, parts.uri.path());
         let why = match left_out {
             0 => problem.to_string(),
             count => format!("{problem}; {count} more before it"),
@@ -212,6 +238,7 @@ async fn body_of(route: &Route, parts: &Parts, body: Body) -> Result<Vec<u8>, Pr
 
 /// The API, below [`model::PATH`].
 pub(crate) fn router(admin: &Arc<Administration>) -> Router {
+    let metrics = admin.metrics.as_ref();
     let mut router = Router::new();
     for route in routes::all() {
         let admin = Arc::clone(admin);
@@ -219,7 +246,14 @@ pub(crate) fn router(admin: &Arc<Administration>) -> Router {
                                   request: Request| {
             respond(admin.answer(route, parameters, request).await)
         };
-        router = router.route(route.path, on(route.method.filter(), handler));
+        let mut method = on(route.method.filter(), handler);
+        if let Some(metrics) = metrics {
+            let metrics = Arc::clone(metrics);
+            let endpoint = "admin";
+            let counting = Counting { metrics, endpoint };
+            method = method.layer(from_fn_with_state(counting, count));
+        }
+        router = router.route(route.path, method);
     }
     let router = router
         .fallback(async || Problem::NoSuchPath.respond())
@@ -244,7 +278,7 @@ pub struct LocalApi {
 impl LocalApi {
     /// On this store; `actor` is the name that the audit log gets, as `cli root uid=0`.
     pub fn new(store: Store, actor: &str) -> Self {
-        let admin = Administration::new(store, watch::Sender::new(()));
+        let admin = Arc::new(Administration::new(store, watch::Sender::new(())));
         Self {
             router: router(&admin),
             actor: actor.to_owned(),

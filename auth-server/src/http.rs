@@ -14,6 +14,7 @@ use crate::{
     core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
+    metrics::{Counting, Metrics, count},
     store::Store,
 };
 use answer::Format;
@@ -22,8 +23,9 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use caller::Authenticator;
 use std::{
@@ -39,6 +41,11 @@ use tokio::{
 const CACHE_CONTROL: &str = "public, max-age=60";
 /// The most requests that wait for news of revoked tokens; half of the connections there may be.
 const MAX_WAITING: usize = 256;
+/// How often it is looked, while somebody waits for news, whether another process has revoked something: a right that is taken away there
+/// counts no more within a second either.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Rest after the database did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often tokens that have expired are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -64,6 +71,7 @@ pub(crate) struct Endpoints {
     throttle: Mutex<Throttle>,
     /// Clients may register themselves.
     registration: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
@@ -74,8 +82,10 @@ impl Endpoints {
         issuing: Arc<ArcSwap<Issuing>>,
         rules: AuthenticationRules,
     ) -> Self {
+        let metrics = Arc::new(Metrics::new(store.times()));
         Self {
-            authenticator: Authenticator::new(store.clone(), rules),
+            authenticator: Authenticator::new(store.clone(), rules, Arc::clone(&metrics)),
+            metrics,
             store,
             issuer,
             issuing,
@@ -95,6 +105,11 @@ impl Endpoints {
             registration,
             ..self
         }
+    }
+
+    /// For others that may change what is on the token revocation list.
+    pub(crate) fn changes(&self) -> watch::Sender<()> {
+        self.changes.clone()
     }
 
     fn tell_changes(&self) {
@@ -124,11 +139,38 @@ impl Endpoints {
     }
 }
 
+impl Endpoints {
+    /// Looks whether other processes have changed the token revocation list, for all who wait for news.
+    pub(crate) async fn watch_others(&self) {
+        let mut known = None;
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.waiting.available_permits() == MAX_WAITING {
+                continue;
+            }
+            match self.store.list_number().await {
+                Ok(number) => {
+                    if known.replace(number) != Some(number) {
+                        self.tell_changes();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for revoked tokens");
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
 /// What the handlers share.
 struct Shared {
     endpoints: Arc<Endpoints>,
     metadata: String,
 }
+
+/// A path, what requests to it are counted as, and what answers them.
+type Route = (String, &'static str, MethodRouter<Arc<Shared>>);
 
 /// All endpoints of an authorization server.
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
@@ -139,35 +181,53 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     };
     let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
-    Router::new()
-        .route(&issuer.path(Endpoint::Token), post(token::handle))
-        .route(
-            &issuer.path(Endpoint::Introspection),
+    let routes = [
+        (issuer.path(Endpoint::Token), "token", post(token::handle)),
+        (
+            issuer.path(Endpoint::Introspection),
+            "introspection",
             post(question::introspect),
-        )
-        .route(&issuer.path(Endpoint::Revocation), post(question::revoke))
-        .route(&issuer.path(Endpoint::RevocationList), list)
-        .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
-        .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
-        .route(&issuer.metadata_path(), get(server_metadata))
-        .merge(registration)
+        ),
+        (
+            issuer.path(Endpoint::Revocation),
+            "revocation",
+            post(question::revoke),
+        ),
+        (
+            issuer.path(Endpoint::RevocationList),
+            "revocation_list",
+            list,
+        ),
+        (issuer.path(Endpoint::JwkSet), "keys", get(jwk_set)),
+        (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
+        (issuer.metadata_path(), "metadata", get(server_metadata)),
+    ];
+    let mut counted = Router::new();
+    for (path, endpoint, route) in routes.into_iter().chain(registration) {
+        let metrics = Arc::clone(&shared.endpoints.metrics);
+        let counting = Counting { metrics, endpoint };
+        let route = route.layer(from_fn_with_state(counting, count));
+        counted = counted.route(&path, route);
+    }
+    counted
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
 }
 
 /// None where clients may not register themselves.
-fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Router<Arc<Shared>> {
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Vec<Route> {
     if !enabled {
-        return Router::new();
+        return Vec::new();
     }
     let path = issuer.path(Endpoint::Registration);
     let manage = get(registration::manage)
         .put(registration::manage)
         .delete(registration::manage);
-    Router::new()
-        .route(&path, post(registration::register))
-        .route(&format!("{path}/{{client_id}}"), manage)
+    vec![
+        (format!("{path}/{{client_id}}"), "registration", manage),
+        (path, "registration", post(registration::register)),
+    ]
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

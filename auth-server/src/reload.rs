@@ -1,7 +1,7 @@
 //! Another configuration while requests are served: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, StartError,
+    AdminConfig, Config, ManagementConfig, StartError,
     issuing::{Issuing, now},
     store::Location,
     tls::{self, ServerTls},
@@ -42,6 +42,8 @@ pub(crate) struct Fixed {
     pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
     pub(crate) registration: bool,
+    pub(crate) admin: Option<AdminConfig>,
+    pub(crate) management: Option<ManagementConfig>,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -80,6 +82,12 @@ impl Reloader {
         }
         if self.fixed.registration != config.registration {
             differ.push("registration");
+        }
+        if self.fixed.admin != config.admin {
+            differ.push("admin");
+        }
+        if self.fixed.management != config.management {
+            differ.push("management");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

@@ -9,7 +9,10 @@
 //! | `pages` | long lists, a part at a time |
 //! | `shared_keys` | keys shared with resource servers, while they rotate |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `snapshot` | what tokens are decided by, read once |
+//! | `issuance` | tokens that are stored together |
 //! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
@@ -17,6 +20,7 @@
 mod accounts;
 mod authentication;
 mod database;
+mod issuance;
 mod location;
 mod pages;
 mod registration;
@@ -24,10 +28,13 @@ mod resource_server;
 mod rules;
 mod schema;
 mod shared_keys;
+mod snapshot;
+mod times;
 mod token;
 
 pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use issuance::Remembered;
 pub use location::{Location, LocationError, PostgresUrl};
 pub(crate) use pages::Selection;
 pub use registration::{
@@ -38,6 +45,8 @@ pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
 pub use shared_keys::{NextSharedKey, Rotation};
+pub(crate) use snapshot::{Registered, Snapshot};
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
@@ -57,13 +66,15 @@ pub use rules::{Considered, Explanation, Owner, Tree};
 use crate::{core::policy::ClientId, issuing::now};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
-use std::path::Path;
+use issuance::Issuance;
+use std::{path::Path, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    issuance: Arc<Issuance>,
 }
 
 /// Why the store cannot do what it is asked.
@@ -160,7 +171,8 @@ impl Store {
     /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
     pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
         let database = Database::open(location).await?;
-        Ok(Self { database })
+        let issuance = Arc::default();
+        Ok(Self { database, issuance })
     }
 
     /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
@@ -182,7 +194,8 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write. It is a file of SQLite whatever the
+    /// database is.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.database.backup(to).await
     }
@@ -191,6 +204,11 @@ impl Store {
     /// used twice.
     pub async fn revive(&self) -> Result<(), StoreError> {
         self.database.revive().await
+    }
+
+    /// Fills this database, which must be empty, with all that is in another: of the two one is a file. So a copy gets into PostgreSQL.
+    pub async fn take_over(&self, copy: &Self) -> Result<(), StoreError> {
+        self.database.fill_from(&copy.database).await
     }
 
     /// Registers a client with its policies, all or nothing.
@@ -354,13 +372,19 @@ impl Store {
         self.database.next_sequence_number(audience).await
     }
 
-    /// Remembers a token that is about to be given out; `false` where the client has too many already.
-    pub(crate) async fn remember_token(
+    /// How often the token revocation list has changed, by whatever process.
+    pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
+        self.database.list_number().await
+    }
+
+    /// Remembers the mark of an identifier until `expires_at`, that second included; `false` where it was seen before, by whatever process.
+    pub(crate) async fn see(
         &self,
-        token: &NewToken<'_>,
+        mark: &[u8; 16],
+        expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<bool, StoreError> {
-        self.database.remember_token(token, now).await
+        self.database.see(mark, expires_at, now).await
     }
 
     /// The token with this digest, expired or not.
@@ -458,6 +482,23 @@ impl Store {
             more: swept.more || initial,
             ..swept
         })
+    }
+}
+
+impl StoreError {
+    /// The same, for another of those whom it befell.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(why) => Self::Database(why.clone()),
+            Self::Exists(..)
+            | Self::NotFound(..)
+            | Self::Invalid(..)
+            | Self::TooManyPolicies(_)
+            | Self::TooManyGroups(_)
+            | Self::NotOwned(..)
+            | Self::Newer => Self::Database(self.to_string()),
+        }
     }
 }
 

@@ -49,8 +49,9 @@ use crate::driver::{
     arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
+    lives::{self, Falls},
     reclaiming,
-    shard::{self, ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
+    shard::{ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
@@ -157,15 +158,14 @@ impl Broker {
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
+            falls: Falls::new(shards),
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
         let mut threads = Threads::new();
         let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
-        spawn(
-            "background".into(),
-            background(fetcher, announced_source, &common, shutdown.subscribe()),
-        )?;
+        let work = background(fetcher, announced_source, &common, shutdown.subscribe());
+        spawn("background".into(), work)?;
         if let Some((_, listener)) = management {
             let work = management_work(listener, &common, shutdown.subscribe());
             spawn("management".into(), work)?;
@@ -224,7 +224,15 @@ impl Broker {
         self.reloader.clone()
     }
 
-    /// Waits until a thread of the broker has failed, which none should: clients of a shard without a thread hang. Whoever runs the broker
+    /// For tests: the next turn of this shard panics when all of it is done and nothing given away.
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub fn let_shard_fall(&self, shard: usize) {
+        self.reloader.let_shard_fall(shard);
+    }
+
+    /// Waits until a thread of the broker has failed, which none should. A shard that panics begins anew, a few times; any other thread, or a
+    /// shard too often, is a failure: its clients hang. Whoever runs the broker
     /// should end the process, to have it started anew: what is stored is there again then. Cancel safe.
     pub async fn failed(&self) {
         let mut failed = self.threads.failed();
@@ -500,7 +508,7 @@ impl Shards<'_> {
             sessions,
             retained: Arc::clone(&self.retained),
         };
-        Ok(Box::new(move || shard::run(start)))
+        Ok(Box::new(move || lives::run(start)))
     }
 }
 

@@ -4,13 +4,12 @@ use super::{Administration, problem::Problem};
 use crate::{
     core::network::Network,
     http::caller::{Several, only},
-    listener::PeerAddress,
+    listener::network_of,
     store::{Account, Role, sha256_of},
     tls::PeerCertificates,
 };
 use axum::http::{header, request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::net::{IpAddr, Ipv4Addr};
 use symbolon_ace_proto::UnixTime;
 
 /// A session ends after so many seconds in which nobody used it.
@@ -183,17 +182,13 @@ impl Administration {
         let known = self.store.account(name).await?;
         let (account, hash) = known.map_or((None, None), |(account, hash)| (Some(account), hash));
         let right = slot.verify(hash, password).await?;
-        match account.filter(|_| right) {
-            Some(account) => {
-                self.failures().handle_success(name, network);
-                Ok(account)
-            }
-            None => {
-                let now = super::call::moment();
-                self.failures().handle_failure(name, network, now);
-                Err(Problem::WrongLogin)
-            }
+        if let Some(account) = account.filter(|_| right) {
+            self.failures().handle_success(name, network);
+            return Ok(account);
         }
+        let now = super::call::moment();
+        self.failures().handle_failure(name, network, now);
+        Err(Problem::WrongLogin)
     }
 
     /// Records a login, unless the account came the same way from the same network a short while ago.
@@ -217,12 +212,4 @@ impl Administration {
         let store = self.store.clone().acting_as(&actor);
         Ok(store.record("account.login", &account.name, how).await?)
     }
-}
-
-/// Where a request comes from.
-pub(super) fn network_of(parts: &Parts) -> Network {
-    let address = parts.extensions.get::<PeerAddress>();
-    // Only requests of this process have none.
-    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    Network::of(address.map_or(nowhere, |PeerAddress(address)| *address))
 }

@@ -52,9 +52,9 @@ pub const PATH: &str = "/admin/v1";
 /// The largest body of a request, bytes.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The most items on a page.
-pub const MAX_PAGE: usize = 1000;
+pub const MAX_PAGE: u32 = 1000;
 /// The items on a page where nothing else is asked for.
-pub const DEFAULT_PAGE: usize = 100;
+pub const DEFAULT_PAGE: u32 = 100;
 
 /// A part of a list.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]

@@ -48,8 +48,8 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn parse(limit: Option<u32>, after: Option<&str>) -> Result<Self, Problem> {
-        let limit = limit.unwrap_or(DEFAULT_PAGE as u32);
-        if limit == 0 || limit as usize > MAX_PAGE {
+        let limit = limit.unwrap_or(DEFAULT_PAGE);
+        if limit == 0 || limit > MAX_PAGE {
             let why = format!("limit is from 1 to {MAX_PAGE}");
             return Err(Problem::Malformed(why));
         }

@@ -1,12 +1,22 @@
 //! All routes there are.
 
-use super::{accounts, clients, document, route::Route, sessions};
+use super::{
+    accounts, audit, clients, document, groups, owners, policies, resource_servers, rights,
+    route::Route, sessions, tokens,
+};
 
 const ALL: &[&[Route]] = &[
-    accounts::ROUTES,
     clients::ROUTES,
-    document::ROUTES,
+    policies::ROUTES,
+    groups::ROUTES,
+    owners::ROUTES,
+    resource_servers::ROUTES,
+    tokens::ROUTES,
+    rights::ROUTES,
+    audit::ROUTES,
+    accounts::ROUTES,
     sessions::ROUTES,
+    document::ROUTES,
 ];
 
 /// Each once.

@@ -1,7 +1,7 @@
 //! Who has to wait before they may try a secret again.
 //!
 //! Failures count for a name at a network, and for the network: never for the name alone. So whoever fails on purpose under another's name delays
-//! nobody but those who come from where they do.
+//! nobody but those who come from where they do; and of those, nobody whose own name was right there before.
 
 use super::{network::Network, recent::Recent};
 use symbolon_ace_proto::UnixTime;
@@ -50,11 +50,16 @@ const MAX_NAME_BYTES: usize = 64;
 #[error("too many failures: wait {0} s")]
 pub(crate) struct Wait(pub(crate) u64);
 
+/// A name at a network.
+type Pair = (Box<str>, Network);
+
 /// Failures that are remembered.
 #[derive(Debug)]
 pub(crate) struct Failures {
     patience: Patience,
-    pairs: Recent<(Box<str>, Network), Streak>,
+    pairs: Recent<Pair, Streak>,
+    /// Names that were right at a network before.
+    known: Recent<Pair, ()>,
     networks: Recent<Network, Bucket>,
 }
 
@@ -76,21 +81,23 @@ impl Failures {
         Self {
             patience,
             pairs: Recent::new(MAX_PAIRS),
+            known: Recent::new(MAX_PAIRS),
             networks: Recent::new(MAX_NETWORKS),
         }
     }
 
     /// Whether this name may be tried from this network now.
     pub(crate) fn admit(&self, name: &str, network: Network, now: UnixTime) -> Result<(), Wait> {
-        let pause = self
-            .pairs
-            .get(&key(name, network))
-            .map_or(0, |streak| self.left_of_pause(streak, now));
-        let network = self
-            .networks
-            .get(&network)
-            .map_or(0, |bucket| self.until_refilled(bucket, now));
-        match pause.max(network) {
+        let pair = key(name, network);
+        let streak = self.pairs.get(&pair);
+        let mut wait = streak.map_or(0, |streak| self.left_of_pause(streak, now));
+        // Whoever was right here before does not wait for what others at the same network do.
+        if self.known.get(&pair).is_none()
+            && let Some(bucket) = self.networks.get(&network)
+        {
+            wait = wait.max(self.until_refilled(bucket, now));
+        }
+        match wait {
             0 => Ok(()),
             secs => Err(Wait(secs)),
         }
@@ -116,16 +123,19 @@ impl Failures {
         });
         let refilled = now.0.saturating_sub(bucket.at.0) / refill_secs;
         bucket.left = bucket.left.saturating_add(refilled).min(full);
-        bucket.at = match bucket.left == full {
-            true => now,
-            false => bucket.at.plus_secs(refilled * refill_secs),
+        bucket.at = if bucket.left == full {
+            now
+        } else {
+            bucket.at.plus_secs(refilled * refill_secs)
         };
         bucket.left = bucket.left.saturating_sub(1);
     }
 
     /// It was tried, and it was right: the failures in a row are over.
     pub(crate) fn handle_success(&mut self, name: &str, network: Network) {
-        self.pairs.remove(&key(name, network));
+        let pair = key(name, network);
+        self.pairs.remove(&pair);
+        self.known.entry(pair, || ());
     }
 
     fn left_of_pause(&self, streak: &Streak, now: UnixTime) -> u64 {
@@ -152,7 +162,7 @@ impl Failures {
     }
 }
 
-fn key(name: &str, network: Network) -> (Box<str>, Network) {
+fn key(name: &str, network: Network) -> Pair {
     let mut end = name.len().min(MAX_NAME_BYTES);
     while !name.is_char_boundary(end) {
         end -= 1;
@@ -223,6 +233,18 @@ mod tests {
             failures.admit("more", network(1), later.plus_secs(6)),
             Ok(())
         );
+    }
+
+    #[test]
+    fn whoever_was_right_at_a_network_does_not_wait_for_others_there() {
+        let mut failures = passwords();
+        failures.handle_success("a", network(1));
+        for number in 0..100 {
+            failures.handle_failure(&number.to_string(), network(1), NOW);
+        }
+        assert!(failures.admit("b", network(1), NOW).is_err());
+        assert_eq!(failures.admit("a", network(1), NOW), Ok(()));
+        assert!(failures.admit("a", network(2), NOW).is_ok());
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl Failure {
                 response
             }
             Self::Caller(
-                error @ (CallerError::Busy(_) | CallerError::TooFast | CallerError::Store(_)),
+                error @ (CallerError::Busy(_)
+                | CallerError::TooFast
+                | CallerError::Failures(_)
+                | CallerError::Store(_)),
             ) => error.respond(format),
             Self::Store(error) => answer::store_failure(error, format),
             Self::Answer(_) => {

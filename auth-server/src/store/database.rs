@@ -4,7 +4,9 @@ mod accounts;
 mod applying;
 mod audit;
 mod backup;
+mod changes;
 mod groups;
+mod issuing;
 mod pages;
 mod policies;
 mod postgres;
@@ -15,15 +17,19 @@ mod rights;
 mod shared_keys;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 pub(super) use audit::Deed;
+pub(super) use issuing::Issued;
 
 use super::{
-    Client, ClientAuthentication, Location, Policy, Requester, Revocation, Store, StoreError,
+    Client, ClientAuthentication, DatabaseTimes, Location, Policy, Requester, Revocation, Store,
+    StoreError,
 };
 use sqlx::{Any as Engine, AnyConnection as EngineConnection, AnyPool, Transaction};
 use std::{sync::Arc, time::Duration};
 use symbolon_ace_proto::{PopAlgorithm, UnixTime};
+use tokio::time::Instant;
 
 /// Readers beside the one writer at a time.
 const MAX_CONNECTIONS: u32 = 4;
@@ -48,6 +54,7 @@ pub(super) struct Database {
     actor: Arc<str>,
     /// The most records of the audit log.
     audit_records: u64,
+    times: DatabaseTimes,
 }
 
 impl std::fmt::Debug for Database {
@@ -116,6 +123,7 @@ impl Database {
             kind,
             actor: "server".into(),
             audit_records: Store::MAX_AUDIT_RECORDS,
+            times: DatabaseTimes::default(),
         })
     }
 
@@ -153,10 +161,19 @@ impl Database {
     }
 
     async fn write_to(&self, pool: &AnyPool) -> Result<Transaction<'static, Engine>, StoreError> {
-        match self.kind {
+        let asked = Instant::now();
+        let begun = match self.kind {
             Kind::Sqlite => sqlite::begin_to_write(pool).await,
             Kind::Postgres => postgres::begin_to_write(pool).await,
-        }
+        };
+        self.times.observe("begin", asked, begun)
+    }
+
+    /// Commits, and counts how long that takes.
+    async fn finish(&self, transaction: Transaction<'static, Engine>) -> Result<(), StoreError> {
+        let begin = Instant::now();
+        let committed = transaction.commit().await;
+        Ok(self.times.observe("commit", begin, committed)?)
     }
 
     /// A transaction that only reads: it sees one moment, however long it reads.
@@ -165,6 +182,17 @@ impl Database {
             Kind::Sqlite => Ok(self.pool.begin().await?),
             Kind::Postgres => postgres::begin_to_read(&self.pool).await,
         }
+    }
+
+    pub(super) fn times(&self) -> &DatabaseTimes {
+        &self.times
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let _: i64 = sqlx::query_scalar("SELECT CAST(1 AS BIGINT)")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn add_client(

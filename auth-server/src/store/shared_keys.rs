@@ -2,6 +2,7 @@
 
 use super::{ResourceServer, Store, StoreError};
 use crate::core::shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing};
+use std::sync::Arc;
 use symbolon_ace_proto::{
     DERIVATION_MARK_LENGTH, MacKey, SymmetricKey, UnixTime, derivation_mark, jwe::ContentKey,
     jwe::ContentKeys,
@@ -137,6 +138,16 @@ impl ResourceServer {
             super::Lifetime::Exi => crate::EXI_KEPT_SECS,
         };
         token_lifetime_secs + unseen + MARGIN_SECS
+    }
+
+    /// With the keys that are in use now, which may be others than when these were read.
+    pub(super) fn settled(mut servers: Arc<Vec<Self>>, now: UnixTime) -> Arc<Vec<Self>> {
+        if servers.iter().any(|server| !server.rotation.0.is_empty()) {
+            for server in Arc::make_mut(&mut servers) {
+                server.settle(now);
+            }
+        }
+        servers
     }
 
     fn settle(&mut self, now: UnixTime) {

@@ -21,13 +21,13 @@ use symbolon_ace_proto::{
     jwt::{self, SigningAlgorithm},
 };
 use symbolon_auth_server::{
-    AuthServer, Config, Reloader,
+    AdminConfig, AuthServer, Config, ManagementConfig, Reloader,
     store::{Client, ClientAuthentication, Location, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -56,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) database: Location,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
+    /// Where health and metrics are.
+    pub(crate) management: SocketAddr,
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -128,7 +130,12 @@ impl Server {
         Self::start_in((directory, database), change).await
     }
 
-    async fn start_in(
+    /// One whose administration API is not served.
+    pub(crate) async fn start_without_admin() -> Self {
+        Self::start_new(|config| config.admin = None).await
+    }
+
+    pub(crate) async fn start_in(
         (directory, database): (Arc<TempDir>, Location),
         change: impl FnOnce(&mut Config),
     ) -> Self {
@@ -150,6 +157,11 @@ impl Server {
                 .into(),
             token_lifetime_secs: LIFETIME,
             registration: true,
+            admin: Some(AdminConfig::default()),
+            management: Some(ManagementConfig {
+                address: "127.0.0.1:0".parse().unwrap(),
+                insecure: false,
+            }),
         };
         change(&mut config);
         let server = AuthServer::bind(config).await.unwrap();
@@ -167,6 +179,7 @@ impl Server {
             database,
             address: server.local_addr(),
             reloader: server.reloader(),
+            management: server.management_addr().unwrap(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),
             task: tokio::spawn(server.serve(async {
@@ -267,19 +280,27 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let lines = [("connection", "close"), ("host", "localhost")];
-        let lines = lines.iter().chain(headers);
-        let lines: Vec<String> = lines
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect();
-        let request = format!(
-            "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
-            lines.join("\r\n"),
-            body.len()
-        );
-        self.send_raw(&[request.as_bytes(), body].concat())
+        self.send_raw(&request(start, headers, body))
             .await
             .expect("an answer")
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn send_from(
+        &self,
+        from: &str,
+        start: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = self.connector.connect(name, stream).await.unwrap();
+        let request = request(start, headers, body);
+        stream.write_all(&request).await.unwrap();
+        read_answer(&mut stream).await.expect("an answer")
     }
 
     /// A token request in JSON.
@@ -398,6 +419,20 @@ impl Answer {
         assert!(description.bytes().all(plain), "{description:?}");
         description.to_owned()
     }
+}
+
+fn request(start: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let lines = [("connection", "close"), ("host", "localhost")];
+    let lines = lines.iter().chain(headers);
+    let lines: Vec<String> = lines
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let request = format!(
+        "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
+        lines.join("\r\n"),
+        body.len()
+    );
+    [request.as_bytes(), body].concat()
 }
 
 async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {

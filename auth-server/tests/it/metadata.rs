@@ -144,6 +144,8 @@ async fn a_server_that_cannot_work_does_not_start() {
             .into(),
         token_lifetime_secs: 60,
         registration: true,
+        admin: None,
+        management: None,
     };
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {

@@ -6,7 +6,7 @@ use symbolon_ace_proto::{
     PopAlgorithm, SigningKey, Validation,
     jwt::{self, SigningAlgorithm},
 };
-use symbolon_auth_server::{Config, ReloadError, store::Location};
+use symbolon_auth_server::{AdminConfig, Config, ManagementConfig, ReloadError, store::Location};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// As the server was started, with another certificate and signing key, and a lifetime of 60 s.
@@ -24,6 +24,11 @@ fn config(database: &Location) -> Config {
             .into(),
         token_lifetime_secs: 60,
         registration: true,
+        admin: Some(AdminConfig::default()),
+        management: Some(ManagementConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            insecure: false,
+        }),
     }
 }
 

@@ -98,8 +98,7 @@ async fn keys_are_encrypted_under_the_content_key_in_use_and_told_so_of_earlier_
     let confirmation = confirmation_in(&server, &after).await;
     assert!(opens(&next, &confirmation) && !opens(&first, &confirmation));
     for token in [&before, &after] {
-        let who = basic(RESOURCE_SERVER, SECRET);
-        let answer = server.question("/introspect", &who, token).await;
+        let answer = server.question("/introspect", RESOURCE_SERVER, token).await;
         let told = IntrospectionResponse::from_json(answer.body.as_bytes()).unwrap();
         let IntrospectionResponse::Active(told) = told else {
             panic!("inactive")
@@ -136,8 +135,8 @@ async fn the_name_of_a_derived_key_says_which_key_it_was_derived_with() {
         let kid = named.key_identifier().unwrap();
         let chosen = DerivationKey::choose(&at_server, &kid).unwrap();
         assert_eq!(chosen.kid(), at_server[index].kid());
-        let derived = chosen.derive(&token::to_bytes(&token));
-        let jwk = symbolon_ace_proto::PopKey::Hs256(derived).to_jwk();
+        let at_broker = chosen.derive(&token::to_bytes(&token));
+        let jwk = symbolon_ace_proto::PopKey::Hs256(at_broker).to_jwk();
         let of_client = symbolon_ace_proto::PopKey::from_jwk(&key).unwrap().to_jwk();
         assert_eq!(jwk.to_json(), of_client.to_json());
         assert_eq!(kid.len(), 16);

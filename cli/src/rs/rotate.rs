@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{UnixTime, jwe::ContentKey};
 use symbolon_auth_server::{
     KeyState,
-    store::{KeyPurpose, NextSharedKey, ResourceServer, SharedKeyRing, Store},
+    store::{KeyPurpose, NextSharedKey, ResourceServer, SharedKeyRing, Store, StoreError},
 };
 
 /// How long the next key is known before it is used, seconds: time to carry it to a broker elsewhere.
@@ -108,7 +108,10 @@ impl RotateArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let settings = self.directory.settings()?;
         let store = registry::open(&settings).await?;
-        let server = super::existing(&store, &self.audience).await?;
+        let server = store
+            .resource_server(&self.audience)
+            .await?
+            .ok_or_else(|| StoreError::NotFound("resource server", self.audience.clone()))?;
         let purposes: Vec<KeyPurpose> = match self.which {
             Which(Some(purpose)) => vec![purpose],
             Which(None) => KeyPurpose::ALL

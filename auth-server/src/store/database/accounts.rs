@@ -366,8 +366,8 @@ mod tests {
         begin([3; 32]).await;
         store.set_certificate("alice", [9; 32]).await.unwrap();
         assert!(!holds([3; 32], NOW, UnixTime(0)).await);
-        let begun = store.add_session(&before, &[6; 32], (NOW, LATER)).await;
-        assert!(!begun.unwrap());
+        let outdated = store.add_session(&before, &[6; 32], (NOW, LATER)).await;
+        assert!(!outdated.unwrap());
         begin([4; 32]).await;
         store.remove_session(&[4; 32]).await.unwrap();
         assert!(!holds([4; 32], NOW, UnixTime(0)).await);

@@ -1,19 +1,52 @@
 //! Bounds of what is remembered about tokens.
 
-use super::Database;
+use super::{Database, Issued};
 use crate::store::{
-    Client, ClientAuthentication, Location, Revocation, Store,
+    Client, ClientAuthentication, Location, Policy, ResourceServer, Revocation, Store, TokenKind,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
-use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime};
+use symbolon_ace_proto::{PopAlgorithm, SymmetricKey, TokenHash, UnixTime, jwe::ContentKey};
 
 const NOW: UnixTime = UnixTime(1_000);
 
-async fn open() -> (tempfile::TempDir, Database) {
-    let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&Location::File(directory.path().join("as.sqlite")))
-        .await
-        .unwrap();
+/// Each of these on either database.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                let place = Location::File(directory.path().join("as.sqlite"));
+                super::$name(super::open(&place).await).await;
+            })*
+            use crate::store::Location;
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let url = Cluster::shared().create_database().unwrap();
+                let place = Location::Postgres(PostgresUrl::parse(&url).unwrap());
+                super::$name(super::open(&place).await).await;
+            })*
+            use crate::store::{Location, PostgresUrl};
+            use symbolon_test_postgres::Cluster;
+        }
+    };
+}
+
+on_both! {
+    a_client_with_as_many_tokens_as_it_may_have_gets_no_more_until_one_expires
+    expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay
+    the_last_updates_are_kept_and_their_numbers_go_on
+    a_client_keeps_its_newest_refresh_tokens
+    a_token_that_was_decided_by_rules_of_before_is_not_given_out
+    an_identifier_is_seen_once_until_it_expires_and_then_forgotten
+    a_change_of_the_revocation_list_is_counted_and_no_other
+}
+
+/// With the client `c`.
+async fn open(location: &Location) -> Database {
+    let database = Database::open(location).await.unwrap();
     let client = Client {
         client_id: "c".to_owned(),
         authentication: ClientAuthentication::from_secret("s"),
@@ -21,7 +54,7 @@ async fn open() -> (tempfile::TempDir, Database) {
         refresh_tokens: true,
     };
     database.add_client(&client, &[]).await.unwrap();
-    (directory, database)
+    database
 }
 
 fn digest(number: usize) -> [u8; 32] {
@@ -29,39 +62,52 @@ fn digest(number: usize) -> [u8; 32] {
 }
 
 async fn remember(database: &Database, number: usize, expires_at: UnixTime) -> bool {
+    let token = token(number, expires_at);
+    let until = database.last_record().await.unwrap();
+    match database.issue(&[&token], until, NOW).await.unwrap() {
+        Issued::Done { stored, .. } => stored == [true],
+        Issued::Outdated { .. } => panic!("nothing has changed"),
+    }
+}
+
+fn token(number: usize, expires_at: UnixTime) -> NewToken {
     let identifier = number.to_string();
-    let token = NewToken {
+    NewToken {
         sha256: digest(number),
         listed_as: TokenHash::of_json_answer(identifier.as_bytes()),
-        identifier: &identifier,
-        client_id: "c",
-        audience: "broker",
-        scope: &Scope::default(),
+        identifier,
+        client_id: "c".to_owned(),
+        audience: "broker".to_owned(),
+        scope: "[]".to_owned(),
         pop_kid: None,
-        answer: "{}",
+        answer: "{}".to_owned(),
         family: None,
         expires_at,
-    };
-    database.remember_token(&token, NOW).await.unwrap()
+    }
 }
 
 /// In one transaction, since it is only to be there.
 async fn fill(database: &Database, count: usize) {
-    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-        INSERT INTO token (sha256, listed_as, identifier, client_id, audience, answer, expires_at)
-        SELECT CAST(printf('%032d', i) AS BLOB), CAST(printf('%c%032d', char(1), i) AS BLOB), 'x' || i, 'c',
-            'broker', '{}', 2000 FROM n";
-    let count = i64::try_from(count).unwrap();
-    sqlx::query(many)
-        .bind(count)
-        .execute(&database.pool)
+    let mut transaction = database.write().await.unwrap();
+    for number in 1..=count {
+        let digits = format!("{number:032}").into_bytes();
+        sqlx::query(
+            "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, answer, expires_at)
+             VALUES ($1, $2, $3, 'c', 'broker', '{}', 2000)",
+        )
+        .bind(digits.as_slice())
+        .bind([&[1], digits.as_slice()].concat())
+        .bind(format!("x{number}"))
+        .execute(&mut *transaction)
         .await
         .unwrap();
+    }
+    transaction.commit().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_client_with_as_many_tokens_as_it_may_have_gets_no_more_until_one_expires() {
-    let (_directory, database) = open().await;
+async fn a_client_with_as_many_tokens_as_it_may_have_gets_no_more_until_one_expires(
+    database: Database,
+) {
     fill(&database, Store::MAX_TOKENS_PER_CLIENT - 1).await;
     assert!(remember(&database, 1, NOW.plus_secs(1)).await);
     assert!(!remember(&database, 2, NOW.plus_secs(1)).await);
@@ -73,9 +119,7 @@ async fn a_client_with_as_many_tokens_as_it_may_have_gets_no_more_until_one_expi
     assert!(remember(&database, 2, NOW.plus_secs(1)).await);
 }
 
-#[tokio::test]
-async fn expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay() {
-    let (_directory, database) = open().await;
+async fn expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay(database: Database) {
     fill(&database, 2_500).await;
     assert!(remember(&database, 1, UnixTime(3_000)).await);
     let revoked = Revocation::Identifier("x7".to_owned());
@@ -95,9 +139,7 @@ async fn expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay() {
 }
 
 // RFC 9770 §5.2: MAX_N.
-#[tokio::test]
-async fn the_last_updates_are_kept_and_their_numbers_go_on() {
-    let (_directory, database) = open().await;
+async fn the_last_updates_are_kept_and_their_numbers_go_on(database: Database) {
     fill(&database, Store::MAX_LIST_UPDATES + 10).await;
     let all = Revocation::Client("c".to_owned());
     database.revoke(&all, NOW).await.unwrap();
@@ -120,9 +162,7 @@ async fn the_last_updates_are_kept_and_their_numbers_go_on() {
     assert_eq!(database.list_updates(requester).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_client_keeps_its_newest_refresh_tokens() {
-    let (_directory, database) = open().await;
+async fn a_client_keeps_its_newest_refresh_tokens(database: Database) {
     let grant = RefreshGrant {
         family: [1; 16],
         client_id: "c".to_owned(),
@@ -142,4 +182,68 @@ async fn a_client_keeps_its_newest_refresh_tokens() {
     assert!(matches!(first, Refresh::Unknown));
     let second = database.refresh_token(&digest(1), "c", NOW).await.unwrap();
     assert!(matches!(second, Refresh::Grant(_)));
+}
+
+fn server() -> ResourceServer {
+    let content_key = ContentKey {
+        kid: "k".to_owned(),
+        key: SymmetricKey::from_bytes(&[7; 32]),
+    };
+    ResourceServer {
+        audience: "broker".to_owned(),
+        tokens: TokenKind::default(),
+        content_key: Some(content_key),
+        mac_key: None,
+        derivation_key: None,
+        rs_cnf: None,
+        access: None,
+        rotation: crate::store::Rotation::default(),
+    }
+}
+
+// Between the reading of rules and the giving out of a token lies the making of it; whoever takes a right away meanwhile does not see it.
+async fn a_token_that_was_decided_by_rules_of_before_is_not_given_out(database: Database) {
+    database.put_resource_server(&server()).await.unwrap();
+    let rule = Policy::allow("c", "broker", "x");
+    let id = database.add_policy(&rule).await.unwrap();
+    let later = NOW.plus_secs(60);
+    let read = database.last_record().await.unwrap();
+    database.remove_policy(id).await.unwrap();
+    let tokens = [&token(1, later)];
+    let issued = database.issue(&tokens, read, NOW).await.unwrap();
+    assert!(matches!(issued, Issued::Outdated { .. }));
+    let read = database.last_record().await.unwrap();
+    database.remove_client("c", NOW).await.unwrap();
+    let issued = database.issue(&tokens, read, NOW).await.unwrap();
+    assert!(matches!(issued, Issued::Outdated { .. }));
+    assert!(database.token(&digest(1)).await.unwrap().is_none());
+}
+
+// RFC 7523 §3, point 7: by whatever process, and after a restart.
+async fn an_identifier_is_seen_once_until_it_expires_and_then_forgotten(database: Database) {
+    let expires_at = NOW.plus_secs(60);
+    assert!(database.see(&[1; 16], expires_at, NOW).await.unwrap());
+    for later in [0, 59, 60] {
+        let now = NOW.plus_secs(later);
+        assert!(!database.see(&[1; 16], expires_at, now).await.unwrap());
+    }
+    assert!(database.see(&[2; 16], expires_at, NOW).await.unwrap());
+    let after = NOW.plus_secs(61);
+    assert!(database.see(&[1; 16], after, after).await.unwrap());
+    database.sweep(after).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM seen_identifier")
+        .fetch_one(&database.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 1);
+}
+
+async fn a_change_of_the_revocation_list_is_counted_and_no_other(database: Database) {
+    let first = database.list_number().await.unwrap();
+    assert!(remember(&database, 1, NOW.plus_secs(60)).await);
+    database.add_group("g").await.unwrap();
+    assert_eq!(database.list_number().await.unwrap(), first);
+    let one = Revocation::Identifier("1".to_owned());
+    assert_eq!(database.revoke(&one, NOW).await.unwrap(), 1);
+    assert!(database.list_number().await.unwrap() > first);
 }
