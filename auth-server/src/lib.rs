@@ -268,6 +268,7 @@ impl AuthServer {
         tokio::select! {
             ((), ()) = async { tokio::join!(endpoints, administration) } => {}
             () = self.endpoints.sweep() => {}
+            () = self.endpoints.watch_others() => {}
             () = management => {}
         }
         self.store.close().await;

@@ -59,7 +59,7 @@ pub use crate::core::{
         plan::{Desired, Group, Loss, Plan},
         rule::{Effect, Policy, Subject, Validity},
     },
-    shared_keys::{KeyPurpose, SharedKey, SharedKeyRing},
+    shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing},
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
 
@@ -194,7 +194,8 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write. It is a file of SQLite whatever the
+    /// database is.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.database.backup(to).await
     }
@@ -203,6 +204,11 @@ impl Store {
     /// used twice.
     pub async fn revive(&self) -> Result<(), StoreError> {
         self.database.revive().await
+    }
+
+    /// Fills this database, which must be empty, with all that is in another: of the two one is a file. So a copy gets into PostgreSQL.
+    pub async fn take_over(&self, copy: &Self) -> Result<(), StoreError> {
+        self.database.fill_from(&copy.database).await
     }
 
     /// Registers a client with its policies, all or nothing.
@@ -364,6 +370,21 @@ impl Store {
     /// The next sequence number of a token with `exi` for this resource server; never the same twice.
     pub(crate) async fn next_sequence_number(&self, audience: &str) -> Result<u64, StoreError> {
         self.database.next_sequence_number(audience).await
+    }
+
+    /// How often the token revocation list has changed, by whatever process.
+    pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
+        self.database.list_number().await
+    }
+
+    /// Remembers the mark of an identifier until `expires_at`, that second included; `false` where it was seen before, by whatever process.
+    pub(crate) async fn see(
+        &self,
+        mark: &[u8; 16],
+        expires_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.database.see(mark, expires_at, now).await
     }
 
     /// The token with this digest, expired or not.

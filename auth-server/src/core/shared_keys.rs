@@ -42,7 +42,7 @@ pub struct SharedKeyRing {
 /// Why keys do not rotate.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum SharedKeyError {
+pub enum SharedKeyError {
     /// There is none to rotate.
     #[error("no {0} key is shared")]
     None(&'static str),
@@ -168,7 +168,7 @@ impl SharedKeyRing {
     }
 
     /// Whether there can be a next key, once what has run out is forgotten.
-    pub(crate) fn has_room(&mut self, now: UnixTime) -> Result<(), SharedKeyError> {
+    pub fn has_room(&mut self, now: UnixTime) -> Result<(), SharedKeyError> {
         self.forget(now);
         let last = self.keys.last();
         let last = last.ok_or(SharedKeyError::None(self.purpose.as_str()))?;

@@ -4,6 +4,7 @@ mod accounts;
 mod applying;
 mod audit;
 mod backup;
+mod changes;
 mod groups;
 mod issuing;
 mod pages;
@@ -16,6 +17,7 @@ mod rights;
 mod shared_keys;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 pub(super) use audit::Deed;
 pub(super) use issuing::Issued;

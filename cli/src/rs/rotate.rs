@@ -138,50 +138,55 @@ impl RotateArgs {
         let file = self.file_of(settings, purpose)?;
         let refused = |why: String| usage(format!("{}: {why}", file.display()));
         let text = private_file::read_secret(&file).map_err(refused)?;
-        let own = own(purpose);
+        let own = in_files(purpose);
         let mut keys = own.parse_all(&text).map_err(refused)?;
         let now = clock::now();
-        let ring = store.shared_keys(&self.audience, purpose).await?;
+        let mut ring = store.shared_keys(&self.audience, purpose).await?;
         let lifetime_secs = token_lifetime_secs(settings)?;
         let waits = ring
             .states(now)
-            .find(|(_, state)| matches!(state, KeyState::Next(_)))
-            .map(|(key, _)| key.kid().to_owned());
-        let ring = match waits {
-            Some(_) if self.now => {
-                println!("{name}: the next key is used from now on");
-                let hastened =
-                    store.use_next_shared_key(&self.audience, purpose, lifetime_secs, now);
-                hastened.await?
+            .any(|(_, state)| matches!(state, KeyState::Next(_)));
+        let ring = if waits && self.now {
+            println!("{name}: the next key is used from now on");
+            let hastened = store.use_next_shared_key(&self.audience, purpose, lifetime_secs, now);
+            hastened.await?
+        } else {
+            // Before anybody gets to know a key that never comes.
+            ring.has_room(now)
+                .map_err(|error| usage(format!("{name}: {error}")))?;
+            let present_name = keys.last().map_or("", |key| &key.key.kid).to_owned();
+            let next = ContentKey::generate()?;
+            keys.retain(|key| key.is_good(now));
+            if keys.len() >= SharedKeyRing::MAX_KEYS {
+                let most = SharedKeyRing::MAX_KEYS;
+                return Err(refused(format!("has {most} keys that are good already")));
             }
-            Some(kid) => {
-                return Err(usage(format!(
-                    "{name}: {kid:?} is known to both and comes into use soon; it does at once with --now"
-                )));
+            keys.push(SharedKey {
+                key: next.clone(),
+                good_until: None,
+            });
+            // First the broker, which uses none by itself.
+            write(own, &file, &keys)?;
+            let from = now.plus_secs(if self.now { 0 } else { self.after });
+            let next = NextSharedKey {
+                purpose,
+                key: &next,
+                used_from: from,
+                present_name: &present_name,
+            };
+            let rotated = match tell(&self.directory.dir) {
+                Ok(()) => {
+                    let rotated = store.rotate_shared_key(&self.audience, next, lifetime_secs, now);
+                    rotated.await.map_err(anyhow::Error::from)
+                }
+                Err(error) => Err(error),
+            };
+            if rotated.is_err() {
+                private_file::swap_secret(&file, &text)?;
             }
-            None => {
-                let next = ContentKey::generate()?;
-                let present_name = keys.last().map_or("", |key| &key.key.kid).to_owned();
-                keys.retain(|key| key.is_good(now));
-                keys.push(SharedKey {
-                    key: next.clone(),
-                    good_until: None,
-                });
-                // First the broker, which uses none by itself.
-                write(own, &file, &keys)?;
-                tell(&self.directory.dir)?;
-                let from = now.plus_secs(if self.now { 0 } else { self.after });
-                let next = NextSharedKey {
-                    purpose,
-                    key: &next,
-                    used_from: from,
-                    present_name: &present_name,
-                };
-                let kid = &next.key.kid;
-                println!("{name}: {kid} is used from {} on", clock::local(from));
-                let rotated = store.rotate_shared_key(&self.audience, next, lifetime_secs, now);
-                rotated.await?
-            }
+            let rotated = rotated?;
+            println!("{name}: a new key is used from {} on", clock::local(from));
+            rotated
         };
         write(own, &file, &with_ends(keys, &ring, now))?;
         tell(&self.directory.dir)
@@ -218,7 +223,8 @@ fn has(server: &ResourceServer, purpose: KeyPurpose) -> bool {
     }
 }
 
-fn own(purpose: KeyPurpose) -> Purpose {
+/// The same on our side of the files.
+fn in_files(purpose: KeyPurpose) -> Purpose {
     match purpose {
         KeyPurpose::Content => Purpose::Content,
         KeyPurpose::Mac => Purpose::Mac,
