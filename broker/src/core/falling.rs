@@ -16,7 +16,7 @@ use super::{
     counters::Counters,
     grant::Grant,
     groups::Census,
-    journal::{Entry, StoredSession},
+    journal::{Entry, SessionId, StoredSession},
     message::Message,
     retaining::{Kept, Stamp},
     router::{ShardIndex, SubscriptionOptions, Target},
@@ -25,7 +25,7 @@ use super::{
     sharing::Shared,
 };
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -185,6 +185,7 @@ impl Shard {
             shard.restore_session(session, now);
         }
         shard.outbound.undo_turn();
+        shard.keep_places_of_deferred();
         shard.interest.forget_restored();
         let told = Arc::new(shard.all_told());
         shard.tell_others(|| ShardMessage::Reborn {
@@ -195,6 +196,28 @@ impl Shard {
             shard.end_rebirth(now);
         }
         shard
+    }
+
+    /// What is still to be taken out of the store must not meet another message in its place.
+    fn keep_places_of_deferred(&mut self) {
+        let removed: HashMap<SessionId, u64> = (self.tickets.deferred())
+            .filter_map(|entry| {
+                if let Entry::RemoveMessage { id, place } = entry {
+                    Some((*id, *place))
+                } else {
+                    None
+                }
+            })
+            .fold(HashMap::new(), |mut highest, (id, place)| {
+                let known = highest.entry(id).or_default();
+                *known = place.max(*known);
+                highest
+            });
+        for (_, session) in &mut self.sessions {
+            if let Some(place) = session.id.and_then(|id| removed.get(&id)) {
+                session.next_place = session.next_place.max(place + 1);
+            }
+        }
     }
 
     /// Whether it has begun anew and some other shard has not told it what its clients want.
