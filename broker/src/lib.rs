@@ -34,7 +34,7 @@ pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
     admission::{Admission, TokenKeeping},
-    authority::{Authority, DerivationKey},
+    authority::Authority,
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
@@ -70,7 +70,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{StoreError, writer::StoreWriter};
-use symbolon_ace_proto::{AsHint, DERIVED_KEY_LENGTH, jwe::ContentKeys};
+use symbolon_ace_proto::{AsHint, DerivationKey, MacKey, jwe::ContentKeys};
 use threads::Threads;
 use tokio::sync::{Barrier, mpsc, watch};
 
@@ -406,10 +406,19 @@ impl AuthorizationConfig {
 
 impl AuthorizationServerConfig {
     fn complaint(&self) -> Option<&'static str> {
-        let key = self.derivation_key.as_ref();
-        if key.is_some_and(|key| key.as_bytes().len() != DERIVED_KEY_LENGTH) {
-            Some("a derivation key is not of 32 bytes")
-        } else if self.jwks_uri.is_none() && self.mac_key.is_none() && self.introspection.is_none()
+        let content = self.content_keys.iter().map(|key| key.kid.as_str());
+        let macs = self.mac_keys.iter().map(MacKey::kid);
+        let derivation = self.derivation_keys.iter().map(DerivationKey::kid);
+        let named = [content.collect(), macs.collect(), derivation.collect()];
+        let named: [Vec<&str>; 3] = named;
+        let most = Self::SHARED_KEYS_AT_MOST;
+        if named.iter().any(|names| names.len() > most) {
+            Some("more than 4 keys are shared for one purpose")
+        } else if named.iter().any(|names| has_twice(names)) {
+            Some("two keys that are shared for one purpose have the same name")
+        } else if self.jwks_uri.is_none()
+            && self.mac_keys.is_empty()
+            && self.introspection.is_none()
         {
             Some(
                 "an authorization server whose tokens nothing vouches for: no key set, no key for MACs, no introspection",
@@ -424,7 +433,7 @@ impl AuthorizationServerConfig {
             issuer: self.issuer.as_str().into(),
             audience: self.audience.clone(),
             content_keys: ContentKeys(self.content_keys.clone()),
-            derivation_key: self.derivation_key.as_ref().and_then(DerivationKey::new),
+            derivation_keys: self.derivation_keys.clone(),
             introspection: self.introspection.is_some(),
             hint: AsHint {
                 cnonce: None,
@@ -434,6 +443,10 @@ impl AuthorizationServerConfig {
             },
         }
     }
+}
+
+fn has_twice(names: &[&str]) -> bool {
+    (1..names.len()).any(|at| names[..at].contains(&names[at]))
 }
 
 /// Nonces under a new secret.

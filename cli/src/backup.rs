@@ -11,7 +11,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use symbolon_auth_server::{KeyRing, store::Store};
+use symbolon_auth_server::{
+    KeyRing,
+    store::{Store, StoreError},
+};
 
 /// The files of a backup.
 const DATABASE: &str = "symbolon.db";
@@ -43,15 +46,20 @@ impl BackupArgs {
             let to = self.to.display();
             return Err(usage(format!("{to} exists; name a directory to make")));
         }
-        let keys = read_keys(&section.signing_key)?;
+        let keys = section.signing_key.file().map(read_keys).transpose()?;
         crate::runtime::block_on(async {
             let store = registry::open(&settings).await?;
             private_file::make_private_directory(&self.to)?;
             // An absolute path, or the file would lie elsewhere than the name says.
             let to = fs::canonicalize(&self.to)?;
-            private_file::write_secret(&to.join(SIGNING_KEY), &keys, false)?;
+            if let Some(keys) = &keys {
+                private_file::write_secret(&to.join(SIGNING_KEY), keys, false)?;
+            }
             store.backup(&to.join(DATABASE)).await?;
             println!("backed up to {}", self.to.display());
+            if keys.is_none() {
+                println!("the signing key is in a token, and no backup holds it");
+            }
             anyhow::Ok(())
         })?
     }
@@ -65,26 +73,26 @@ impl RestoreArgs {
         if crate::reload::is_running(&settings.directory)? {
             return Err(usage("a server is running on this directory: end it first"));
         }
-        let keys = read_keys(&self.from.join(SIGNING_KEY))?;
+        let ring_file = section.signing_key.file();
+        let keys = match ring_file {
+            Some(_) => Some(read_keys(&self.from.join(SIGNING_KEY))?),
+            None => None,
+        };
         let copy = self.from.join(DATABASE);
         let refused = |error| usage(format!("{}: {error}", copy.display()));
         private_file::refuse_if_others_may_use(&copy).map_err(refused)?;
-        // Beside the database, so that one step puts it in its place.
-        let waiting = beside(&section.database, "restoring");
-        let revived = revive(&copy, &waiting);
-        if revived.is_err() {
-            remove(&waiting);
+        let aside = match section.database.file() {
+            Some(database) => Some(put_in_place(&copy, database)?),
+            None => {
+                fill(section, &copy)?;
+                None
+            }
+        };
+        if let (Some(path), Some(keys)) = (ring_file, &keys) {
+            private_file::swap_secret(path, keys)?;
         }
-        revived?;
-        private_file::give_to_the_owner_of(&section.database, &waiting)
-            .with_context(|| format!("cannot give {} away", waiting.display()))?;
-        let aside = beside(&section.database, &format!("before-{}", clock::now().0));
-        put_aside(&section.database, &aside)?;
-        fs::rename(&waiting, &section.database)
-            .with_context(|| format!("cannot make {}", section.database.display()))?;
-        private_file::swap_secret(&section.signing_key, &keys)?;
         println!("restored from {}", self.from.display());
-        if aside.exists() {
+        if let Some(aside) = aside.filter(|aside| aside.exists()) {
             println!("what was there before is {}", aside.display());
         }
         println!(
@@ -107,6 +115,46 @@ fn read_keys(path: &Path) -> anyhow::Result<String> {
     KeyRing::from_json(&text, clock::now())
         .map_err(|error| usage(format!("{} {error}", path.display())))?;
     Ok(text)
+}
+
+/// Puts the copy in the place of the file; where that is now.
+fn put_in_place(copy: &Path, database: &Path) -> anyhow::Result<PathBuf> {
+    // Beside the database, so that one step puts it in its place.
+    let waiting = beside(database, "restoring");
+    let revived = revive(copy, &waiting);
+    if revived.is_err() {
+        remove(&waiting);
+    }
+    revived?;
+    private_file::give_to_the_owner_of(database, &waiting)
+        .with_context(|| format!("cannot give {} away", waiting.display()))?;
+    let aside = beside(database, &format!("before-{}", clock::now().0));
+    put_aside(database, &aside)?;
+    fs::rename(&waiting, database)
+        .with_context(|| format!("cannot make {}", database.display()))?;
+    Ok(aside)
+}
+
+/// Fills an empty database of PostgreSQL with the copy: all of it, or nothing.
+fn fill(section: &AuthorizationServerSettings, copy: &Path) -> anyhow::Result<()> {
+    // Of mode 0700: the copy holds secrets.
+    let directory = tempfile::tempdir().context("cannot make a directory")?;
+    let waiting = directory.path().join(DATABASE);
+    revive(copy, &waiting)?;
+    crate::runtime::block_on(async {
+        let copy = Store::open(&waiting).await?;
+        let store = registry::open_configured(section).await?;
+        let filled = store.take_over(&copy).await;
+        copy.close().await;
+        store.close().await;
+        match filled {
+            Err(StoreError::Exists(..)) => Err(usage(format!(
+                "{} is not empty: name an empty database in as.database",
+                section.database.shown()
+            ))),
+            filled => Ok(filled?),
+        }
+    })?
 }
 
 /// The copy, checked, of today's schema, closed.

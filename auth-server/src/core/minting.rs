@@ -3,8 +3,8 @@
 use crate::store::{Protection, ResourceServer, SymmetricKeys, TokenFormat};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
-    Claims, Confirmation, DERIVED_KEY_LENGTH, Jwk, PopError, PopKey, SigningKey, SymmetricKey,
-    TokenHash, derived_key, identifier, jwe::ContentKeys,
+    Claims, Confirmation, DERIVED_KEY_LENGTH, Jwk, PopError, PopKey, SignedToken, SymmetricKey,
+    TokenHash, UnsignedToken, derived_key, identifier, jwe::ContentKeys, jwt::SigningAlgorithm,
 };
 
 /// Length of the name of a symmetric key, bytes.
@@ -34,12 +34,21 @@ pub(crate) struct Token {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// A token, or all of it but the signature: that may come from elsewhere, and take its time.
+#[derive(Debug)]
+pub(crate) enum Minted {
+    /// It needs none.
+    Whole(Token),
+    /// It lacks one.
+    Unsigned(UnsignedToken),
+}
+
 impl Binding {
     /// A fresh symmetric key, as the resource server gets such keys; `None` where it gets none.
     pub(crate) fn fresh(server: &ResourceServer) -> Result<Option<Self>, PopError> {
         let kid = random::<KID_BYTES>()?;
         Ok(match server.tokens.symmetric_keys {
-            SymmetricKeys::Derived => Some(Self::DerivedNow(kid.to_vec())),
+            SymmetricKeys::Derived => Some(Self::DerivedNow(derived_name(kid, server))),
             SymmetricKeys::Encrypted if server.content_key.is_none() => None,
             SymmetricKeys::Encrypted => {
                 let key = SymmetricKey::from_bytes(&random::<DERIVED_KEY_LENGTH>()?);
@@ -134,7 +143,7 @@ impl Binding {
     }
 }
 
-/// `cnf` as it is told a resource server that asks: an encrypted key in the form that the message has.
+/// `cnf` as it is told a resource server that asks: an encrypted key in the form that the message has, under the content key in use.
 pub(crate) fn told(
     confirmation: Confirmation,
     server: &ResourceServer,
@@ -142,7 +151,9 @@ pub(crate) fn told(
 ) -> Option<Confirmation> {
     match confirmation {
         // A compact JWE has dots, and base64url of an Encrypted_COSE_Key has none.
-        Confirmation::Encrypted(text) if text.contains('.') == in_cbor => {
+        Confirmation::Encrypted(text)
+            if text.contains('.') == in_cbor || !is_of_now(&text, server) =>
+        {
             let jwk = decrypted(&text, server)?;
             encrypted(&jwk, server, in_cbor)
                 .ok()
@@ -154,9 +165,22 @@ pub(crate) fn told(
     }
 }
 
+/// The name of a key that is derived: where the resource server has several to derive with, it begins with what tells them apart.
+fn derived_name(mut random: [u8; KID_BYTES], server: &ResourceServer) -> Vec<u8> {
+    if let Some(mark) = server.derivation_mark() {
+        random[..mark.len()].copy_from_slice(&mark);
+    }
+    random.to_vec()
+}
+
 fn decrypted(encrypted: &str, server: &ResourceServer) -> Option<Jwk> {
-    let keys = ContentKeys(vec![server.content_key.clone()?]);
-    keys.decrypt(encrypted).ok()
+    server.content_keys().decrypt(encrypted).ok()
+}
+
+/// Whether it is encrypted under the key that is in use.
+fn is_of_now(encrypted: &str, server: &ResourceServer) -> bool {
+    let present = server.content_key.iter().cloned().collect();
+    ContentKeys(present).decrypt(encrypted).is_ok()
 }
 
 fn encrypted(jwk: &Jwk, server: &ResourceServer, as_cose: bool) -> Result<String, PopError> {
@@ -171,17 +195,21 @@ fn encrypted(jwk: &Jwk, server: &ResourceServer, as_cose: bool) -> Result<String
     }
 }
 
-/// The token with these claims.
+/// The token with these claims, or what is to be signed with the key of this algorithm and name to become one.
 pub(crate) fn mint(
     claims: &Claims,
     server: &ResourceServer,
-    signing_key: &SigningKey,
-) -> Result<Token, PopError> {
+    (algorithm, kid): (SigningAlgorithm, &str),
+) -> Result<Minted, PopError> {
     let mac_key = || server.mac_key.as_ref().ok_or(PopError::UnsupportedKey);
-    match (server.tokens.format, server.tokens.protection) {
-        (TokenFormat::Jwt, Protection::Sign) => signing_key.sign(claims).map(Token::from_text),
+    let token = match (server.tokens.format, server.tokens.protection) {
+        (TokenFormat::Jwt, Protection::Sign) => {
+            return UnsignedToken::jwt(claims, algorithm, kid).map(Minted::Unsigned);
+        }
+        (TokenFormat::Cwt, Protection::Sign) => {
+            return UnsignedToken::cwt(claims, algorithm, kid).map(Minted::Unsigned);
+        }
         (TokenFormat::Jwt, Protection::Mac) => mac_key()?.mac_jwt(claims).map(Token::from_text),
-        (TokenFormat::Cwt, Protection::Sign) => signing_key.sign_cwt(claims).map(Token::from_cwt),
         (TokenFormat::Cwt, Protection::Mac) => mac_key()?.mac_cwt(claims).map(Token::from_cwt),
         (TokenFormat::Reference, Protection::Sign | Protection::Mac) => {
             let mut bytes = random::<REFERENCE_BYTES>()?;
@@ -189,10 +217,19 @@ pub(crate) fn mint(
             bytes[0] &= 0x7f;
             Ok(Token::from_text(URL_SAFE_NO_PAD.encode(bytes)))
         }
-    }
+    };
+    token.map(Minted::Whole)
 }
 
 impl Token {
+    /// With the raw signature over its signing input.
+    pub(crate) fn signed(unsigned: UnsignedToken, signature: &[u8]) -> Result<Self, PopError> {
+        Ok(match unsigned.with_signature(signature)? {
+            SignedToken::Jwt(text) => Self::from_text(text),
+            SignedToken::Cwt(bytes) => Self::from_cwt(bytes),
+        })
+    }
+
     fn from_text(text: String) -> Self {
         Self {
             bytes: text.as_bytes().to_vec(),
@@ -222,6 +259,15 @@ pub(crate) fn numbered_identifier(audience: &str, number: u64) -> Vec<u8> {
     [audience.as_bytes(), &number.to_be_bytes()].concat()
 }
 
+/// The identifier of any other token: 48 bits of time, milliseconds, and 80 random ones. Those of one time are neighbours in an index, so
+/// that many tokens change one page of it.
+pub(crate) fn timed_identifier(now_millis: u64) -> Result<[u8; 16], PopError> {
+    let mut identifier = random::<16>()?;
+    let [_, _, time @ ..] = now_millis.to_be_bytes();
+    identifier[..6].copy_from_slice(&time);
+    Ok(identifier)
+}
+
 pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
     let mut bytes = [0; LENGTH];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PopError::Crypto)?;
@@ -231,6 +277,16 @@ pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_of_one_time_are_neighbours_and_differ() {
+        let [one, other] = [(); 2].map(|()| timed_identifier(0x0102_0304_0506).unwrap());
+        assert_eq!(
+            (&one[..6], &other[..6]),
+            (&[1, 2, 3, 4, 5, 6][..], &one[..6])
+        );
+        assert_ne!(one, other);
+    }
 
     // RFC 9200 §5.10.3
     #[test]

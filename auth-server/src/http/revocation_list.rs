@@ -13,6 +13,7 @@ use crate::{
         revocations::{self, Query},
     },
     issuing::now,
+    metrics::Counted,
     store::{Requester, StoreError},
 };
 use axum::{
@@ -25,12 +26,10 @@ use symbolon_ace_proto::{
     TokenRequest,
     revocation_list::{MEDIA_TYPE, PROBLEM_MEDIA_TYPE, QueryError, RevocationList},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// The longest wait that is granted, seconds.
 const MAX_WAIT_SECS: u64 = 60;
-/// How often it is looked whether another process has revoked something.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +87,15 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                     let status = answer::refusal(&error.response(), format).status();
                     answer::empty(status)
                 }
-                Failure::Caller(CallerError::TooFast) => {
+                Failure::Caller(CallerError::TooFast | CallerError::Failures(_)) => {
                     answer::empty(StatusCode::TOO_MANY_REQUESTS)
                 }
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
+                }
+                Failure::Caller(CallerError::Store(StoreError::Unavailable(_)))
+                | Failure::Store(StoreError::Unavailable(_)) => {
+                    answer::not_now(answer::empty(StatusCode::SERVICE_UNAVAILABLE))
                 }
                 Failure::Caller(CallerError::Store(_)) | Failure::Store(_) | Failure::Query(_) => {
                     answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
@@ -148,15 +151,15 @@ impl Endpoints {
             Principal::Client(client) => Requester::Client(&client.client_id),
             Principal::ResourceServer(server) => Requester::ResourceServer(&server.audience),
         };
-        let first = self.list_now(requester, &asked.query).await?;
-        if asked.wait.is_zero() || !is_without_news(&first) {
-            return Ok(first);
+        if asked.wait.is_zero() {
+            return self.list_now(requester, &asked.query).await;
         }
         // Past this many, whoever asks must ask again.
         let Ok(_place) = self.waiting.try_acquire() else {
-            return Ok(first);
+            return self.list_now(requester, &asked.query).await;
         };
-        self.wait_for_news(requester, &asked, first).await
+        let _counted = Counted::new(&self.metrics.waiting);
+        self.wait_for_news(requester, &asked).await
     }
 
     /// Until there is something to tell, time is up, or the server ends.
@@ -164,18 +167,18 @@ impl Endpoints {
         &self,
         requester: Requester<'_>,
         asked: &Asked,
-        mut list: RevocationList,
     ) -> Result<RevocationList, Failure> {
         let until = Instant::now() + asked.wait;
+        // All before the list is read: what changes while it is read is news then, and would else wait for the next change.
         let mut changes = self.changes.subscribe();
         let mut closing = self.closing.subscribe();
         let mut known = self.store.last_list_update(requester).await?;
+        let mut list = self.list_now(requester, &asked.query).await?;
         while is_without_news(&list) && !*closing.borrow() {
             let something = async {
                 tokio::select! {
                     _ = changes.changed() => {}
                     _ = closing.changed() => {}
-                    () = sleep(LOOK_EVERY) => {}
                 }
             };
             if timeout_at(until, something).await.is_err() {

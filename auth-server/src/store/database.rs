@@ -1,51 +1,60 @@
-//! Every statement that SQLite sees.
+//! Every statement that a database sees, the same in SQLite and PostgreSQL: values are `i64`, text, bytes, and `Option` of them.
 
+mod accounts;
 mod applying;
 mod audit;
 mod backup;
+mod changes;
 mod groups;
+mod issuing;
+mod pages;
 mod policies;
+mod postgres;
+mod registrations;
 mod resource_servers;
 mod revocations;
 mod rights;
+mod shared_keys;
+mod sqlite;
 mod tokens;
+mod transfer;
 
 pub(super) use audit::Deed;
+pub(super) use issuing::Issued;
 
 use super::{
-    Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
+    Client, ClientAuthentication, DatabaseTimes, Location, Policy, Requester, Revocation, Store,
+    StoreError,
 };
-use sqlx::{
-    ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
-use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use sqlx::{Any as Engine, AnyConnection as EngineConnection, AnyPool, Transaction};
+use std::{sync::Arc, time::Duration};
 use symbolon_ace_proto::{PopAlgorithm, UnixTime};
-use tokio::time::sleep;
+use tokio::time::Instant;
 
-/// Readers beside the one writer that SQLite allows.
+/// Readers beside the one writer at a time.
 const MAX_CONNECTIONS: u32 = 4;
 /// How long a call waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a statement waits for another process's write.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the switch to the write-ahead log is tried: it fails, and does not wait, while another process does the same to a new file.
-const MAX_WAL_ATTEMPTS: u32 = 100;
-/// Rest between two attempts.
-const WAL_PAUSE: Duration = Duration::from_millis(50);
+/// Which database it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
 
-/// Connections to one file.
+/// Connections to one database.
 #[derive(Clone)]
 pub(super) struct Database {
-    pool: SqlitePool,
-    /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
-    /// asked for, which errs on the right side.
-    relaxed: SqlitePool,
+    pool: AnyPool,
+    /// For what need not wait for the disk.
+    relaxed: AnyPool,
+    kind: Kind,
     /// Who changes something, for the audit log.
     actor: Arc<str>,
     /// The most records of the audit log.
     audit_records: u64,
+    times: DatabaseTimes,
 }
 
 impl std::fmt::Debug for Database {
@@ -56,39 +65,65 @@ impl std::fmt::Debug for Database {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.to_string())
+        if is_passing(&error) {
+            Self::Unavailable(error.to_string())
+        } else if is_no_text(&error) {
+            let why = "it has a character that no text may have".to_owned();
+            Self::Invalid("text", String::new(), why)
+        } else {
+            Self::Database(error.to_string())
+        }
     }
 }
 
-type ClientRow = (String, String, Vec<u8>, String, bool);
+/// PostgreSQL: `character_not_in_repertoire`, which of UTF-8 is U+0000 alone.
+fn is_no_text(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "22021")
+}
+
+/// Whether the same may go well in a moment: the database is not reached, too busy, or going down.
+fn is_passing(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::Database(error) = error {
+        // SQLite: SQLITE_BUSY. PostgreSQL: a connection that breaks, a server that is full, ends, begins or only reads, a lock or a
+        // statement that takes too long, a transaction that was cut.
+        let code = error.code();
+        let code = code.as_deref().unwrap_or_default();
+        return sqlite::is_busy_code(code)
+            || ["08", "53", "57"]
+                .iter()
+                .any(|class| code.len() == 5 && code.starts_with(class))
+            || ["55P03", "25P03", "25006", "40001", "40P01"].contains(&code);
+    }
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+    )
+}
+
+type ClientRow = (String, String, Vec<u8>, String, i64);
 
 impl Database {
-    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        prepare_file(path)
-            .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            // What the command line reported as done must survive a power loss; writes are rare.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let mut connection = connect_with_wal(&options).await?;
-        schema::migrate(&mut connection).await?;
-        connection.close().await?;
-        let pool = |connections, options| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .connect_lazy_with(options)
+    pub(super) async fn open(location: &Location) -> Result<Self, StoreError> {
+        let (kind, (pool, relaxed)) = match location {
+            Location::File(path) => (Kind::Sqlite, sqlite::open(path).await?),
+            Location::Postgres(url) => (Kind::Postgres, postgres::open(url).await?),
         };
-        let relaxed = options.clone().synchronous(SqliteSynchronous::Normal);
         Ok(Self {
-            pool: pool(MAX_CONNECTIONS, options),
-            relaxed: pool(1, relaxed),
+            pool,
+            relaxed,
+            kind,
             actor: "server".into(),
             audit_records: Store::MAX_AUDIT_RECORDS,
+            times: DatabaseTimes::default(),
         })
     }
 
@@ -105,9 +140,59 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
+    /// A transaction that writes; one at a time, whoever opens them.
     async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        self.write_to(&self.pool).await
+    }
+
+    /// The same, and its commit does not wait for the disk.
+    async fn write_relaxed(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        self.write_to(&self.relaxed).await
+    }
+
+    /// For a token that was issued. One that a power loss takes from us is not good any more where it must be asked for, which errs on the right
+    /// side; so a file does not make it wait for the disk. A database server can die without its machine: there, what was given out is kept.
+    async fn write_token(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        self.write_to(match self.kind {
+            Kind::Sqlite => &self.relaxed,
+            Kind::Postgres => &self.pool,
+        })
+        .await
+    }
+
+    async fn write_to(&self, pool: &AnyPool) -> Result<Transaction<'static, Engine>, StoreError> {
+        let asked = Instant::now();
+        let begun = match self.kind {
+            Kind::Sqlite => sqlite::begin_to_write(pool).await,
+            Kind::Postgres => postgres::begin_to_write(pool).await,
+        };
+        self.times.observe("begin", asked, begun)
+    }
+
+    /// Commits, and counts how long that takes.
+    async fn finish(&self, transaction: Transaction<'static, Engine>) -> Result<(), StoreError> {
+        let begin = Instant::now();
+        let committed = transaction.commit().await;
+        Ok(self.times.observe("commit", begin, committed)?)
+    }
+
+    /// A transaction that only reads: it sees one moment, however long it reads.
+    async fn read(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        match self.kind {
+            Kind::Sqlite => Ok(self.pool.begin().await?),
+            Kind::Postgres => postgres::begin_to_read(&self.pool).await,
+        }
+    }
+
+    pub(super) fn times(&self) -> &DatabaseTimes {
+        &self.times
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        let _: i64 = sqlx::query_scalar("SELECT CAST(1 AS BIGINT)")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn add_client(
@@ -115,12 +200,31 @@ impl Database {
         client: &Client,
         policies: &[Policy],
     ) -> Result<(), StoreError> {
-        let (method, data) = client.authentication.to_columns();
         let mut transaction = self.write().await?;
+        self.insert_client(&mut transaction, client).await?;
+        for policy in policies {
+            let id = policies::insert(&mut transaction, policy)
+                .await?
+                .to_string();
+            let detail = policy.to_string();
+            let deed = Deed::done("policy.add", &id, &detail);
+            self.record_within(&mut transaction, deed).await?;
+        }
+        let deed = Deed::done("client.add", &client.client_id, "");
+        self.commit(transaction, deed).await
+    }
+
+    /// Of a client that can be stored; no resource server has its name.
+    async fn insert_client(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        client: &Client,
+    ) -> Result<(), StoreError> {
+        let (method, data) = client.authentication.to_columns();
         let server: Option<i64> =
             sqlx::query_scalar("SELECT 1 FROM resource_server WHERE client_id = $1")
                 .bind(&client.client_id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut **transaction)
                 .await?;
         if server.is_some() {
             return Err(StoreError::Exists(
@@ -136,20 +240,11 @@ impl Database {
         .bind(method)
         .bind(data)
         .bind(client.pop_algorithm.as_str())
-        .bind(client.refresh_tokens)
-        .execute(&mut *transaction)
+        .bind(i64::from(client.refresh_tokens))
+        .execute(&mut **transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
-        for policy in policies {
-            let id = policies::insert(&mut transaction, policy)
-                .await?
-                .to_string();
-            let detail = policy.to_string();
-            let deed = Deed::done("policy.add", &id, &detail);
-            self.record_within(&mut transaction, deed).await?;
-        }
-        let deed = Deed::done("client.add", &client.client_id, "");
-        self.commit(transaction, deed).await
+        Ok(())
     }
 
     pub(super) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
@@ -193,47 +288,6 @@ impl Database {
     }
 }
 
-/// Makes the file where there is none. SQLite gives its `-wal` and `-shm` files the mode of the database file.
-fn prepare_file(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let created = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match created {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                tracing::warn!(path = %path.display(), "others on this machine may read the database");
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The first connection puts the file into WAL mode, where it stays for all that follow.
-async fn connect_with_wal(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
-    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
-    for _ in 1..MAX_WAL_ATTEMPTS {
-        match options.connect().await {
-            Err(error) if is_busy(&error) => sleep(WAL_PAUSE).await,
-            other => return Ok(other?),
-        }
-    }
-    Ok(options.connect().await?)
-}
-
-/// `SQLITE_BUSY`, with whatever extension in the higher bits.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
-}
-
 fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
     let unique = error
         .as_database_error()
@@ -272,7 +326,7 @@ fn client_from(row: ClientRow) -> Result<Client, StoreError> {
         authentication: ClientAuthentication::from_columns(&method, data)
             .ok_or_else(|| corrupt("client"))?,
         pop_algorithm: algorithm_from(&algorithm)?,
-        refresh_tokens,
+        refresh_tokens: refresh_tokens != 0,
     })
 }
 

@@ -1,13 +1,14 @@
 //! Statements on groups of clients and on resource owners.
 
 use super::{
-    Database, Engine, StoreError, audit::Deed, corrupt, exists_or, found, policies, rights,
+    Database, Engine, EngineConnection, StoreError, audit::Deed, corrupt, exists_or, found,
+    policies, rights,
 };
 use crate::{
     core::policy::{ownership::is_within, rule::Policy},
     store::{Group, Owner, Store, Tree},
 };
-use sqlx::{SqliteConnection, Transaction};
+use sqlx::Transaction;
 use symbolon_mqtt_proto::TopicFilter;
 
 impl Database {
@@ -73,13 +74,17 @@ impl Database {
         for tree in &owner.trees {
             let known = "SELECT 1 FROM resource_server WHERE audience = $1";
             exists(&mut transaction, "resource server", known, &tree.audience).await?;
+            let known = trees_of(&mut transaction, &owner.name, &tree.audience).await?;
+            if known.contains(&tree.filter) {
+                let filter = tree.filter.as_str().to_owned();
+                return Err(StoreError::Exists("tree", filter));
+            }
             sqlx::query("INSERT INTO owner_tree (owner, audience, filter) VALUES ($1, $2, $3)")
                 .bind(&owner.name)
                 .bind(&tree.audience)
                 .bind(tree.filter.as_str())
                 .execute(&mut *transaction)
-                .await
-                .map_err(|error| exists_or(error, "tree", tree.filter.as_str()))?;
+                .await?;
         }
         let detail = list(&owner.trees);
         let deed = Deed::done("owner.add", &owner.name, &detail);
@@ -161,7 +166,7 @@ impl Database {
 }
 
 pub(super) async fn all_groups(
-    connection: &mut SqliteConnection,
+    connection: &mut EngineConnection,
 ) -> Result<Vec<Group>, StoreError> {
     let rows: Vec<(String, Option<String>)> = sqlx::query_as(
         "SELECT name, client_id FROM client_group LEFT JOIN client_group_member ON group_name = name

@@ -1,7 +1,7 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Database, Deed, corrupt,
+    Database, Deed, Engine, changes, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
@@ -9,7 +9,7 @@ use crate::store::{
     token::{ListUpdate, Requester, Swept},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlx::{Sqlite as Engine, Transaction};
+use sqlx::Transaction;
 use symbolon_ace_proto::{TokenHash, UnixTime};
 
 /// The most tokens that one sweep removes; the next goes on.
@@ -58,9 +58,7 @@ impl Database {
         .await?;
         let object = rows.first().map_or_else(String::new, |row| row.1.clone());
         let detail = format!("tokens that were good: {}", rows.len());
-        for row in rows {
-            tell(&mut transaction, &row, true).await?;
-        }
+        tell_all(&mut transaction, &rows, true).await?;
         let deed = Deed::done("refresh_token.revoke", &object, &detail);
         self.commit(transaction, deed).await
     }
@@ -98,18 +96,18 @@ impl Database {
         &self,
         requester: Requester<'_>,
     ) -> Result<Vec<ListUpdate>, StoreError> {
-        let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
+        let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
             "SELECT number, listed_as, added FROM revocation_update WHERE requester = $1
              ORDER BY number DESC",
         )
         .bind(requester.key())
         .fetch_all(&self.pool)
         .await?;
-        let update = |(number, hash, added): (i64, Vec<u8>, bool)| {
+        let update = |(number, hash, added): (i64, Vec<u8>, i64)| {
             Ok(ListUpdate {
                 number: time(number)?.0,
                 listed_as: hash_from(&hash)?,
-                added,
+                added: added != 0,
             })
         };
         rows.into_iter().map(update).collect()
@@ -141,9 +139,7 @@ impl Database {
         .bind(SWEPT_AT_ONCE)
         .fetch_all(&mut *transaction)
         .await?;
-        for row in &rows {
-            tell(&mut transaction, row, false).await?;
-        }
+        tell_all(&mut transaction, &rows, false).await?;
         let mut most = rows.len() as u64;
         for statement in [
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
@@ -158,7 +154,17 @@ impl Database {
                 .await?;
             most = most.max(done.rows_affected());
         }
-        transaction.commit().await?;
+        // The second in which one expires is its last.
+        let done = sqlx::query(
+            "DELETE FROM seen_identifier WHERE mark IN (SELECT mark FROM seen_identifier
+                 WHERE expires_at < $1 LIMIT $2)",
+        )
+        .bind(seconds(now))
+        .bind(SWEPT_AT_ONCE)
+        .execute(&mut *transaction)
+        .await?;
+        most = most.max(done.rows_affected());
+        self.finish(transaction).await?;
         Ok(Swept {
             list_changed: !rows.is_empty(),
             more: most >= SWEPT_AT_ONCE.unsigned_abs(),
@@ -174,12 +180,10 @@ pub(super) async fn revoke_within(
 ) -> Result<u64, StoreError> {
     const RETURNING: &str =
         "AND revoked_at IS NULL AND expires_at > $2 RETURNING listed_as, client_id, audience";
-    let (column, value) = match which {
-        Revocation::Identifier(identifier) => {
-            ("identifier = CAST($1 AS TEXT)", identifier.as_bytes())
-        }
-        Revocation::Sha256(sha256) => ("sha256 = $1", sha256.as_slice()),
-        Revocation::Client(client_id) => ("client_id = CAST($1 AS TEXT)", client_id.as_bytes()),
+    let column = match which {
+        Revocation::Identifier(_) => "identifier",
+        Revocation::Sha256(_) => "sha256",
+        Revocation::Client(_) => "client_id",
     };
     if let Revocation::Client(client_id) = which {
         sqlx::query("DELETE FROM refresh_token WHERE client_id = $1")
@@ -187,16 +191,33 @@ pub(super) async fn revoke_within(
             .execute(&mut **transaction)
             .await?;
     }
-    let statement = format!("UPDATE token SET revoked_at = $2 WHERE {column} {RETURNING}");
-    let rows: Vec<RevokedRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
-        .bind(value)
+    let statement = format!("UPDATE token SET revoked_at = $2 WHERE {column} = $1 {RETURNING}");
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(statement));
+    let query = match which {
+        Revocation::Identifier(text) | Revocation::Client(text) => query.bind(text),
+        Revocation::Sha256(sha256) => query.bind(sha256.as_slice()),
+    };
+    let rows: Vec<RevokedRow> = query
         .bind(seconds(now))
         .fetch_all(&mut **transaction)
         .await?;
-    for row in &rows {
-        tell(transaction, row, true).await?;
-    }
+    tell_all(transaction, &rows, true).await?;
     Ok(rows.len() as u64)
+}
+
+/// Writes down that these came onto the list, or left it.
+async fn tell_all(
+    transaction: &mut Transaction<'static, Engine>,
+    rows: &[RevokedRow],
+    added: bool,
+) -> Result<(), StoreError> {
+    for row in rows {
+        tell(transaction, row, added).await?;
+    }
+    if !rows.is_empty() {
+        changes::count(transaction).await?;
+    }
+    Ok(())
 }
 
 /// Writes an update down for everybody whom it concerns: the client, and each resource server that the token was for.
@@ -240,7 +261,7 @@ async fn tell_one(
     sqlx::query(sqlx::AssertSqlSafe(format!("{NEXT} WHERE {registered}")))
         .bind(&key)
         .bind(hash)
-        .bind(added)
+        .bind(i64::from(added))
         .bind(who)
         .execute(&mut **transaction)
         .await?;

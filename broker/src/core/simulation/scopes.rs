@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     num::NonZeroU16,
     sync::{Arc, LazyLock},
 };
@@ -384,7 +384,8 @@ impl Case {
         };
         self.story
             .push(format!("the token of client {client} is revoked"));
-        let names = session.grant.token_marks().expect("it has a token").names();
+        let marks = session.grant.token_marks().expect("it has a token");
+        let names = HashSet::from(marks.names());
         for shard in &mut self.shards {
             shard.handle_revoked(&names, self.now);
         }
