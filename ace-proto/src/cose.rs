@@ -96,7 +96,7 @@ impl Kind {
     }
 
     /// What signature or MAC is over (RFC 9052 §4.4 and §6.3).
-    fn authenticated(self, protected: &[u8], payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn authenticated(self, protected: &[u8], payload: &[u8]) -> Vec<u8> {
         let context = match self {
             Self::Sign1 => "Signature1",
             Self::Mac0 => "MAC0",
@@ -193,16 +193,27 @@ pub(crate) fn make<E>(
 ) -> Result<Vec<u8>, E> {
     let protected = protected(algorithm, key);
     let authenticator = authenticate(&kind.authenticated(&protected, payload))?;
-    let message = Value::Array(vec![
-        Value::Bytes(&protected),
-        Value::map(Vec::new()),
-        Value::Bytes(payload),
-        Value::Bytes(&authenticator),
-    ]);
-    Ok(message.tagged(kind.tag()).tagged(CWT_TAG).encode())
+    Ok(assemble(kind, &protected, payload, &authenticator))
 }
 
-fn protected(algorithm: i64, kid: &[u8]) -> Vec<u8> {
+/// A CWT of its parts.
+pub(crate) fn assemble(
+    kind: Kind,
+    protected: &[u8],
+    payload: &[u8],
+    authenticator: &[u8],
+) -> Vec<u8> {
+    let message = Value::Array(vec![
+        Value::Bytes(protected),
+        Value::map(Vec::new()),
+        Value::Bytes(payload),
+        Value::Bytes(authenticator),
+    ]);
+    message.tagged(kind.tag()).tagged(CWT_TAG).encode()
+}
+
+/// The protected header, encoded.
+pub(crate) fn protected(algorithm: i64, kid: &[u8]) -> Vec<u8> {
     Value::map(vec![
         (ALG, Value::integer(algorithm)),
         (KID, Value::Bytes(kid)),

@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use aws_lc_rs::hmac;
 
 use crate::{
-    Claims, Confirmation, PopAlgorithm, PopError, SigningKey, SymmetricKey, TokenError, Validation,
-    base64url,
+    Claims, PopAlgorithm, PopError, SymmetricKey, TokenError, Validation, base64url,
     cbor::Malformed,
     cose::{self, Algorithm, Kind, Message},
     json_object::to_json,
     jws,
     jwt::MAX_TOKEN_LENGTH,
     key::MIN_SYMMETRIC_LENGTH,
+    unsigned_token::{cbor_payload, has_secret_key},
 };
 
 /// Tag 61 in its only form (RFC 8392 §6).
@@ -63,9 +63,9 @@ impl MacKey {
     }
 
     /// The claims as a CWT with a MAC: `COSE_Mac0` with HMAC 256/256. What a secret key in `cnf` meets is as in
-    /// [`SigningKey::sign_cwt`].
+    /// [`SigningKey::sign_cwt`](crate::SigningKey::sign_cwt).
     pub fn mac_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
-        let payload = payload(claims)?;
+        let payload = cbor_payload(claims)?;
         let kid = self.kid.as_bytes();
         cose::make(Kind::Mac0, cose::HMAC_256, kid, &payload, |message| {
             Ok(hmac::sign(&self.hmac(), message).as_ref().to_vec())
@@ -90,38 +90,6 @@ impl MacKey {
 
     fn hmac(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, self.key.as_bytes())
-    }
-}
-
-impl SigningKey {
-    /// Signs the claims as a CWT: `COSE_Sign1` with both tags. A secret key in `cnf` is refused as [`PopError::UnsupportedKey`], and so is a
-    /// JWE: [`ContentKey::encrypt_cose_key`](crate::jwe::ContentKey::encrypt_cose_key) makes what belongs there (RFC 8747 §3.3).
-    pub fn sign_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
-        let payload = payload(claims)?;
-        let algorithm = match self.signer().algorithm() {
-            PopAlgorithm::EdDsa => cose::EDDSA,
-            PopAlgorithm::Es256 => cose::ES256,
-            PopAlgorithm::Hs256 => return Err(PopError::UnsupportedKey),
-        };
-        let kid = self.kid().as_bytes();
-        cose::make(Kind::Sign1, algorithm, kid, &payload, |message| {
-            self.signer().sign(message)
-        })
-    }
-}
-
-fn payload(claims: &Claims) -> Result<zeroize::Zeroizing<Vec<u8>>, PopError> {
-    if has_secret_key(claims) {
-        return Err(PopError::UnsupportedKey);
-    }
-    claims.to_cbor().map_err(|_| PopError::UnsupportedKey)
-}
-
-/// What is only authenticated can be read by whoever sees it.
-fn has_secret_key(claims: &Claims) -> bool {
-    match &claims.confirmation {
-        Confirmation::Key(jwk) => jwk.is_secret(),
-        Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_) => false,
     }
 }
 

@@ -120,13 +120,24 @@ pub(crate) fn authenticate(
     payload: &str,
     authenticate: impl FnOnce(&[u8]) -> Result<Vec<u8>, PopError>,
 ) -> Result<String, PopError> {
+    let text = signing_input(header, payload);
+    let signature = authenticate(text.as_bytes())?;
+    Ok(with_signature(text, &signature))
+}
+
+/// What a signature is over, with room for it behind.
+pub(crate) fn signing_input(header: &str, payload: &str) -> String {
     let length = (header.len() + payload.len() + SIGNATURE_LENGTH).div_ceil(3) * 4 + 4;
     let mut text = String::with_capacity(length);
     base64url::encode_onto(&mut text, header.as_bytes());
     text.push('.');
     base64url::encode_onto(&mut text, payload.as_bytes());
-    let signature = authenticate(text.as_bytes())?;
+    text
+}
+
+/// The compact serialization.
+pub(crate) fn with_signature(mut text: String, signature: &[u8]) -> String {
     text.push('.');
-    base64url::encode_onto(&mut text, &signature);
-    Ok(text)
+    base64url::encode_onto(&mut text, signature);
+    text
 }

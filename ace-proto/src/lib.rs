@@ -10,6 +10,7 @@
 //! | [`claims`] | what a token says |
 //! | [`jwt`] | tokens as signed JWTs, and the keys of an authorization server |
 //! | [`cwt`] | tokens as CWTs, signed or with a MAC |
+//! | [`UnsignedToken`] | a token for a key that signs elsewhere |
 //! | [`token`] | the one door: verifies a token, whichever of the two it is |
 //! | [`jwe`] | a symmetric key under the key that the AS and the RS share |
 //! | [`derived_key`] | a symmetric key computed from the token |
@@ -53,6 +54,7 @@ pub mod token_hash;
 pub mod token_question;
 pub mod token_request;
 pub mod token_response;
+mod unsigned_token;
 
 pub use authentication_data::{ChallengeResponse, ClientNonce, ConnectData, RsNonce};
 pub use cbor::MalformedMessage;
@@ -70,6 +72,7 @@ pub use token_hash::TokenHash;
 pub use token_question::TokenQuestion;
 pub use token_request::TokenRequest;
 pub use token_response::{ErrorCode, ErrorResponse, TokenResponse};
+pub use unsigned_token::{SignedToken, UnsignedToken};
 
 /// The profile's name in `ace_profile` (RFC 9431 §7).
 pub const PROFILE: &str = "mqtt_tls";

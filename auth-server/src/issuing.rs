@@ -1,8 +1,11 @@
 //! What tokens are signed with, and how long they live. It may change while the server runs.
 
-use crate::key_ring::{KeyRing, KeyState};
+use crate::{
+    key_ring::{KeyRing, KeyState, PrivateHalf, RingKey},
+    pkcs11::{Hsm, HsmError, KeyUri},
+};
 use std::time::{SystemTime, UNIX_EPOCH};
-use symbolon_ace_proto::{Jwk, KeySet, SigningKey, UnixTime};
+use symbolon_ace_proto::{Jwk, KeySet, PopError, SigningKey, UnixTime, jwt::SigningAlgorithm};
 
 /// The most keys that are in no ring any more and stay in the key set; those that go first go first.
 const KEPT_KEYS_AT_MOST: usize = 8;
@@ -14,6 +17,27 @@ pub(crate) struct Issuing {
     token_lifetime_secs: u64,
     /// Keys with tokens from before the last change, whether the ring has them or not.
     kept: Vec<Kept>,
+}
+
+/// The key that signs now, wherever it is.
+#[derive(Debug)]
+pub(crate) enum Signer<'a> {
+    Here(&'a SigningKey),
+    InToken {
+        hsm: &'a Hsm,
+        uri: &'a KeyUri,
+        key: &'a RingKey,
+    },
+}
+
+/// Why there is no signature.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SigningError {
+    /// The token is away, or slow: it may be there again soon.
+    #[error("cannot sign: {0}")]
+    Hsm(#[from] HsmError),
+    #[error("cannot sign: {0}")]
+    Key(#[from] PopError),
 }
 
 /// The public half of a key, and until when the last of its tokens may live.
@@ -69,8 +93,17 @@ impl Issuing {
     }
 
     /// The key that signs now.
-    pub(crate) fn signing_key(&self) -> &SigningKey {
-        self.ring.active(now())
+    pub(crate) fn signing_key(&self) -> Result<Signer<'_>, SigningError> {
+        let key = self.ring.active(now());
+        Ok(match key.private_half() {
+            Some(PrivateHalf::Here(key)) => Signer::Here(key),
+            Some(PrivateHalf::InToken(uri)) => Signer::InToken {
+                hsm: self.ring.hsm().ok_or(HsmError::NoPin)?,
+                uri,
+                key,
+            },
+            None => return Err(PopError::UnsupportedKey.into()),
+        })
     }
 
     /// The keys that verify the tokens that are good now, and the one that will sign next; the one that signs is the first.
@@ -84,6 +117,33 @@ impl Issuing {
             }
         }
         KeySet::from_keys(keys)
+    }
+}
+
+impl Signer<'_> {
+    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
+        match self {
+            Self::Here(key) => key.algorithm(),
+            Self::InToken { key, .. } if key.algorithm() == SigningAlgorithm::Es256.as_str() => {
+                SigningAlgorithm::Es256
+            }
+            Self::InToken { .. } => SigningAlgorithm::EdDsa,
+        }
+    }
+
+    pub(crate) fn kid(&self) -> &str {
+        match self {
+            Self::Here(key) => key.kid(),
+            Self::InToken { key, .. } => key.kid(),
+        }
+    }
+
+    /// The raw signature. At once with a key that we have; a token may take up to [`Hsm::LIMIT`].
+    pub(crate) async fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SigningError> {
+        Ok(match self {
+            Self::Here(key) => key.signature(signing_input)?,
+            Self::InToken { hsm, uri, key } => hsm.sign(uri, key.public(), signing_input).await?,
+        })
     }
 }
 

@@ -1,15 +1,19 @@
 //! The signing keys of an authorization server: the one that signs, the one that will, and those that did and whose tokens still live.
 //!
 //! In its file a ring is JSON, `{"keys": [{"signs_from": SECONDS, "verifies_until": SECONDS, "jwk": {..}}]}`; a private JWK alone is a ring
-//! of one key. Each key signs from its moment until that of the next; all that may have tokens are published, and the next one before it signs.
+//! of one key. Of a key that lives in a hardware token the file has the public half, and `pkcs11` beside it says where the other one is. Each key signs from its moment until that of the next; all that may have tokens are published, and the next one before it signs.
 
-use symbolon_ace_proto::{Jwk, PopError, SigningKey, UnixTime};
+use crate::pkcs11::{Hsm, HsmError, KeyUri};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use symbolon_ace_proto::{Jwk, PopAlgorithm, PopError, PopKey, SigningKey, UnixTime};
 
 /// Signing keys by time. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct KeyRing {
     /// By `signs_from`; the first signs already, and all that sign or will have their private half.
     keys: Vec<RingKey>,
+    /// Where the keys sign that are not in the file.
+    hsm: Option<Hsm>,
 }
 
 /// One key of a ring.
@@ -17,13 +21,31 @@ pub struct KeyRing {
 pub struct RingKey {
     public: Jwk,
     kid: String,
-    /// The private half, which a key that signs no more has not.
-    signing: Option<SigningKey>,
+    /// The private half, which a key that signs no more has not, unless it is in a token.
+    signing: Option<PrivateHalf>,
     signs_from: UnixTime,
     /// Until when tokens live that it signed; `None` for the last one.
     verifies_until: Option<UnixTime>,
     /// It is published no more, though its tokens may live.
     revoked: bool,
+}
+
+/// What signs.
+#[derive(Debug)]
+pub(crate) enum PrivateHalf {
+    /// A key that we have.
+    Here(SigningKey),
+    /// A key in a token of the ring's [`Hsm`].
+    InToken(KeyUri),
+}
+
+/// A key that is to come into a ring.
+#[derive(Debug)]
+pub enum NextKey {
+    /// A key of the ring's file.
+    Here(SigningKey),
+    /// A key in a token, with its public half.
+    InToken(KeyUri, Box<Jwk>),
 }
 
 /// What a key does.
@@ -73,6 +95,7 @@ struct FileKey {
     verifies_until: Option<u64>,
     #[serde(default)]
     revoked: bool,
+    pkcs11: Option<String>,
     jwk: Jwk,
 }
 
@@ -86,7 +109,8 @@ impl From<SigningKey> for KeyRing {
     /// A ring of one, which signs from ever and for ever.
     fn from(key: SigningKey) -> Self {
         Self {
-            keys: vec![RingKey::signing(key, UnixTime(0))],
+            keys: vec![RingKey::here(key, UnixTime(0))],
+            hsm: None,
         }
     }
 }
@@ -106,6 +130,45 @@ impl KeyRing {
         Ok(key.into())
     }
 
+    /// A ring of one key in a token, which signs from ever and for ever. Waits for the token.
+    pub fn of_token(hsm: Hsm, uri: &KeyUri) -> Result<Self, HsmError> {
+        let public = hsm.public_key(uri)?;
+        hsm.try_key(uri, &public)?;
+        Ok(Self {
+            keys: vec![RingKey::in_token(uri.clone(), public, UnixTime(0))],
+            hsm: Some(hsm),
+        })
+    }
+
+    /// Whether it has keys that only sign with an [`Hsm`].
+    pub fn needs_hsm(&self, now: UnixTime) -> bool {
+        self.in_tokens(now).next().is_some()
+    }
+
+    /// Lets its keys that are in tokens sign there, once each of them that signs or will has been tried. Waits for the token.
+    pub fn attach(&mut self, hsm: Hsm, now: UnixTime) -> Result<(), HsmError> {
+        for (uri, public) in self.in_tokens(now) {
+            hsm.try_key(uri, public)?;
+        }
+        self.hsm = Some(hsm);
+        Ok(())
+    }
+
+    pub(crate) fn hsm(&self) -> Option<&Hsm> {
+        self.hsm.as_ref()
+    }
+
+    /// Whether each key that signs or will can.
+    pub(crate) fn is_ready(&self, now: UnixTime) -> bool {
+        self.hsm.is_some() || !self.needs_hsm(now)
+    }
+
+    /// The keys in tokens that sign or will.
+    fn in_tokens(&self, now: UnixTime) -> impl Iterator<Item = (&KeyUri, &Jwk)> {
+        let active = self.active_at(now).unwrap_or(0);
+        (self.keys[active..].iter()).filter_map(|key| Some((key.uri()?, &key.public)))
+    }
+
     fn from_file(file: File, now: UnixTime) -> Result<Self, KeyRingError> {
         if file.keys.len() > Self::MAX_KEYS {
             return Err(KeyRingError::Full);
@@ -121,7 +184,7 @@ impl KeyRing {
                 return Err(KeyRingError::Twice(key.kid.clone()));
             }
         }
-        let ring = Self { keys };
+        let ring = Self { keys, hsm: None };
         let at = ring.active_at(now).ok_or(KeyRingError::NoneSigns)?;
         if ring.keys[at..].iter().any(|key| key.signing.is_none()) {
             return Err(KeyRingError::NoneSigns);
@@ -139,23 +202,44 @@ impl KeyRing {
     /// tokens have all run out. No token lives longer than `token_lifetime_secs`.
     pub fn rotate(
         &mut self,
-        next: SigningKey,
+        next: impl Into<NextKey>,
         signs_from: UnixTime,
         token_lifetime_secs: u64,
         now: UnixTime,
     ) -> Result<(), KeyRingError> {
-        self.forget(now);
+        self.has_room(now)?;
+        let next = match next.into() {
+            NextKey::Here(key) => RingKey::here(key, signs_from),
+            NextKey::InToken(uri, public) => RingKey::in_token(uri, *public, signs_from),
+        };
+        if self.keys.iter().any(|key| key.kid == next.kid) {
+            return Err(KeyRingError::Twice(next.kid));
+        }
         if let Some(last) = self.keys.last_mut() {
-            if last.signs_from > now {
-                return Err(KeyRingError::NextIsThere(last.kid.clone(), last.signs_from));
-            }
             last.verifies_until = Some(signs_from.plus_secs(token_lifetime_secs));
+        }
+        self.keys.push(next);
+        Ok(())
+    }
+
+    /// Whether there can be a next key, once what has run out is forgotten.
+    pub fn has_room(&mut self, now: UnixTime) -> Result<(), KeyRingError> {
+        self.forget(now);
+        let last = self.last();
+        if last.signs_from > now {
+            return Err(KeyRingError::NextIsThere(last.kid.clone(), last.signs_from));
         }
         if self.keys.len() >= Self::MAX_KEYS {
             return Err(KeyRingError::Full);
         }
-        self.keys.push(RingKey::signing(next, signs_from));
         Ok(())
+    }
+
+    /// The key that signs last.
+    pub fn last(&self) -> &RingKey {
+        self.keys
+            .last()
+            .expect("a ring has a key: every way to make or change one sees to it")
     }
 
     /// Lets the key that waits sign at once; `false` where none waits.
@@ -225,13 +309,14 @@ impl KeyRing {
     }
 
     /// The key that signs now.
-    pub(crate) fn active(&self, now: UnixTime) -> &SigningKey {
-        let signing = self
-            .active_at(now)
-            .and_then(|at| self.keys[at].signing.as_ref());
+    pub fn active(&self, now: UnixTime) -> &RingKey {
+        let at = self.active_at(now);
+        let signing = at
+            .map(|at| &self.keys[at])
+            .filter(|key| key.signing.is_some());
         // Where a clock was set back, the key of that time may sign no more.
         signing
-            .or_else(|| self.keys.iter().find_map(|key| key.signing.as_ref()))
+            .or_else(|| self.keys.iter().find(|key| key.signing.is_some()))
             .expect("the last key of a ring keeps its private half: every way to make or change one sees to it")
     }
 
@@ -248,7 +333,10 @@ impl KeyRing {
     fn forget(&mut self, now: UnixTime) {
         let active = self.active_at(now).unwrap_or(0);
         for key in &mut self.keys[..active] {
-            key.signing = None;
+            // Of one in a token there is no secret here: where it is stays known, for whoever clears the token.
+            if key.is_in_file() {
+                key.signing = None;
+            }
         }
         let mut index = 0;
         self.keys.retain(|key| {
@@ -260,11 +348,26 @@ impl KeyRing {
 }
 
 impl RingKey {
-    fn signing(key: SigningKey, signs_from: UnixTime) -> Self {
+    fn here(key: SigningKey, signs_from: UnixTime) -> Self {
+        let verifying = Self::verifying(key.to_public_jwk(), signs_from);
         Self {
-            public: key.to_public_jwk(),
-            kid: key.kid().to_owned(),
-            signing: Some(key),
+            signing: Some(PrivateHalf::Here(key)),
+            ..verifying
+        }
+    }
+
+    fn in_token(uri: KeyUri, public: Jwk, signs_from: UnixTime) -> Self {
+        Self {
+            signing: Some(PrivateHalf::InToken(uri)),
+            ..Self::verifying(public, signs_from)
+        }
+    }
+
+    fn verifying(public: Jwk, signs_from: UnixTime) -> Self {
+        Self {
+            kid: public.kid.clone().unwrap_or_default(),
+            public,
+            signing: None,
             signs_from,
             verifies_until: None,
             revoked: false,
@@ -281,18 +384,47 @@ impl RingKey {
         self.public.alg.as_deref().unwrap_or_default()
     }
 
+    /// Its public half, with `kid`, `alg` and `use`.
+    pub fn public(&self) -> &Jwk {
+        &self.public
+    }
+
+    /// Where its private half is, if that is a token.
+    pub fn uri(&self) -> Option<&KeyUri> {
+        match &self.signing {
+            Some(PrivateHalf::InToken(uri)) => Some(uri),
+            Some(PrivateHalf::Here(_)) | None => None,
+        }
+    }
+
+    /// Whether its private half is in the file.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.signing, Some(PrivateHalf::Here(_)))
+    }
+
+    pub(crate) fn private_half(&self) -> Option<&PrivateHalf> {
+        self.signing.as_ref()
+    }
+
+    pub(crate) fn labelled(key: &PopKey, kid: &str) -> Jwk {
+        let mut jwk = key.to_jwk();
+        jwk.alg = Some(key.algorithm().as_str().to_owned());
+        jwk.public_key_use = Some("sig".to_owned());
+        jwk.with_kid(kid)
+    }
+
     fn from_file(file: FileKey) -> Result<Self, PopError> {
         let verifies_until = file.verifies_until.map(UnixTime);
-        let base = match SigningKey::from_jwk(&file.jwk) {
-            Ok(key) => Self::signing(key, UnixTime(file.signs_from)),
-            Err(_) => Self {
-                kid: file.jwk.kid.clone().ok_or(PopError::UnsupportedKey)?,
-                public: symbolon_ace_proto::PopKey::from_jwk(&file.jwk).map(|_| file.jwk)?,
-                signing: None,
-                signs_from: UnixTime(file.signs_from),
-                verifies_until: None,
-                revoked: false,
-            },
+        let signs_from = UnixTime(file.signs_from);
+        let base = match (SigningKey::from_jwk(&file.jwk), file.pkcs11) {
+            // A key that is in a token is in no file.
+            (Ok(_), Some(_)) => return Err(PopError::UnsupportedKey),
+            (Ok(key), None) => Self::here(key, signs_from),
+            (Err(_), None) => Self::verifying(public_half(&file.jwk)?, signs_from),
+            (Err(_), Some(uri)) => {
+                let uri = uri.parse().map_err(|_| PopError::UnsupportedKey)?;
+                Self::in_token(uri, public_half(&file.jwk)?, signs_from)
+            }
         };
         Ok(Self {
             verifies_until,
@@ -302,11 +434,17 @@ impl RingKey {
     }
 
     fn to_value(&self) -> serde_json::Value {
-        let private = self.signing.as_ref().map(SigningKey::to_jwk);
+        let private = match &self.signing {
+            Some(PrivateHalf::Here(key)) => Some(key.to_jwk()),
+            Some(PrivateHalf::InToken(_)) | None => None,
+        };
         let mut value = serde_json::json!({
             "signs_from": self.signs_from.0,
             "jwk": private.as_ref().unwrap_or(&self.public),
         });
+        if let Some(uri) = self.uri() {
+            value["pkcs11"] = uri.to_string().into();
+        }
         if let Some(until) = self.verifies_until {
             value["verifies_until"] = until.0.into();
         }
@@ -314,6 +452,26 @@ impl RingKey {
             value["revoked"] = true.into();
         }
         value
+    }
+}
+
+impl From<SigningKey> for NextKey {
+    fn from(key: SigningKey) -> Self {
+        Self::Here(key)
+    }
+}
+
+/// The name of a key that nobody gave one: its JWK Thumbprint (RFC 7638).
+pub(crate) fn thumbprint_kid(key: &PopKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.thumbprint())
+}
+
+/// A public key with a name, that can verify tokens. A symmetric one is none: all of it is secret.
+fn public_half(jwk: &Jwk) -> Result<Jwk, PopError> {
+    let key = PopKey::from_jwk(jwk)?;
+    match (&jwk.kid, key.algorithm()) {
+        (Some(kid), PopAlgorithm::EdDsa | PopAlgorithm::Es256) => Ok(RingKey::labelled(&key, kid)),
+        (None, _) | (_, PopAlgorithm::Hs256) => Err(PopError::UnsupportedKey),
     }
 }
 
@@ -336,6 +494,13 @@ mod tests {
 
     fn published(ring: &KeyRing, now: u64) -> usize {
         ring.published(LIFE, UnixTime(now)).len()
+    }
+
+    fn private(key: &RingKey) -> &SigningKey {
+        match &key.signing {
+            Some(PrivateHalf::Here(key)) => key,
+            Some(PrivateHalf::InToken(_)) | None => panic!("not here"),
+        }
     }
 
     /// A ring whose second key signs from 1300 on.
@@ -382,7 +547,7 @@ mod tests {
     fn what_signs_no_more_loses_its_private_half_and_then_goes() {
         let mut ring = rotated();
         let third = key(SigningAlgorithm::EdDsa);
-        let secret = serde_json::to_value(ring.keys[0].signing.as_ref().unwrap().to_jwk());
+        let secret = serde_json::to_value(private(&ring.keys[0]).to_jwk());
         let secret = secret.unwrap()["d"].as_str().unwrap().to_owned();
         let now = UnixTime(1_310);
         ring.rotate(third, UnixTime(1_610), LIFE, now).unwrap();

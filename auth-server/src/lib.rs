@@ -11,6 +11,7 @@
 //! | `issuer` | the URLs of the endpoints |
 //! | `issuing` | what tokens are signed with |
 //! | [`KeyRing`] | signing keys by time |
+//! | [`pkcs11`] | signing keys in hardware |
 //! | [`Reloader`] | another configuration while it runs |
 
 use crate::core::authenticate::{AuthenticationRules, Decoys};
@@ -25,12 +26,13 @@ mod issuer;
 mod issuing;
 mod key_ring;
 mod listener;
+pub mod pkcs11;
 mod reload;
 pub mod store;
 mod tls;
 
 pub use issuer::IssuerError;
-pub use key_ring::{KeyRing, KeyRingError, KeyState, RingKey};
+pub use key_ring::{KeyRing, KeyRingError, KeyState, NextKey, RingKey};
 pub use reload::{Prepared, ReloadError, Reloader};
 
 /// Everything the authorization server is told at its start.
@@ -79,6 +81,9 @@ pub enum StartError {
     /// The token lifetime is 0 seconds.
     #[error("a token lifetime of 0 seconds makes tokens that are never valid")]
     TokenLifetime,
+    /// Keys of the ring are in a token, and no [`Hsm`](pkcs11::Hsm) is attached.
+    #[error("keys of the ring are in a PKCS #11 token, and no module is named")]
+    NoHsm,
     /// The system's source of random numbers failed.
     #[error("cannot make a key: {0}")]
     Random(symbolon_ace_proto::PopError),
@@ -104,6 +109,9 @@ impl AuthServer {
             .map_err(|error| StartError::Issuer(config.issuer.clone(), error))?;
         if config.token_lifetime_secs == 0 {
             return Err(StartError::TokenLifetime);
+        }
+        if !config.signing_key.is_ready(issuing::now()) {
+            return Err(StartError::NoHsm);
         }
         let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
             .map_err(StartError::Certificate)?;

@@ -87,6 +87,9 @@ impl Reloader {
         if config.token_lifetime_secs == 0 {
             return Err(StartError::TokenLifetime.into());
         }
+        if !config.signing_key.is_ready(now()) {
+            return Err(StartError::NoHsm.into());
+        }
         let tls = tls::server_config(&config.certificate_chain_pem, &config.private_key_pem)
             .map_err(StartError::Certificate)?;
         Ok(Prepared {

@@ -6,23 +6,12 @@ mod symbolon;
 
 use crate::{
     load::{Target, admission::Credentials},
+    serving::Serving,
+    site::{Certificates, Site, free_address},
     wire::secure::ClientTls,
 };
-use anyhow::{Context as _, bail};
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    thread::sleep,
-    time::{Duration, Instant},
-};
-use symbolon::Site;
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc};
 use symbolon_ace_proto::PopAlgorithm;
-
-/// How long one may take to listen.
-const START_LIMIT: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What is needed to start one kind of broker.
 pub(crate) trait Broker {
@@ -50,18 +39,10 @@ pub(crate) struct Addresses {
     pub(crate) tls: SocketAddr,
 }
 
-/// A certificate chain, its key and the CA, PEM files: the same for all brokers.
-#[derive(Clone, Debug)]
-pub(crate) struct Certificates {
-    pub(crate) ca: PathBuf,
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
 /// A broker at work.
 #[derive(Debug)]
 pub(crate) struct Running {
-    child: Child,
+    serving: Serving,
     addresses: Addresses,
     tls: ClientTls,
     credentials: Option<Arc<Credentials>>,
@@ -96,48 +77,23 @@ impl Brokers {
             tls: free_address()?,
         };
         let directory = tempfile::tempdir()?;
-        let child = broker
-            .command(addresses, directory.path())?
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {}", broker.name()))?;
-        let mut running = Running {
-            child,
+        let command = broker.command(addresses, directory.path())?;
+        let listening = [addresses.tcp, addresses.tls];
+        Ok(Running {
+            serving: Serving::start(broker.name(), command, &listening)?,
             addresses,
             tls: ClientTls::trusting(&self.site.certificates().ca)?,
             credentials: broker.credentials(),
             _directory: directory,
-        };
-        running.wait_until_ready()?;
-        Ok(running)
+        })
     }
 }
 
 impl Running {
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let is_there = |address: &SocketAddr| TcpStream::connect(address).is_ok();
-        while ![self.addresses.tcp, self.addresses.tls]
-            .iter()
-            .all(is_there)
-        {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it has ended: {status}");
-            }
-            if began.elapsed() > START_LIMIT {
-                bail!("it does not listen");
-            }
-            sleep(LOOK);
-        }
-        Ok(())
-    }
-
     /// What the load generator needs to know.
     pub(crate) fn target(&self, over_tls: bool) -> Target {
         Target {
-            process: self.child.id(),
+            process: self.serving.id(),
             address: if over_tls {
                 self.addresses.tls
             } else {
@@ -147,17 +103,4 @@ impl Running {
             credentials: self.credentials.clone(),
         }
     }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It is our child, and what it kept is thrown away: nothing is lost by not asking it first.
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
-    }
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,7 +1,7 @@
 //! The load generator: one thread and one poll, so that on a small machine the broker has the other core.
 
 pub(crate) mod admission;
-mod clients;
+pub(crate) mod clients;
 mod connecting;
 mod durable;
 mod idle;

@@ -10,19 +10,34 @@
 //! | [`process`] | what a process takes |
 //! | [`compare`] | rounds |
 //! | [`report`] | a table and a chart |
+//! | [`site`], [`registered`] | an authorization server and a broker, and clients that they know |
+//! | [`serving`] | a server as a child process |
+//! | [`https`] | requests over connections that are kept |
+//! | [`latencies`] | percentiles |
+//! | [`revocation`] | from the answer that a right is gone until its client is sent away |
+//! | [`tokens`] | tokens that an authorization server issues for a second of CPU time |
 //!
 //! ```text
 //! cargo build --release -p symbolon-cli
 //! cargo run --release -p symbolon-bench -- compare --chart docs/performance.svg
+//! cargo run --release -p symbolon-bench -- tokens
+//! cargo run --release -p symbolon-bench -- revocation
 //! ```
 
 mod brokers;
 mod compare;
+mod https;
+mod latencies;
 mod load;
 mod process;
+mod registered;
 mod relay;
 mod report;
+mod revocation;
 mod scenario;
+mod serving;
+mod site;
+mod tokens;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -40,11 +55,20 @@ enum Verb {
     Compare(compare::CompareArgs),
     /// Serve as the floor; `compare` starts this by itself
     Relay(relay::RelayArgs),
+    /// Measure how long it takes until a client whose right is taken away is sent away
+    Revocation(revocation::RevocationArgs),
+    /// Measure what a token costs the authorization server
+    Tokens(tokens::TokensArgs),
+    /// Sign tokens without a store; `tokens` starts this by itself
+    Signer(tokens::floor::SignerArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Compare(arguments) => arguments.run(),
         Verb::Relay(arguments) => arguments.run(),
+        Verb::Revocation(arguments) => arguments.run(),
+        Verb::Tokens(arguments) => arguments.run(),
+        Verb::Signer(arguments) => arguments.run(),
     }
 }

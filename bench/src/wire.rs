@@ -114,6 +114,21 @@ impl Socket {
         }
     }
 
+    /// Reads until nothing is there, whatever it is, and appends it to `incoming`.
+    pub(crate) fn read_into(
+        &mut self,
+        scratch: &mut [u8],
+        incoming: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        loop {
+            let count = self.read_some(scratch)?;
+            incoming.extend_from_slice(&scratch[..count]);
+            if self.has_ended || count < scratch.len() / 2 {
+                return self.flush();
+            }
+        }
+    }
+
     fn read_some(&mut self, room: &mut [u8]) -> io::Result<usize> {
         if let Some(secure) = &mut self.secure {
             return secure.read(&mut self.stream, room, &mut self.has_ended);

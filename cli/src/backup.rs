@@ -43,15 +43,20 @@ impl BackupArgs {
             let to = self.to.display();
             return Err(usage(format!("{to} exists; name a directory to make")));
         }
-        let keys = read_keys(&section.signing_key)?;
+        let keys = section.signing_key.file().map(read_keys).transpose()?;
         crate::runtime::block_on(async {
             let store = registry::open(&settings).await?;
             private_file::make_private_directory(&self.to)?;
             // An absolute path, or the file would lie elsewhere than the name says.
             let to = fs::canonicalize(&self.to)?;
-            private_file::write_secret(&to.join(SIGNING_KEY), &keys, false)?;
+            if let Some(keys) = &keys {
+                private_file::write_secret(&to.join(SIGNING_KEY), keys, false)?;
+            }
             store.backup(&to.join(DATABASE)).await?;
             println!("backed up to {}", self.to.display());
+            if keys.is_none() {
+                println!("the signing key is in a token, and no backup holds it");
+            }
             anyhow::Ok(())
         })?
     }
@@ -65,7 +70,11 @@ impl RestoreArgs {
         if crate::reload::is_running(&settings.directory)? {
             return Err(usage("a server is running on this directory: end it first"));
         }
-        let keys = read_keys(&self.from.join(SIGNING_KEY))?;
+        let ring_file = section.signing_key.file();
+        let keys = match ring_file {
+            Some(_) => Some(read_keys(&self.from.join(SIGNING_KEY))?),
+            None => None,
+        };
         let copy = self.from.join(DATABASE);
         let refused = |error| usage(format!("{}: {error}", copy.display()));
         private_file::refuse_if_others_may_use(&copy).map_err(refused)?;
@@ -82,7 +91,9 @@ impl RestoreArgs {
         put_aside(&section.database, &aside)?;
         fs::rename(&waiting, &section.database)
             .with_context(|| format!("cannot make {}", section.database.display()))?;
-        private_file::swap_secret(&section.signing_key, &keys)?;
+        if let (Some(path), Some(keys)) = (ring_file, &keys) {
+            private_file::swap_secret(path, keys)?;
+        }
         println!("restored from {}", self.from.display());
         if aside.exists() {
             println!("what was there before is {}", aside.display());

@@ -23,10 +23,10 @@ mod settings;
 pub(crate) use changes::{Change, Snapshot};
 pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
-pub(crate) use load::{authorization_server, broker};
+pub(crate) use load::{authorization_server, broker, hsm, ring_in};
 pub(crate) use settings::{
-    AuthorizationServerSettings, Settings, introspection_endpoint, jwks_uri, revocation_list,
-    token_endpoint,
+    AuthorizationServerSettings, Settings, SigningKeys, introspection_endpoint, jwks_uri,
+    revocation_list, token_endpoint,
 };
 
 use document::Document;

@@ -1,8 +1,7 @@
 //! What an authorization server signs with.
 
 use crate::{
-    Claims, Confirmation, Jwk, PopAlgorithm, PopError, PopSigner, base64url, json_object::to_json,
-    jws,
+    Claims, Jwk, PopAlgorithm, PopError, PopSigner, SignedToken, UnsignedToken, base64url,
 };
 
 /// The algorithms an authorization server signs with.
@@ -12,6 +11,20 @@ pub enum SigningAlgorithm {
     EdDsa,
     /// ECDSA on P-256 with SHA-256.
     Es256,
+}
+
+impl SigningAlgorithm {
+    /// Its name in `alg`.
+    pub fn as_str(self) -> &'static str {
+        self.pop_algorithm().as_str()
+    }
+
+    fn pop_algorithm(self) -> PopAlgorithm {
+        match self {
+            Self::EdDsa => PopAlgorithm::EdDsa,
+            Self::Es256 => PopAlgorithm::Es256,
+        }
+    }
 }
 
 /// A private signing key of an authorization server.
@@ -24,10 +37,7 @@ pub struct SigningKey {
 impl SigningKey {
     /// Makes a key from the system's random source; its `kid` is its JWK Thumbprint.
     pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, PopError> {
-        let signer = PopSigner::generate(match algorithm {
-            SigningAlgorithm::EdDsa => PopAlgorithm::EdDsa,
-            SigningAlgorithm::Es256 => PopAlgorithm::Es256,
-        })?;
+        let signer = PopSigner::generate(algorithm.pop_algorithm())?;
         Ok(Self {
             kid: base64url::encode(&signer.verifying_key().thumbprint()),
             signer,
@@ -63,27 +73,46 @@ impl SigningKey {
         jwk.with_kid(&self.kid)
     }
 
-    pub(crate) fn signer(&self) -> &PopSigner {
-        &self.signer
-    }
-
     /// The key identifier.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// Signs the claims, `typ` `at+jwt`. A secret key in `cnf` is refused as [`PopError::UnsupportedKey`]: what is only signed can be read
-    /// by whoever sees it, so it belongs in a JWE (RFC 7800 §3.3).
-    pub fn sign(&self, claims: &Claims) -> Result<String, PopError> {
-        match &claims.confirmation {
-            Confirmation::Key(jwk) if jwk.is_secret() => return Err(PopError::UnsupportedKey),
-            Confirmation::Key(_) | Confirmation::Encrypted(_) | Confirmation::KeyIdentifier(_) => {}
+    /// Which algorithm it signs with.
+    pub fn algorithm(&self) -> SigningAlgorithm {
+        match self.signer.algorithm() {
+            PopAlgorithm::Es256 => SigningAlgorithm::Es256,
+            // HS256 is refused where one is made.
+            PopAlgorithm::EdDsa | PopAlgorithm::Hs256 => SigningAlgorithm::EdDsa,
         }
-        let header = serde_json::json!({
-            "alg": self.signer.algorithm().as_str(),
-            "kid": self.kid,
-            "typ": "at+jwt",
-        });
-        jws::sign(&header.to_string(), &to_json(claims), &self.signer)
+    }
+
+    /// The raw signature over what an [`UnsignedToken`] is to have signed.
+    pub fn signature(&self, signing_input: &[u8]) -> Result<Vec<u8>, PopError> {
+        self.signer.sign(signing_input)
+    }
+
+    /// Signs the claims as a JWT, `typ` `at+jwt`. What is refused is as in [`UnsignedToken::jwt`].
+    pub fn sign(&self, claims: &Claims) -> Result<String, PopError> {
+        let unsigned = UnsignedToken::jwt(claims, self.algorithm(), &self.kid)?;
+        match self.complete(unsigned)? {
+            SignedToken::Jwt(text) => Ok(text),
+            SignedToken::Cwt(_) => Err(PopError::Crypto),
+        }
+    }
+
+    /// Signs the claims as a CWT: `COSE_Sign1` with both tags. What is refused is as in [`UnsignedToken::cwt`];
+    /// [`ContentKey::encrypt_cose_key`](crate::jwe::ContentKey::encrypt_cose_key) makes what belongs there (RFC 8747 §3.3).
+    pub fn sign_cwt(&self, claims: &Claims) -> Result<Vec<u8>, PopError> {
+        let unsigned = UnsignedToken::cwt(claims, self.algorithm(), &self.kid)?;
+        match self.complete(unsigned)? {
+            SignedToken::Cwt(token) => Ok(token),
+            SignedToken::Jwt(_) => Err(PopError::Crypto),
+        }
+    }
+
+    fn complete(&self, unsigned: UnsignedToken) -> Result<SignedToken, PopError> {
+        let signature = self.signature(unsigned.signing_input())?;
+        unsigned.with_signature(&signature)
     }
 }

@@ -3,8 +3,8 @@
 use crate::store::{Protection, ResourceServer, SymmetricKeys, TokenFormat};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use symbolon_ace_proto::{
-    Claims, Confirmation, DERIVED_KEY_LENGTH, Jwk, PopError, PopKey, SigningKey, SymmetricKey,
-    TokenHash, derived_key, identifier, jwe::ContentKeys,
+    Claims, Confirmation, DERIVED_KEY_LENGTH, Jwk, PopError, PopKey, SignedToken, SymmetricKey,
+    TokenHash, UnsignedToken, derived_key, identifier, jwe::ContentKeys, jwt::SigningAlgorithm,
 };
 
 /// Length of the name of a symmetric key, bytes.
@@ -32,6 +32,15 @@ pub(crate) struct Token {
     pub(crate) text: String,
     /// As it reaches the resource server.
     pub(crate) bytes: Vec<u8>,
+}
+
+/// A token, or all of it but the signature: that may come from elsewhere, and take its time.
+#[derive(Debug)]
+pub(crate) enum Minted {
+    /// It needs none.
+    Whole(Token),
+    /// It lacks one.
+    Unsigned(UnsignedToken),
 }
 
 impl Binding {
@@ -171,17 +180,21 @@ fn encrypted(jwk: &Jwk, server: &ResourceServer, as_cose: bool) -> Result<String
     }
 }
 
-/// The token with these claims.
+/// The token with these claims, or what is to be signed with the key of this algorithm and name to become one.
 pub(crate) fn mint(
     claims: &Claims,
     server: &ResourceServer,
-    signing_key: &SigningKey,
-) -> Result<Token, PopError> {
+    (algorithm, kid): (SigningAlgorithm, &str),
+) -> Result<Minted, PopError> {
     let mac_key = || server.mac_key.as_ref().ok_or(PopError::UnsupportedKey);
-    match (server.tokens.format, server.tokens.protection) {
-        (TokenFormat::Jwt, Protection::Sign) => signing_key.sign(claims).map(Token::from_text),
+    let token = match (server.tokens.format, server.tokens.protection) {
+        (TokenFormat::Jwt, Protection::Sign) => {
+            return UnsignedToken::jwt(claims, algorithm, kid).map(Minted::Unsigned);
+        }
+        (TokenFormat::Cwt, Protection::Sign) => {
+            return UnsignedToken::cwt(claims, algorithm, kid).map(Minted::Unsigned);
+        }
         (TokenFormat::Jwt, Protection::Mac) => mac_key()?.mac_jwt(claims).map(Token::from_text),
-        (TokenFormat::Cwt, Protection::Sign) => signing_key.sign_cwt(claims).map(Token::from_cwt),
         (TokenFormat::Cwt, Protection::Mac) => mac_key()?.mac_cwt(claims).map(Token::from_cwt),
         (TokenFormat::Reference, Protection::Sign | Protection::Mac) => {
             let mut bytes = random::<REFERENCE_BYTES>()?;
@@ -189,10 +202,19 @@ pub(crate) fn mint(
             bytes[0] &= 0x7f;
             Ok(Token::from_text(URL_SAFE_NO_PAD.encode(bytes)))
         }
-    }
+    };
+    token.map(Minted::Whole)
 }
 
 impl Token {
+    /// With the raw signature over its signing input.
+    pub(crate) fn signed(unsigned: UnsignedToken, signature: &[u8]) -> Result<Self, PopError> {
+        Ok(match unsigned.with_signature(signature)? {
+            SignedToken::Jwt(text) => Self::from_text(text),
+            SignedToken::Cwt(bytes) => Self::from_cwt(bytes),
+        })
+    }
+
     fn from_text(text: String) -> Self {
         Self {
             bytes: text.as_bytes().to_vec(),

@@ -29,8 +29,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// The longest wait that is granted, seconds.
 const MAX_WAIT_SECS: u64 = 60;
-/// How often it is looked whether another process has revoked something.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether another process has revoked something: a right that is taken away there counts no more within a second
+/// either.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -148,15 +149,14 @@ impl Endpoints {
             Principal::Client(client) => Requester::Client(&client.client_id),
             Principal::ResourceServer(server) => Requester::ResourceServer(&server.audience),
         };
-        let first = self.list_now(requester, &asked.query).await?;
-        if asked.wait.is_zero() || !is_without_news(&first) {
-            return Ok(first);
+        if asked.wait.is_zero() {
+            return self.list_now(requester, &asked.query).await;
         }
         // Past this many, whoever asks must ask again.
         let Ok(_place) = self.waiting.try_acquire() else {
-            return Ok(first);
+            return self.list_now(requester, &asked.query).await;
         };
-        self.wait_for_news(requester, &asked, first).await
+        self.wait_for_news(requester, &asked).await
     }
 
     /// Until there is something to tell, time is up, or the server ends.
@@ -164,12 +164,13 @@ impl Endpoints {
         &self,
         requester: Requester<'_>,
         asked: &Asked,
-        mut list: RevocationList,
     ) -> Result<RevocationList, Failure> {
         let until = Instant::now() + asked.wait;
+        // All before the list is read: what changes while it is read is news then, and would else wait for the next change.
         let mut changes = self.changes.subscribe();
         let mut closing = self.closing.subscribe();
         let mut known = self.store.last_list_update(requester).await?;
+        let mut list = self.list_now(requester, &asked.query).await?;
         while is_without_news(&list) && !*closing.borrow() {
             let something = async {
                 tokio::select! {

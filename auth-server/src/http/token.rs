@@ -15,7 +15,7 @@ use crate::{
         possession::{self, Evidence, PossessionError, TokenKey},
         replay::Kind,
     },
-    issuing::now,
+    issuing::{SigningError, now},
     store::{Refresh, RefreshGrant, StoreError, sha256_of},
     tls::PeerCertificates,
 };
@@ -57,6 +57,8 @@ enum Refusal {
     Key(#[from] PopError),
     #[error("the answer has no form in CBOR: {0}")]
     Answer(#[from] MalformedMessage),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 impl Refusal {
@@ -77,7 +79,14 @@ impl Refusal {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_) | Self::Key(_) | Self::Answer(_) => {
+            Self::Signing(SigningError::Hsm(_)) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                answer::failure(status, "temporarily_unavailable", format)
+            }
+            Self::Store(_)
+            | Self::Key(_)
+            | Self::Answer(_)
+            | Self::Signing(SigningError::Key(_)) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }
@@ -86,7 +95,7 @@ impl Refusal {
 
     fn is_ours(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Key(_) | Self::Answer(_) => true,
+            Self::Store(_) | Self::Key(_) | Self::Answer(_) | Self::Signing(_) => true,
             Self::Caller(error) => error.is_ours(),
             Self::Request(_)
             | Self::GrantType
@@ -385,7 +394,7 @@ fn labelled(key: &PopKey, req_cnf: Option<&Confirmation>) -> Jwk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::replay::SeenError;
+    use crate::{core::replay::SeenError, pkcs11::HsmError};
 
     #[test]
     fn failures_of_ours_say_so_and_no_more() {
@@ -394,6 +403,7 @@ mod tests {
             (Refusal::TooManyTokens, 429),
             (StoreError::Database("secret".to_owned()).into(), 500),
             (PopError::Crypto.into(), 500),
+            (SigningError::Hsm(HsmError::Silent).into(), 503),
         ] {
             let response = refusal.respond(Format::Json);
             assert_eq!(response.status(), status);

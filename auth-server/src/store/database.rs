@@ -1,4 +1,4 @@
-//! Every statement that SQLite sees.
+//! Every statement that a database sees, the same in SQLite and PostgreSQL: values are `i64`, text, bytes, and `Option` of them.
 
 mod applying;
 mod audit;
@@ -9,40 +9,28 @@ mod registrations;
 mod resource_servers;
 mod revocations;
 mod rights;
+mod sqlite;
 mod tokens;
 
 pub(super) use audit::Deed;
 
-use super::{
-    Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError, schema,
-};
-use sqlx::{
-    ConnectOptions, Connection, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
-use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use super::{Client, ClientAuthentication, Policy, Requester, Revocation, Store, StoreError};
+use sqlx::{Any as Engine, AnyConnection as EngineConnection, AnyPool, Transaction};
+use std::{path::Path, sync::Arc, time::Duration};
 use symbolon_ace_proto::{PopAlgorithm, UnixTime};
-use tokio::time::sleep;
 
-/// Readers beside the one writer that SQLite allows.
+/// Readers beside the one writer at a time.
 const MAX_CONNECTIONS: u32 = 4;
 /// How long a call waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a statement waits for another process's write.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the switch to the write-ahead log is tried: it fails, and does not wait, while another process does the same to a new file.
-const MAX_WAL_ATTEMPTS: u32 = 100;
-/// Rest between two attempts.
-const WAL_PAUSE: Duration = Duration::from_millis(50);
-
-/// Connections to one file.
+/// Connections to one database.
 #[derive(Clone)]
 pub(super) struct Database {
-    pool: SqlitePool,
+    pool: AnyPool,
     /// For tokens that were issued, without waiting for the disk: one that a power loss takes from us is not good any more where it must be
     /// asked for, which errs on the right side.
-    relaxed: SqlitePool,
+    relaxed: AnyPool,
     /// Who changes something, for the audit log.
     actor: Arc<str>,
     /// The most records of the audit log.
@@ -61,33 +49,14 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-type ClientRow = (String, String, Vec<u8>, String, bool);
+type ClientRow = (String, String, Vec<u8>, String, i64);
 
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        prepare_file(path)
-            .map_err(|error| StoreError::Database(format!("{}: {error}", path.display())))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            // What the command line reported as done must survive a power loss; writes are rare.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let mut connection = connect_with_wal(&options).await?;
-        schema::migrate(&mut connection).await?;
-        connection.close().await?;
-        let pool = |connections, options| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .connect_lazy_with(options)
-        };
-        let relaxed = options.clone().synchronous(SqliteSynchronous::Normal);
+        let (pool, relaxed) = sqlite::open(path).await?;
         Ok(Self {
-            pool: pool(MAX_CONNECTIONS, options),
-            relaxed: pool(1, relaxed),
+            pool,
+            relaxed,
             actor: "server".into(),
             audit_records: Store::MAX_AUDIT_RECORDS,
         })
@@ -106,9 +75,19 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
+    /// A transaction that writes; one at a time, whoever opens them.
     async fn write(&self) -> Result<Transaction<'static, Engine>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        begin_to_write(&self.pool).await
+    }
+
+    /// The same, and its commit does not wait for the disk.
+    async fn write_relaxed(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        begin_to_write(&self.relaxed).await
+    }
+
+    /// A transaction that only reads: it sees one moment, however long it reads.
+    async fn read(&self) -> Result<Transaction<'static, Engine>, StoreError> {
+        Ok(self.pool.begin().await?)
     }
 
     pub(super) async fn add_client(
@@ -156,7 +135,7 @@ impl Database {
         .bind(method)
         .bind(data)
         .bind(client.pop_algorithm.as_str())
-        .bind(client.refresh_tokens)
+        .bind(i64::from(client.refresh_tokens))
         .execute(&mut **transaction)
         .await
         .map_err(|error| exists_or(error, "client", &client.client_id))?;
@@ -204,45 +183,9 @@ impl Database {
     }
 }
 
-/// Makes the file where there is none. SQLite gives its `-wal` and `-shm` files the mode of the database file.
-fn prepare_file(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let created = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match created {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                tracing::warn!(path = %path.display(), "others on this machine may read the database");
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The first connection puts the file into WAL mode, where it stays for all that follow.
-async fn connect_with_wal(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
-    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
-    for _ in 1..MAX_WAL_ATTEMPTS {
-        match options.connect().await {
-            Err(error) if is_busy(&error) => sleep(WAL_PAUSE).await,
-            other => return Ok(other?),
-        }
-    }
-    Ok(options.connect().await?)
-}
-
-/// `SQLITE_BUSY`, with whatever extension in the higher bits.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
+async fn begin_to_write(pool: &AnyPool) -> Result<Transaction<'static, Engine>, StoreError> {
+    // IMMEDIATE: a transaction that reads first and then wants to write would fail, not wait, if another wrote meanwhile.
+    Ok(pool.begin_with("BEGIN IMMEDIATE").await?)
 }
 
 fn exists_or(error: sqlx::Error, what: &'static str, which: &str) -> StoreError {
@@ -283,7 +226,7 @@ fn client_from(row: ClientRow) -> Result<Client, StoreError> {
         authentication: ClientAuthentication::from_columns(&method, data)
             .ok_or_else(|| corrupt("client"))?,
         pop_algorithm: algorithm_from(&algorithm)?,
-        refresh_tokens,
+        refresh_tokens: refresh_tokens != 0,
     })
 }
 

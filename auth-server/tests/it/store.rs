@@ -107,6 +107,20 @@ async fn what_is_stored_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn whatever_stands_in_a_path_is_the_path() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["a?mode=memory", "50%20#x", "b b", "\u{e4}.sqlite"] {
+        let path = directory.path().join("none").join("..").join(name);
+        std::fs::create_dir_all(directory.path().join("none")).unwrap();
+        let store = Store::open(&path).await.unwrap();
+        store.add_client(&client("a"), &[]).await.unwrap();
+        store.close().await;
+        let again = Store::open(&directory.path().join(name)).await.unwrap();
+        assert_eq!(again.clients().await.unwrap().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_owner_may_read_the_files() {
     let (directory, store) = open().await;
     store.add_client(&client("a"), &[]).await.unwrap();

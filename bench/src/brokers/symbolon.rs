@@ -1,10 +1,9 @@
 //! Symbolon: with tokens, and open to all.
 
-use super::{Addresses, Broker, Certificates};
-use crate::load::admission::Credentials;
-use anyhow::{Context as _, ensure};
+use super::{Addresses, Broker};
+use crate::{load::admission::Credentials, site::Site};
+use anyhow::Context as _;
 use std::{
-    env,
     fs::read_to_string,
     path::{Path, PathBuf},
     process::Command,
@@ -26,14 +25,6 @@ const LIFETIME_SECS: u64 = 6 * 3_600;
 /// More than the scenarios let wait for one client.
 const QUEUED_MESSAGES: &str = "250000";
 
-/// What `symbolon init` makes, once for all.
-pub(super) struct Site {
-    program: PathBuf,
-    directory: tempfile::TempDir,
-    issuer: String,
-    audience: String,
-}
-
 /// See the module.
 pub(super) struct Symbolon {
     program: PathBuf,
@@ -43,44 +34,6 @@ pub(super) struct Symbolon {
 }
 
 impl Site {
-    /// Where the program is: `SYMBOLON_PROGRAM`, or beside this one.
-    pub(super) fn make() -> anyhow::Result<Self> {
-        let beside = env::current_exe()?.with_file_name("symbolon");
-        let program = env::var_os("SYMBOLON_PROGRAM").map_or(beside, PathBuf::from);
-        let directory = tempfile::tempdir()?;
-        let made = Command::new(&program)
-            .arg("init")
-            .arg(directory.path().join("site"))
-            .args(["--as-port", "0", "--broker-port", "0", "-o", "json"])
-            .output()
-            .with_context(|| {
-                let program = program.display();
-                format!("{program} does not run: cargo build --release -p symbolon-cli")
-            })?;
-        ensure!(made.status.success(), "`symbolon init` fails: {made:?}");
-        let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
-        let text = |name: &str| made[name].as_str().map(str::to_owned).context("a text");
-        Ok(Self {
-            program,
-            issuer: text("issuer")?,
-            audience: text("audience")?,
-            directory,
-        })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("site")
-    }
-
-    pub(super) fn certificates(&self) -> Certificates {
-        let file = |name: &str| self.path().join("certificates").join(name);
-        Certificates {
-            ca: file("ca.pem"),
-            certificate: file("server.pem"),
-            key: file("server.key"),
-        }
-    }
-
     /// Nobody needs a token.
     pub(super) fn open_to_all(&self, shards: u16) -> Symbolon {
         Symbolon {

@@ -2,6 +2,7 @@
 //! answer to a challenge.
 
 use anyhow::{Context as _, bail};
+use std::sync::Arc;
 use symbolon_ace_proto::{
     AUTHENTICATION_METHOD, ChallengeResponse, ClientNonce, ConnectData, PopSigner, RsNonce,
     authentication_data::challenge_message,
@@ -29,6 +30,8 @@ pub(crate) struct Hello {
     pub(crate) clean_start: bool,
     /// How long the session outlives the connection, seconds.
     pub(crate) session_expiry_secs: u32,
+    /// Its own, where it has not those of all.
+    pub(crate) credentials: Option<Arc<Credentials>>,
 }
 
 impl Hello {
@@ -38,6 +41,7 @@ impl Hello {
             client_identifier,
             clean_start: true,
             session_expiry_secs: 0,
+            credentials: None,
         }
     }
 

@@ -1,6 +1,10 @@
 //! Many clients on one poll, from CONNECT to DISCONNECT.
 
-use super::{Target, admission::Hello, packets};
+use super::{
+    Target,
+    admission::{Credentials, Hello},
+    packets,
+};
 use crate::wire::{Frame, SCRATCH_BYTES, Socket, secure::ClientTls};
 use anyhow::{Context as _, bail};
 use mio::{Events, Poll, Token};
@@ -26,24 +30,32 @@ enum Stage {
     AwaitConnAck,
     /// It is let in.
     In,
+    /// The broker has said goodbye.
+    SentAway,
 }
 
 /// One client.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) socket: Socket,
+pub(crate) struct Client {
+    pub(crate) socket: Socket,
     hello: Hello,
     stage: Stage,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     pub(super) poll: Poll,
     events: Events,
     scratch: Vec<u8>,
     target: Target,
     by_place: Vec<Option<Client>>,
+}
+
+impl Hello {
+    fn credentials_or<'a>(&'a self, target: &'a Target) -> Option<&'a Credentials> {
+        (self.credentials.as_deref()).or(target.credentials.as_deref())
+    }
 }
 
 impl Client {
@@ -52,7 +64,7 @@ impl Client {
         if self.stage == Stage::Opening && self.socket.is_open() {
             self.socket.set_nodelay()?;
             let exporter = self.socket.exporter();
-            let connect = (self.hello).connect(target.credentials.as_deref(), exporter)?;
+            let connect = (self.hello).connect(self.hello.credentials_or(target), exporter)?;
             self.socket.out.extend_from_slice(&connect);
             self.stage = Stage::AwaitConnAck;
         }
@@ -61,16 +73,17 @@ impl Client {
 }
 
 /// What a packet before admission means: whether the client is in.
-fn greet(frame: Frame<'_>, target: &Target, out: &mut Vec<u8>) -> anyhow::Result<bool> {
+fn greet(
+    frame: Frame<'_>,
+    credentials: Option<&Credentials>,
+    out: &mut Vec<u8>,
+) -> anyhow::Result<bool> {
     match DECODER.decode(frame.bytes)? {
         Some((Packet::ConnAck(connack), _)) if connack.reason_code == ReasonCode::Success => {
             Ok(true)
         }
         Some((Packet::Auth(auth), _)) => {
-            let credentials = target
-                .credentials
-                .as_ref()
-                .context("a challenge to nobody")?;
+            let credentials = credentials.context("a challenge to nobody")?;
             out.extend_from_slice(&credentials.answer(&auth)?);
             Ok(false)
         }
@@ -80,7 +93,7 @@ fn greet(frame: Frame<'_>, target: &Target, out: &mut Vec<u8>) -> anyhow::Result
 }
 
 impl Clients {
-    pub(super) fn new(target: &Target) -> anyhow::Result<Self> {
+    pub(crate) fn new(target: &Target) -> anyhow::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
@@ -90,17 +103,17 @@ impl Clients {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_place.len()
     }
 
     /// A client that is there.
-    pub(super) fn get(&mut self, place: usize) -> anyhow::Result<&mut Client> {
+    pub(crate) fn get(&mut self, place: usize) -> anyhow::Result<&mut Client> {
         self.by_place[place].as_mut().context("the client is gone")
     }
 
     /// Begins to connect, in a place that is free.
-    pub(super) fn open(&mut self, place: usize, hello: Hello) -> anyhow::Result<()> {
+    pub(crate) fn open(&mut self, place: usize, hello: Hello) -> anyhow::Result<()> {
         let secure = self.target.tls.as_ref().map(ClientTls::begin).transpose()?;
         let (address, registry) = (self.target.address, self.poll.registry());
         let socket = Socket::connect(address, secure, registry, Token(place))?;
@@ -116,8 +129,8 @@ impl Clients {
     }
 
     /// Waits at most for `wait`, and gives each packet of an admitted client to `handle`, with what goes back to that client; a CONNACK too,
-    /// which says that it is admitted now. Whether the timer was due.
-    pub(super) fn turn(
+    /// which says that it is admitted now. Whoever gets a DISCONNECT is gone after that. Whether the timer was due.
+    pub(crate) fn turn(
         &mut self,
         wait: Duration,
         mut handle: impl FnMut(usize, Frame<'_>, &mut Vec<u8>) -> anyhow::Result<()>,
@@ -145,16 +158,24 @@ impl Clients {
                 continue;
             }
             let stage = &mut client.stage;
+            let credentials = client.hello.credentials_or(target);
             client.socket.read_all(&mut self.scratch, |frame, out| {
                 if *stage == Stage::In {
+                    if frame.first >> 4 == packets::DISCONNECT {
+                        *stage = Stage::SentAway;
+                    }
                     return handle(place, frame, out);
                 }
-                if greet(frame, target, out)? {
+                if greet(frame, credentials, out)? {
                     *stage = Stage::In;
                     handle(place, frame, out)?;
                 }
                 anyhow::Ok(())
             })?;
+            if client.stage == Stage::SentAway {
+                self.by_place[place] = None;
+                continue;
+            }
             client.advance(target)?;
             if client.socket.has_ended {
                 bail!("the broker has closed the connection of {:?}", client.hello);
@@ -164,7 +185,7 @@ impl Clients {
     }
 
     /// Lets clients in, at most `at_once` at the same time.
-    pub(super) fn admit(&mut self, hellos: Vec<Hello>, at_once: usize) -> anyhow::Result<()> {
+    pub(crate) fn admit(&mut self, hellos: Vec<Hello>, at_once: usize) -> anyhow::Result<()> {
         let (mut coming, total) = (0, hellos.len());
         let (mut admitted, began) = (0, Instant::now());
         let mut hellos = hellos.into_iter();
@@ -190,7 +211,7 @@ impl Clients {
     }
 
     /// Subscribes each of the first clients to its filter, and waits until all are.
-    pub(super) fn subscribe(&mut self, filters: &[String], qos: Qos) -> anyhow::Result<()> {
+    pub(crate) fn subscribe(&mut self, filters: &[String], qos: Qos) -> anyhow::Result<()> {
         for (place, filter) in filters.iter().enumerate() {
             let socket = &mut self.get(place)?.socket;
             socket
@@ -218,7 +239,7 @@ impl Clients {
     }
 
     /// Says goodbye for one client.
-    pub(super) fn leave(&mut self, place: usize) {
+    pub(crate) fn leave(&mut self, place: usize) {
         if let Some(mut client) = self.by_place[place].take() {
             client.socket.out.extend_from_slice(&packets::GOODBYE);
             // The broker may be gone already: this was measured before.
@@ -228,7 +249,7 @@ impl Clients {
     }
 
     /// Says goodbye for all.
-    pub(super) fn leave_all(&mut self) {
+    pub(crate) fn leave_all(&mut self) {
         for place in 0..self.by_place.len() {
             self.leave(place);
         }

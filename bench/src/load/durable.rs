@@ -27,6 +27,7 @@ fn traveller(begins: bool, session_expiry_secs: u32) -> Hello {
         client_identifier: AWAY.into(),
         clean_start: begins,
         session_expiry_secs,
+        credentials: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) const SUBSCRIBE: u8 = 8;
 pub(crate) const SUBACK: u8 = 9;
 pub(crate) const PINGREQ: u8 = 12;
 pub(crate) const PINGRESP: u8 = 13;
+pub(crate) const DISCONNECT: u8 = 14;
 
 /// A PINGREQ.
 pub(crate) const PING: [u8; 2] = [0xc0, 0];

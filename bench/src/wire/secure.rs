@@ -75,6 +75,11 @@ impl ServerTls {
         Ok(Self(Arc::new(config)))
     }
 
+    /// For a server that drives connections itself.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// A new connection.
     pub(crate) fn begin(&self) -> anyhow::Result<Secure> {
         let mut connection = ServerConnection::new(Arc::clone(&self.0))?;

@@ -77,10 +77,15 @@ impl TokenKeeping {
     pub(crate) fn revoke(&self, hashes: HashSet<TokenHash>) -> HashSet<TokenHash> {
         let new = self.revoked.replace(hashes);
         if !new.is_empty() {
-            self.stored.revoke(&new);
-            self.publishers.revoke(&new);
+            self.forget(&new);
         }
         new
+    }
+
+    /// Forgets what is kept of tokens that count no more before their time.
+    pub(crate) fn forget(&self, revoked: &HashSet<TokenHash>) {
+        self.stored.revoke(revoked);
+        self.publishers.revoke(revoked);
     }
 }
 

@@ -219,14 +219,9 @@ impl TokenMarks {
         Self(TokenHash::seen_by_rs(token))
     }
 
-    /// The hash of the token's own bytes.
-    pub fn of_text(self) -> TokenHash {
-        self.0[0]
-    }
-
-    /// The names.
-    pub fn names(self) -> HashSet<TokenHash> {
-        HashSet::from(self.0)
+    /// The names; the first is the hash of the token's own bytes.
+    pub fn names(self) -> [TokenHash; 2] {
+        self.0
     }
 
     /// Whether the token is one of those.

@@ -8,6 +8,7 @@ use super::{
     session::{ConnectionKey, SessionKey},
     shard::{Close, Now, Shard, Timer},
 };
+use std::collections::HashSet;
 use symbolon_ace_proto::TokenError;
 
 /// Sessions that one shard asks about at once. The others wait their turn: new clients are not to wait behind them.
@@ -131,12 +132,9 @@ impl Shard {
     fn end_inactive(&mut self, key: SessionKey, refusal: &Refusal, now: Now) {
         let session = self.session(key);
         tracing::info!(client = %session.client_identifier, reason = %refusal, "the token was revoked");
-        if let Some(holder) = session.grant.holder() {
-            let stored = &self.admission.tokens.stored;
-            stored.forget(&holder.issuer, &holder.key_thumbprint);
-        }
         if let Some(marks) = session.grant.token_marks() {
-            self.admission.tokens.publishers.revoke(&marks.names());
+            let tokens = &self.admission.tokens;
+            tokens.forget(&HashSet::from(marks.names()));
         }
         self.close_revoked(key, now);
     }

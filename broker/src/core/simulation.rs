@@ -7,6 +7,7 @@
 //! | `client_end.rs`, `client_reads.rs`, `client.rs` | clients that keep to the standard: what they do, how they take what comes, what they know |
 //! | `network.rs`, `disk.rs`, `dice.rs` | a connection, the store, chance |
 //! | `oracle.rs` | what must hold |
+//! | `scopes.rs` | what tokens let pass, beside a model of few lines |
 //!
 //! `SYMBOLON_SEEDS` says how many seeds are tried, `SYMBOLON_SEED` names one, which is then told step by step.
 
@@ -23,6 +24,7 @@ mod dice;
 mod disk;
 mod network;
 mod oracle;
+mod scopes;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -70,7 +70,7 @@ struct Shelf {
     by_name: HashMap<Place, Arc<StoredToken>>,
     /// By the key's name in `cnf`: the newest of each.
     by_key_identifier: HashMap<Place, Arc<StoredToken>>,
-    /// By the token itself.
+    /// By the token itself, under each of its names.
     by_token: HashMap<TokenHash, Arc<StoredToken>>,
     by_end: BTreeSet<(UnixTime, Place)>,
     bytes: usize,
@@ -97,8 +97,9 @@ impl StoredToken {
         self.grant.holder().map_or("", |holder| &holder.issuer)
     }
 
-    fn hash(&self) -> Option<TokenHash> {
-        self.grant.token_marks().map(TokenMarks::of_text)
+    fn names(&self) -> impl Iterator<Item = TokenHash> {
+        let names = self.grant.token_marks().map(TokenMarks::names);
+        names.into_iter().flatten()
     }
 
     fn place(&self) -> Place {
@@ -184,11 +185,6 @@ impl StoredTokens {
         valid(self.read().by_name.get(&place)?, now)
     }
 
-    /// Forgets this issuer's token for this key.
-    pub fn forget(&self, issuer: &str, thumbprint: &Thumbprint) {
-        self.write().remove(&place(issuer, thumbprint));
-    }
-
     /// This token, by its own bytes.
     pub fn by_token(&self, token: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
         let hash = TokenHash::of_json_answer(token);
@@ -206,15 +202,10 @@ impl StoredTokens {
     /// Forgets those that were revoked.
     pub fn revoke(&self, revoked: &HashSet<TokenHash>) {
         let mut all = self.write();
-        let is_revoked = |token: &Arc<StoredToken>| {
-            (token.grant.token_marks()).is_some_and(|marks| marks.are_among(revoked))
-        };
-        // Found by their order, and not by the hash's.
-        let ends = all.by_end.iter();
-        let hit = ends.filter(|(_, key)| all.by_key.get(key).is_some_and(is_revoked));
-        let hit: Vec<Thumbprint> = hit.map(|(_, key)| *key).collect();
-        for key in hit {
-            all.remove(&key);
+        let hit = revoked.iter().filter_map(|name| all.by_token.get(name));
+        let hit: BTreeSet<Place> = hit.map(|token| token.place()).collect();
+        for place in hit {
+            all.remove(&place);
         }
     }
 
@@ -250,8 +241,8 @@ impl Shelf {
         if let Some(kid) = token.place_by_key_identifier() {
             self.by_key_identifier.insert(kid, Arc::clone(&token));
         }
-        if let Some(hash) = token.hash() {
-            self.by_token.insert(hash, Arc::clone(&token));
+        for name in token.names() {
+            self.by_token.insert(name, Arc::clone(&token));
         }
         self.by_end.insert((token.end(), place));
         self.bytes += token.size;
@@ -264,8 +255,8 @@ impl Shelf {
         };
         self.bytes -= token.size;
         self.by_end.remove(&(token.end(), *place));
-        if let Some(hash) = token.hash() {
-            self.by_token.remove(&hash);
+        for name in token.names() {
+            self.by_token.remove(&name);
         }
         // A name may be another token's by now.
         if let Some(name) = token.place_by_name()

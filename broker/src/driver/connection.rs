@@ -1,6 +1,6 @@
 //! An admitted connection: read, hand over, write. One task, one poll: packets are decoded where they were read.
 
-use super::shard::ShardHandle;
+use super::{arrival::Place, shard::ShardHandle};
 use crate::core::{
     counters::Count,
     reauthentication::AuthCircumstances,
@@ -70,9 +70,21 @@ impl Connection {
         }
     }
 
-    /// Serves the client until it or we end it.
-    pub(crate) async fn run(mut self) {
-        let outcome = std::future::poll_fn(|context| self.poll_serve(context)).await;
+    /// Serves the client until it or we end it, and keeps its place among the connections for so long.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function keeps its arguments twice, and every idle client would pay for that"
+    )]
+    pub(crate) fn run(mut self, place: Place) -> impl Future<Output = ()> {
+        async move {
+            let outcome = std::future::poll_fn(|context| self.poll_serve(context)).await;
+            // On the heap: in this future the end would be part of every connection's task, from its first moment on.
+            Box::pin(self.end(outcome)).await;
+            drop(place);
+        }
+    }
+
+    async fn end(self, outcome: io::Result<()>) {
         if let Err(error) = &outcome {
             tracing::debug!(%error, "connection lost");
         }
@@ -273,7 +285,6 @@ async fn close(mut channel: Channel) {
 pub(crate) async fn linger(mut channel: Channel) {
     let finish = async {
         channel.shutdown().await?;
-        // On the heap: in this future it would be part of every connection's task, from its first moment on.
         let mut rest = vec![0; 4096];
         let mut read = 0;
         while read < LINGER_BYTES {

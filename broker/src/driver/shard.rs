@@ -482,10 +482,7 @@ impl ShardHandle {
         match outcome {
             Ok(at) => {
                 let connection = Connection::new(Rc::clone(self), at, channel, version, unread);
-                spawn_local(async move {
-                    connection.run().await;
-                    drop(place);
-                });
+                spawn_local(connection.run(place));
             }
             Err(refused) => {
                 spawn_local(async move {

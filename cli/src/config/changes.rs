@@ -12,6 +12,8 @@ const CHANGEABLE: &[&str] = &[
     "as.key",
     "as.signing_key",
     "as.token_lifetime_secs",
+    "as.pkcs11.module",
+    "as.pkcs11.pin_file",
     "broker.audience",
     "broker.issuer",
     "broker.jwks_uri",
@@ -57,6 +59,7 @@ const FILES: &[&str] = &[
     "derivation_key",
     "secret",
     "client_key",
+    "pin_file",
 ];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";

@@ -23,6 +23,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.signing_key", Kind::Text),
     ("as.token_lifetime_secs", Kind::Plain),
     ("as.registration", Kind::Plain),
+    ("as.pkcs11.module", Kind::Text),
+    ("as.pkcs11.pin_file", Kind::Text),
     ("broker.audience", Kind::Text),
     ("broker.issuer", Kind::Text),
     ("broker.jwks_uri", Kind::Text),

@@ -1,6 +1,9 @@
 //! Settings into what the servers are started with. Keys, certificates and CAs are read and tried here, so that a start does not fail later.
 
+mod signing;
 mod trust;
+
+pub(crate) use signing::{hsm, ring_in};
 
 use super::{
     Opened,
@@ -8,9 +11,8 @@ use super::{
     document::Document,
     settings::{AuthorizationServerSettings, BrokerSettings, ListenerSettings},
 };
-use crate::{clock, private_file};
+use crate::private_file;
 use std::{path::Path, time::Duration};
-use symbolon_auth_server::KeyRing;
 use symbolon_broker::{AuthorizationConfig, ListenerConfig, Transport};
 
 /// Only to try whether a certificate and its key fit; nothing is accepted with it.
@@ -36,10 +38,6 @@ pub(crate) fn broker(opened: &Opened) -> Result<symbolon_broker::Config, ConfigE
         None => files.section_missing("broker"),
     };
     files.finish(loaded)
-}
-
-fn key_ring_from_json(text: &str) -> Result<KeyRing, String> {
-    KeyRing::from_json(text, clock::now()).map_err(|error| error.to_string())
 }
 
 /// Reads files and collects complaints.
@@ -81,14 +79,7 @@ impl<'a> Loader<'a> {
             ("as.certificate", &settings.certificate),
             ("as.key", &settings.key),
         );
-        let signing_key = self.secret("as.signing_key", &settings.signing_key);
-        let signing_key = signing_key.and_then(|text| {
-            self.accept(
-                "as.signing_key",
-                &settings.signing_key,
-                key_ring_from_json(&text),
-            )
-        });
+        let signing_key = self.signing_keys(settings);
         if settings.database.exists() {
             let refused = private_file::refuse_if_others_may_use(&settings.database);
             self.accept("as.database", &settings.database, refused);

@@ -28,6 +28,15 @@ pub(super) struct AuthorizationServer {
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,
     pub(super) registration: Option<bool>,
+    pub(super) pkcs11: Option<Pkcs11>,
+}
+
+/// `[as.pkcs11]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pkcs11 {
+    pub(super) module: Option<PathBuf>,
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 /// `[broker]`.

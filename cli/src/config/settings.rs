@@ -1,7 +1,9 @@
 //! What the keys mean together: required ones are there, and they do not contradict each other. No other file is read here.
 
+mod signing;
 mod trust;
 
+pub(crate) use signing::{Pkcs11Settings, SigningKeys};
 pub(crate) use trust::{AuthorizationSettings, CredentialFile, IntrospectionSettings};
 
 use super::{
@@ -49,7 +51,8 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) key: PathBuf,
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) database: PathBuf,
-    pub(crate) signing_key: PathBuf,
+    pub(crate) signing_key: SigningKeys,
+    pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
     pub(crate) registration: bool,
 }
@@ -183,7 +186,8 @@ impl Checker<'_> {
         let certificate = self.required_path("as.certificate", section.certificate.as_deref());
         let key = self.required_path("as.key", section.key.as_deref());
         let database = self.required_path("as.database", section.database.as_deref());
-        let signing_key = self.required_path("as.signing_key", section.signing_key.as_deref());
+        let pkcs11 = (section.pkcs11.as_ref()).and_then(|section| self.pkcs11(section));
+        let signing_key = self.signing_keys(section);
         let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS);
         if token_lifetime_secs == 0 {
             self.complain(
@@ -202,6 +206,7 @@ impl Checker<'_> {
                 .map(|path| self.document.absolute(path)),
             database: database?,
             signing_key: signing_key?,
+            pkcs11,
             token_lifetime_secs,
             registration: section.registration.unwrap_or(true),
         })

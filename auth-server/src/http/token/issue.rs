@@ -4,7 +4,7 @@ use super::{Endpoints, Format, Refusal};
 use crate::{
     core::{
         grant::{self, Particulars, Parties},
-        minting::{self, Binding, Token},
+        minting::{self, Binding, Minted, Token},
         policy::{Destination, Permitted, PolicyError},
         possession::PossessionError,
     },
@@ -123,7 +123,14 @@ impl Endpoints {
             client_nonce: decided.client_nonce.clone(),
         };
         let claims = grant::claims(parties, &decided.permitted, particulars, now);
-        let token = minting::mint(&claims, server, issuing.signing_key())?;
+        let key = issuing.signing_key()?;
+        let token = match minting::mint(&claims, server, (key.algorithm(), key.kid()))? {
+            Minted::Whole(token) => token,
+            Minted::Unsigned(unsigned) => {
+                let signature = key.sign(unsigned.signing_input()).await?;
+                Token::signed(unsigned, &signature)?
+            }
+        };
         if token.bytes.len() > MAX_TOKEN_BYTES {
             return Err(PolicyError::TooLarge.into());
         }

@@ -1,9 +1,9 @@
 //! Statements on the audit log.
 
-use super::{Database, Engine, StoreError, corrupt};
+use super::{Database, Engine, EngineConnection, StoreError, corrupt};
 use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash, Verifier, clip};
 use crate::issuing::now;
-use sqlx::{SqliteConnection, Transaction};
+use sqlx::Transaction;
 use symbolon_ace_proto::UnixTime;
 
 /// How many records are read at a time.
@@ -52,7 +52,7 @@ impl Database {
 
     /// Records something that changed nothing, without waiting for the disk.
     pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
-        let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write_relaxed().await?;
         self.record_of(&mut transaction, actor, deed).await?;
         Ok(transaction.commit().await?)
     }
@@ -99,7 +99,7 @@ impl Database {
         }
         let rows: Vec<RecordRow> = sqlx::query_as(
             "SELECT * FROM (SELECT number, at, actor, action, object, outcome, detail, hash
-             FROM audit ORDER BY number DESC LIMIT $1) ORDER BY number",
+             FROM audit ORDER BY number DESC LIMIT $1) AS last ORDER BY number",
         )
         .bind(limit)
         .fetch_all(&mut *connection)
@@ -113,7 +113,7 @@ impl Database {
         note: Option<AuditMark>,
     ) -> Result<Result<AuditMark, AuditDamage>, StoreError> {
         // A transaction that only reads sees one moment, however long it reads.
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.read().await?;
         let begin = end_of_chain(&mut transaction, "begin").await?;
         let end = end_of_chain(&mut transaction, "end").await?;
         let mut verifier = match Verifier::new(begin, note) {
@@ -211,7 +211,7 @@ async fn move_end(
 }
 
 async fn end_of_chain(
-    connection: &mut SqliteConnection,
+    connection: &mut EngineConnection,
     which: &str,
 ) -> Result<AuditMark, StoreError> {
     let (number, hash): (i64, Vec<u8>) =
@@ -226,7 +226,7 @@ async fn end_of_chain(
 }
 
 async fn page(
-    connection: &mut SqliteConnection,
+    connection: &mut EngineConnection,
     from: i64,
     limit: i64,
 ) -> Result<Vec<AuditRecord>, StoreError> {

@@ -1,6 +1,10 @@
 //! A copy of the whole database, and a database from such a copy.
 
-use super::{Database, StoreError, audit::Deed, prepare_file};
+use super::{
+    Database, StoreError,
+    audit::Deed,
+    sqlite::{prepare_file, unusable},
+};
 use std::path::Path;
 
 /// How far the sequence numbers of tokens with `exi` jump: those that were used since the copy are not used again (RFC 9200 §5.10.3).
@@ -47,8 +51,4 @@ impl Database {
         self.commit(transaction, Deed::done("database.restore", "", ""))
             .await
     }
-}
-
-fn unusable(path: &Path, why: &str) -> StoreError {
-    StoreError::Database(format!("{}: {why}", path.display()))
 }

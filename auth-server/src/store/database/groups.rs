@@ -1,13 +1,14 @@
 //! Statements on groups of clients and on resource owners.
 
 use super::{
-    Database, Engine, StoreError, audit::Deed, corrupt, exists_or, found, policies, rights,
+    Database, Engine, EngineConnection, StoreError, audit::Deed, corrupt, exists_or, found,
+    policies, rights,
 };
 use crate::{
     core::policy::{ownership::is_within, rule::Policy},
     store::{Group, Owner, Store, Tree},
 };
-use sqlx::{SqliteConnection, Transaction};
+use sqlx::Transaction;
 use symbolon_mqtt_proto::TopicFilter;
 
 impl Database {
@@ -161,7 +162,7 @@ impl Database {
 }
 
 pub(super) async fn all_groups(
-    connection: &mut SqliteConnection,
+    connection: &mut EngineConnection,
 ) -> Result<Vec<Group>, StoreError> {
     let rows: Vec<(String, Option<String>)> = sqlx::query_as(
         "SELECT name, client_id FROM client_group LEFT JOIN client_group_member ON group_name = name

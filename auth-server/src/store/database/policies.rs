@@ -1,7 +1,7 @@
 //! Statements on rules.
 
 use super::{
-    Database, Engine, StoreError,
+    Database, Engine, EngineConnection, StoreError,
     audit::Deed,
     corrupt, exists_or, found,
     groups::{exists, trees_of},
@@ -15,7 +15,7 @@ use crate::{
     },
     store::Store,
 };
-use sqlx::{AssertSqlSafe, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Transaction};
 use symbolon_ace_proto::UnixTime;
 
 const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
@@ -31,8 +31,8 @@ type PolicyRow = (
     String,
     String,
     String,
-    bool,
-    bool,
+    i64,
+    i64,
     Option<i64>,
     Option<i64>,
     Option<i64>,
@@ -105,7 +105,7 @@ impl Database {
     }
 }
 
-pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Policy>, StoreError> {
+pub(super) async fn all(connection: &mut EngineConnection) -> Result<Vec<Policy>, StoreError> {
     let rows: Vec<PolicyRow> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM policy ORDER BY id"
     )))
@@ -115,7 +115,7 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Policy>
 }
 
 pub(super) async fn of_client(
-    connection: &mut SqliteConnection,
+    connection: &mut EngineConnection,
     client_id: &str,
 ) -> Result<Vec<Policy>, StoreError> {
     let rows: Vec<PolicyRow> = sqlx::query_as(AssertSqlSafe(format!(
@@ -164,7 +164,7 @@ pub(super) async fn insert(
         }
     }
     let policies: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM policy WHERE client_id IS $1 AND group_name IS $2",
+        "SELECT count(*) FROM policy WHERE client_id IS NOT DISTINCT FROM $1 AND group_name IS NOT DISTINCT FROM $2",
     )
     .bind(client)
     .bind(group)
@@ -174,10 +174,10 @@ pub(super) async fn insert(
         let name = policy.subject.name().to_owned();
         return Err(StoreError::TooManyPolicies(name));
     }
-    let done = sqlx::query(
+    let id: i64 = sqlx::query_scalar(
         "INSERT INTO policy (client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
              token_lifetime_secs, granted_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
     )
     .bind(client)
     .bind(group)
@@ -187,16 +187,16 @@ pub(super) async fn insert(
     })
     .bind(&policy.audience)
     .bind(&policy.filter)
-    .bind(policy.publish)
-    .bind(policy.subscribe)
+    .bind(i64::from(policy.publish))
+    .bind(i64::from(policy.subscribe))
     .bind(to_column(policy.validity.from.map(|time| time.0))?)
     .bind(to_column(policy.validity.until.map(|time| time.0))?)
     .bind(to_column(policy.token_lifetime_secs)?)
     .bind(&policy.granted_by)
-    .execute(&mut **transaction)
+    .fetch_one(&mut **transaction)
     .await
     .map_err(|error| exists_or(error, "policy", &policy.filter))?;
-    Ok(done.last_insert_rowid())
+    Ok(id)
 }
 
 fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
@@ -217,8 +217,8 @@ fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
         },
         audience,
         filter,
-        publish,
-        subscribe,
+        publish: publish != 0,
+        subscribe: subscribe != 0,
         validity: Validity {
             from: time(from)?,
             until: time(until)?,

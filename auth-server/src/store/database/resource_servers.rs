@@ -5,7 +5,7 @@ use crate::store::{
     ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, ServerAccess,
     StoreError, SymmetricKeys, TokenFormat, TokenKind,
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, any::AnyRow};
 use symbolon_ace_proto::{SymmetricKey, cwt::MacKey, jwe::ContentKey};
 
 /// All columns that [`resource_server_from`] reads.
@@ -216,7 +216,7 @@ impl Database {
     }
 }
 
-fn resource_server_from(row: &SqliteRow) -> Result<ResourceServer, StoreError> {
+fn resource_server_from(row: &AnyRow) -> Result<ResourceServer, StoreError> {
     let wrong = || corrupt("resource server");
     let text = |name: &str| row.try_get::<Option<String>, _>(name);
     let bytes = |name: &str| row.try_get::<Option<Vec<u8>>, _>(name);

@@ -1,7 +1,7 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Database, Deed, corrupt,
+    Database, Deed, Engine, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
@@ -9,7 +9,7 @@ use crate::store::{
     token::{ListUpdate, Requester, Swept},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sqlx::{Sqlite as Engine, Transaction};
+use sqlx::Transaction;
 use symbolon_ace_proto::{TokenHash, UnixTime};
 
 /// The most tokens that one sweep removes; the next goes on.
@@ -98,18 +98,18 @@ impl Database {
         &self,
         requester: Requester<'_>,
     ) -> Result<Vec<ListUpdate>, StoreError> {
-        let rows: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
+        let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
             "SELECT number, listed_as, added FROM revocation_update WHERE requester = $1
              ORDER BY number DESC",
         )
         .bind(requester.key())
         .fetch_all(&self.pool)
         .await?;
-        let update = |(number, hash, added): (i64, Vec<u8>, bool)| {
+        let update = |(number, hash, added): (i64, Vec<u8>, i64)| {
             Ok(ListUpdate {
                 number: time(number)?.0,
                 listed_as: hash_from(&hash)?,
-                added,
+                added: added != 0,
             })
         };
         rows.into_iter().map(update).collect()
@@ -174,12 +174,10 @@ pub(super) async fn revoke_within(
 ) -> Result<u64, StoreError> {
     const RETURNING: &str =
         "AND revoked_at IS NULL AND expires_at > $2 RETURNING listed_as, client_id, audience";
-    let (column, value) = match which {
-        Revocation::Identifier(identifier) => {
-            ("identifier = CAST($1 AS TEXT)", identifier.as_bytes())
-        }
-        Revocation::Sha256(sha256) => ("sha256 = $1", sha256.as_slice()),
-        Revocation::Client(client_id) => ("client_id = CAST($1 AS TEXT)", client_id.as_bytes()),
+    let column = match which {
+        Revocation::Identifier(_) => "identifier",
+        Revocation::Sha256(_) => "sha256",
+        Revocation::Client(_) => "client_id",
     };
     if let Revocation::Client(client_id) = which {
         sqlx::query("DELETE FROM refresh_token WHERE client_id = $1")
@@ -187,9 +185,13 @@ pub(super) async fn revoke_within(
             .execute(&mut **transaction)
             .await?;
     }
-    let statement = format!("UPDATE token SET revoked_at = $2 WHERE {column} {RETURNING}");
-    let rows: Vec<RevokedRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
-        .bind(value)
+    let statement = format!("UPDATE token SET revoked_at = $2 WHERE {column} = $1 {RETURNING}");
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(statement));
+    let query = match which {
+        Revocation::Identifier(text) | Revocation::Client(text) => query.bind(text),
+        Revocation::Sha256(sha256) => query.bind(sha256.as_slice()),
+    };
+    let rows: Vec<RevokedRow> = query
         .bind(seconds(now))
         .fetch_all(&mut **transaction)
         .await?;
@@ -240,7 +242,7 @@ async fn tell_one(
     sqlx::query(sqlx::AssertSqlSafe(format!("{NEXT} WHERE {registered}")))
         .bind(&key)
         .bind(hash)
-        .bind(added)
+        .bind(i64::from(added))
         .bind(who)
         .execute(&mut **transaction)
         .await?;

@@ -1,15 +1,15 @@
 //! Statements about tokens that were issued, and about refresh tokens.
 
-use super::{Database, Deed, corrupt};
+use super::{Database, Deed, Engine, corrupt};
 use crate::store::{
     IssuedToken, Store, StoreError,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, StoredToken},
 };
-use sqlx::{Sqlite as Engine, Transaction};
+use sqlx::Transaction;
 use symbolon_ace_proto::UnixTime;
 
 type IssuedRow = (String, String, String, i64, Option<i64>);
-type RefreshRow = (Vec<u8>, String, String, String, bool);
+type RefreshRow = (Vec<u8>, String, String, String, i64);
 
 impl Database {
     /// Whether there was room for it.
@@ -19,7 +19,7 @@ impl Database {
         now: UnixTime,
     ) -> Result<bool, StoreError> {
         let most = i64::try_from(Store::MAX_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
-        let mut transaction = self.relaxed.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.write_relaxed().await?;
         let done = sqlx::query(
             "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
@@ -138,7 +138,7 @@ impl Database {
             return Ok(Refresh::Unknown);
         };
         let family = family.try_into().map_err(|_| corrupt("refresh token"))?;
-        if used {
+        if used != 0 {
             self.revoke_family(&family, now).await?;
             return Ok(Refresh::Replayed);
         }
@@ -212,8 +212,8 @@ async fn insert_refresh_token(
     .await?;
     let most = i64::try_from(Store::MAX_REFRESH_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
     sqlx::query(
-        "DELETE FROM refresh_token WHERE sha256 IN (SELECT sha256 FROM refresh_token
-             WHERE client_id = $1 ORDER BY expires_at DESC, used LIMIT -1 OFFSET $2)",
+        "DELETE FROM refresh_token WHERE client_id = $1 AND sha256 NOT IN (SELECT sha256 FROM refresh_token
+             WHERE client_id = $1 ORDER BY expires_at DESC, used LIMIT $2)",
     )
     .bind(&grant.client_id)
     .bind(most)

@@ -127,6 +127,33 @@ fn there_are_never_more_tokens_or_bytes_than_configured() {
     assert_eq!(fourth.unwrap_err(), NotStored::Bytes);
 }
 
+fn token_of(bytes: &[u8], lifetime_secs: u64) -> StoredToken {
+    let token = token(key(1), "a", lifetime_secs);
+    StoredToken {
+        grant: token.grant.clone().by_token(bytes),
+        ..token
+    }
+}
+
+// RFC 9770 §4: a token has the name that the authorization server saw, whichever encoding it answered in.
+#[test]
+fn a_revoked_token_is_forgotten_by_either_name_and_the_next_for_its_key_stays() {
+    for which in 0..2 {
+        let stored = StoredTokens::default();
+        stored.insert(token_of(b"old", 10), ROOMY, BEGIN).unwrap();
+        let name = |bytes| HashSet::from([TokenHash::seen_by_rs(bytes)[which]]);
+        stored.revoke(&name(b"another"));
+        assert_eq!(stored.count(), 1);
+        stored.revoke(&name(b"old"));
+        assert_eq!((stored.count(), stored.bytes()), (0, 0));
+        assert!(stored.read().by_token.is_empty());
+        stored.insert(token_of(b"old", 10), ROOMY, BEGIN).unwrap();
+        stored.insert(token_of(b"new", 20), ROOMY, BEGIN).unwrap();
+        stored.revoke(&name(b"old"));
+        assert!(stored.by_token(b"new", BEGIN).is_some());
+    }
+}
+
 // The default bound of `stored_tokens`, reached.
 #[test]
 fn a_hundred_thousand_tokens_stay_within_the_bound() {
