@@ -108,6 +108,8 @@ pub(crate) enum Authentication {
     Secret,
     /// A key pair (`private_key_jwt`)
     Key,
+    /// A key pair, shown in the TLS handshake as a raw public key (RFC 7250)
+    Rpk,
 }
 
 /// `--pop`.
@@ -141,9 +143,9 @@ pub(crate) struct NewClient<'a> {
 /// For which broker, and how a device gets there.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    audience: String,
-    broker: String,
-    issuer: String,
+    pub(crate) audience: String,
+    pub(crate) broker: String,
+    pub(crate) issuer: String,
     ca: String,
 }
 
@@ -349,7 +351,7 @@ fn credentials(
                 ClientAuth::Secret { secret },
             ))
         }
-        Authentication::Key => {
+        Authentication::Key | Authentication::Rpk => {
             let own;
             let key = if let Some(key) = pop_key {
                 key
@@ -357,12 +359,17 @@ fn credentials(
                 own = PopSigner::generate(PopAlgorithm::EdDsa)?;
                 &own
             };
-            Ok((
-                ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
-                ClientAuth::Key {
-                    jwk: Box::new(key.to_jwk()),
-                },
-            ))
+            let (public, jwk) = (key.verifying_key().to_jwk(), Box::new(key.to_jwk()));
+            Ok(match authentication {
+                Authentication::Rpk => (
+                    ClientAuthentication::RawPublicKey(Box::new(public)),
+                    ClientAuth::RawPublicKey { jwk },
+                ),
+                Authentication::Key | Authentication::Secret => (
+                    ClientAuthentication::Key(Box::new(public)),
+                    ClientAuth::Key { jwk },
+                ),
+            })
         }
     }
 }
@@ -467,7 +474,7 @@ impl ShownClient {
 }
 
 impl PopName {
-    fn algorithm(self) -> PopAlgorithm {
+    pub(crate) fn algorithm(self) -> PopAlgorithm {
         match self {
             Self::Hs256 => PopAlgorithm::Hs256,
             Self::Ed25519 => PopAlgorithm::EdDsa,

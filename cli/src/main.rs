@@ -7,6 +7,7 @@
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
 //! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`enrol`] | devices that register themselves |
 //! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`signing_keys`] | `symbolon key` |
@@ -29,6 +30,7 @@ mod client;
 mod clock;
 mod config;
 mod demo;
+mod enrol;
 mod exit;
 mod group;
 mod hardening;
@@ -84,6 +86,8 @@ enum Command {
     /// Register devices and write their profiles
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Register this device with a one-time code, or make codes
+    Enrol(Box<enrol::EnrolArgs>),
     /// What devices may do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -151,6 +155,7 @@ impl CommandLine {
             other @ (Command::Init(_)
             | Command::Reload(_)
             | Command::Client(_)
+            | Command::Enrol(_)
             | Command::Policy(_)
             | Command::Group(_)
             | Command::Owner(_)
@@ -185,6 +190,7 @@ impl CommandLine {
             | Command::As(_)
             | Command::Broker(_)
             | Command::Client(_)
+            | Command::Enrol(_)
             | Command::Policy(_)
             | Command::Group(_)
             | Command::Owner(_)
@@ -210,6 +216,7 @@ impl Command {
             Self::Init(arguments) => arguments.run(),
             Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
+            Self::Enrol(arguments) => arguments.run(),
             Self::Policy(command) => command.run(),
             Self::Group(command) => command.run(),
             Self::Owner(command) => command.run(),
@@ -240,6 +247,7 @@ impl Command {
             | Self::As(_)
             | Self::Broker(_)
             | Self::Client(_)
+            | Self::Enrol(_)
             | Self::Policy(_)
             | Self::Group(_)
             | Self::Owner(_)

@@ -5,6 +5,7 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod enrol;
 mod exit_codes;
 #[cfg(test)]
 mod help;
