@@ -1,9 +1,9 @@
 //! The endpoints. Moves bytes between HTTP and `core/`.
 
-mod answer;
+pub(crate) mod answer;
 mod auditing;
-mod body;
-mod caller;
+pub(crate) mod body;
+pub(crate) mod caller;
 mod metadata;
 mod question;
 mod registration;
@@ -11,9 +11,14 @@ mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
+    core::{
+        authenticate::AuthenticationRules,
+        failures::{Failures, Patience},
+        refusals::Refusals,
+    },
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
+    metrics::{Counting, Metrics, count},
     store::Store,
 };
 use answer::Format;
@@ -22,8 +27,9 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use caller::Authenticator;
 use std::{
@@ -61,9 +67,10 @@ pub(crate) struct Endpoints {
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
     /// Who shows wrong tokens where clients register.
-    throttle: Mutex<Throttle>,
+    registration_failures: Mutex<Failures>,
     /// Clients may register themselves.
     registration: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
@@ -74,8 +81,10 @@ impl Endpoints {
         issuing: Arc<ArcSwap<Issuing>>,
         rules: AuthenticationRules,
     ) -> Self {
+        let metrics = Arc::new(Metrics::new(store.times()));
         Self {
-            authenticator: Authenticator::new(store.clone(), rules),
+            authenticator: Authenticator::new(store.clone(), rules, Arc::clone(&metrics)),
+            metrics,
             store,
             issuer,
             issuing,
@@ -83,7 +92,7 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
-            throttle: Mutex::default(),
+            registration_failures: Mutex::new(Failures::new(Patience::REGISTRATIONS)),
             registration: true,
         }
     }
@@ -95,6 +104,11 @@ impl Endpoints {
             registration,
             ..self
         }
+    }
+
+    /// For others that may change what is on the token revocation list.
+    pub(crate) fn changes(&self) -> watch::Sender<()> {
+        self.changes.clone()
     }
 
     fn tell_changes(&self) {
@@ -130,6 +144,9 @@ struct Shared {
     metadata: String,
 }
 
+/// A path, what requests to it are counted as, and what answers them.
+type Route = (String, &'static str, MethodRouter<Arc<Shared>>);
+
 /// All endpoints of an authorization server.
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
@@ -139,35 +156,53 @@ pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     };
     let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
-    Router::new()
-        .route(&issuer.path(Endpoint::Token), post(token::handle))
-        .route(
-            &issuer.path(Endpoint::Introspection),
+    let routes = [
+        (issuer.path(Endpoint::Token), "token", post(token::handle)),
+        (
+            issuer.path(Endpoint::Introspection),
+            "introspection",
             post(question::introspect),
-        )
-        .route(&issuer.path(Endpoint::Revocation), post(question::revoke))
-        .route(&issuer.path(Endpoint::RevocationList), list)
-        .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
-        .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
-        .route(&issuer.metadata_path(), get(server_metadata))
-        .merge(registration)
+        ),
+        (
+            issuer.path(Endpoint::Revocation),
+            "revocation",
+            post(question::revoke),
+        ),
+        (
+            issuer.path(Endpoint::RevocationList),
+            "revocation_list",
+            list,
+        ),
+        (issuer.path(Endpoint::JwkSet), "keys", get(jwk_set)),
+        (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
+        (issuer.metadata_path(), "metadata", get(server_metadata)),
+    ];
+    let mut counted = Router::new();
+    for (path, endpoint, route) in routes.into_iter().chain(registration) {
+        let metrics = Arc::clone(&shared.endpoints.metrics);
+        let counting = Counting { metrics, endpoint };
+        let route = route.layer(from_fn_with_state(counting, count));
+        counted = counted.route(&path, route);
+    }
+    counted
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
 }
 
 /// None where clients may not register themselves.
-fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Router<Arc<Shared>> {
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Vec<Route> {
     if !enabled {
-        return Router::new();
+        return Vec::new();
     }
     let path = issuer.path(Endpoint::Registration);
     let manage = get(registration::manage)
         .put(registration::manage)
         .delete(registration::manage);
-    Router::new()
-        .route(&path, post(registration::register))
-        .route(&format!("{path}/{{client_id}}"), manage)
+    vec![
+        (format!("{path}/{{client_id}}"), "registration", manage),
+        (path, "registration", post(registration::register)),
+    ]
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

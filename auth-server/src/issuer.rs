@@ -98,6 +98,12 @@ impl Issuer {
         format!("{}{}", self.path, endpoint.as_str())
     }
 
+    /// Whether its endpoints lie below this path.
+    pub(crate) fn is_within(&self, path: &str) -> bool {
+        let rest = self.path.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// RFC 8414 §3.1: the well-known part stands between host and path.
     pub(crate) fn metadata_path(&self) -> String {
         format!("/.well-known/oauth-authorization-server{}", self.path)

@@ -1,17 +1,22 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
-use crate::tls::{PeerCertificates, ServerTls};
+use crate::{
+    core::network::Network,
+    metrics::Counted,
+    tls::{PeerCertificates, ServerTls},
+};
 use arc_swap::ArcSwap;
-use axum::{Extension, Router};
+use axum::{Extension, Router, http::request::Parts};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use prometheus_client::metrics::gauge::Gauge;
 use std::{
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -23,6 +28,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+/// Where a request comes from.
+pub(crate) fn network_of(parts: &Parts) -> Network {
+    let address = parts.extensions.get::<PeerAddress>();
+    // Only requests of this process have none.
+    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Network::of(address.map_or(nowhere, |PeerAddress(address)| *address))
+}
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +54,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// Those of an administration listener.
+    pub(crate) const ADMINISTRATION: Self = Self {
+        connections: 64,
+        ..Self::SERVER
+    };
     /// Those of a running server.
     pub(crate) const SERVER: Self = Self {
         connections: 512,
@@ -58,18 +76,30 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// The most header lines.
 const MAX_HEADERS: usize = 64;
 
-/// Where a request comes from.
+/// The address at the other end of a connection, for the endpoints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
-/// Serves `router` until `shutdown` is done and running requests had their time.
+/// What a listener serves.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) router: Router,
+    /// How many connections there are.
+    pub(crate) connections: Gauge,
+}
+
+/// Serves a router until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ArcSwap<ServerTls>>,
-    router: Router,
+    served: Served,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let Served {
+        router,
+        connections: count,
+    } = served;
     let permits = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -87,11 +117,12 @@ pub(crate) async fn serve(
                     limits,
                     stopped: stopped.clone(),
                 };
+                let counted = Counted::new(&count);
                 connections.spawn(async move {
                     if let Err(error) = connection.drive(stream).await {
                         tracing::debug!(%peer, error, "connection ended");
                     }
-                    drop(permit);
+                    drop((permit, counted));
                 });
             }
         }
@@ -251,7 +282,12 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = oneshot::channel();
             let tls = Arc::new(ArcSwap::new(tls));
-            let task = tokio::spawn(serve(listener, tls, router, limits, async {
+            let connections = Gauge::default();
+            let served = Served {
+                router,
+                connections,
+            };
+            let task = tokio::spawn(serve(listener, tls, served, limits, async {
                 stopped.await.unwrap();
             }));
             Self {

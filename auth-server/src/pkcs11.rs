@@ -1,4 +1,4 @@
-//! Signing keys that never leave a hardware security module: PKCS #11 (v2.40 and later), with EdDSA and ES256.
+//! Signing keys that never leave a hardware security module: PKCS #11 (v2.40 and later), with `EdDSA` and ES256.
 //!
 //! | module | holds |
 //! |---|---|
@@ -220,7 +220,7 @@ fn algorithm_of(key: &PopKey) -> SigningAlgorithm {
     }
 }
 
-/// What comes from outside is not given out before it is known to be right: a fault in a signature with EdDSA can tell the key.
+/// What comes from outside is not given out before it is known to be right: a fault in a signature with `EdDSA` can tell the key.
 fn verified(key: &PopKey, message: &[u8], signature: Vec<u8>) -> Result<Vec<u8>, HsmError> {
     key.verify(message, &signature)
         .map(|()| signature)

@@ -1,25 +1,40 @@
-//! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
-//! every other sees.
-
+//! What the authorization server remembers, in SQLite or PostgreSQL. Several processes may use one database at a time: what one writes, the
+//! next call of every other sees.
 //!
 //! | module | holds |
 //! |---|---|
+//! | `accounts` | who administers |
+//! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
+//! | `pages` | long lists, a part at a time |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `snapshot` | what tokens are decided by, read once |
+//! | `issuance` | tokens that are stored together |
 //! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
+mod accounts;
 mod authentication;
 mod database;
+mod issuance;
+mod location;
+mod pages;
 mod registration;
 mod resource_server;
 mod rules;
 mod schema;
+mod snapshot;
+mod times;
 mod token;
 
+pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use issuance::Remembered;
+pub use location::{Location, LocationError, PostgresUrl};
+pub(crate) use pages::Selection;
 pub use registration::{
     Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
 };
@@ -27,6 +42,8 @@ pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, 
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub(crate) use snapshot::{Registered, Snapshot};
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
@@ -45,13 +62,15 @@ pub use rules::{Considered, Explanation, Owner, Tree};
 use crate::core::policy::ClientId;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
-use std::path::Path;
+use issuance::Issuance;
+use std::{path::Path, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    issuance: Arc<Issuance>,
 }
 
 /// Why the store cannot do what it is asked.
@@ -88,6 +107,14 @@ pub enum StoreError {
     /// The database itself failed.
     #[error("database: {0}")]
     Database(String),
+    /// The database is not reached, or too busy; the same may go well in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// When it is worth another try after [`StoreError::Unavailable`], seconds.
+    pub(crate) const RETRY_AFTER_SECS: u64 = 1;
 }
 
 /// A registered client.
@@ -134,8 +161,14 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path).await?;
-        Ok(Self { database })
+        Self::open_at(&path.into()).await
+    }
+
+    /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let database = Database::open(location).await?;
+        let issuance = Arc::default();
+        Ok(Self { database, issuance })
     }
 
     /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
@@ -190,6 +223,9 @@ impl Store {
 
     /// One client.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.client(client_id).await
     }
 
@@ -299,6 +335,7 @@ impl Store {
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
         match audience {
+            Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
         }
@@ -309,21 +346,15 @@ impl Store {
         &self,
         client_id: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.resource_server_of(client_id).await
     }
 
     /// The next sequence number of a token with `exi` for this resource server; never the same twice.
     pub(crate) async fn next_sequence_number(&self, audience: &str) -> Result<u64, StoreError> {
         self.database.next_sequence_number(audience).await
-    }
-
-    /// Remembers a token that is about to be given out; `false` where the client has too many already.
-    pub(crate) async fn remember_token(
-        &self,
-        token: &NewToken<'_>,
-        now: UnixTime,
-    ) -> Result<bool, StoreError> {
-        self.database.remember_token(token, now).await
     }
 
     /// The token with this digest, expired or not.
@@ -422,6 +453,28 @@ impl Store {
             ..swept
         })
     }
+}
+
+impl StoreError {
+    /// The same, for another of those whom it befell.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(why) => Self::Database(why.clone()),
+            Self::Exists(..)
+            | Self::NotFound(..)
+            | Self::Invalid(..)
+            | Self::TooManyPolicies(_)
+            | Self::TooManyGroups(_)
+            | Self::NotOwned(..)
+            | Self::Newer => Self::Database(self.to_string()),
+        }
+    }
+}
+
+/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

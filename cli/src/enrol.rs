@@ -4,18 +4,16 @@ mod device;
 mod table;
 
 use crate::{
+    administration::{Administration, Place},
     allow::{self, Allowed},
-    client::{Destination, check_name},
+    client::{Destination, DestinationArgs, check_name},
     clock,
-    config::{DirectoryArg, Settings},
     exit::usage,
     moment::Moment,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_ace_proto::UnixTime;
-use symbolon_auth_server::store::{
-    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Policy, Secret,
+use symbolon_auth_server::admin::model::{
+    Allow, ExpectedClient, InitialAccessToken, NewInitialAccessTokens,
 };
 
 /// How long a code is good where nothing is said, seconds: a day.
@@ -41,7 +39,7 @@ pub(crate) enum EnrolCommand {
     /// List the codes that have not expired
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -50,7 +48,7 @@ pub(crate) enum EnrolCommand {
         /// Its identifier
         id: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
 }
 
@@ -72,7 +70,7 @@ pub(crate) struct TokenArgs {
     )]
     uses: u64,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     #[command(flatten)]
     rights: RightsArgs,
     #[command(flatten)]
@@ -97,12 +95,8 @@ pub(crate) struct RightsArgs {
     /// They get refresh tokens
     #[arg(long)]
     refresh_tokens: bool,
-    /// The broker they are for, if not this configuration's
-    #[arg(long, value_name = "TEXT")]
-    audience: Option<String>,
-    /// That broker's address, as mqtts://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
+    #[command(flatten)]
+    destination: DestinationArgs,
 }
 
 #[derive(serde::Serialize)]
@@ -110,7 +104,7 @@ struct Made<'a> {
     id: &'a str,
     /// The code itself.
     token: &'a str,
-    name: String,
+    name: &'a str,
     uses: u64,
     expires_at: u64,
     issuer: &'a str,
@@ -134,12 +128,12 @@ impl EnrolArgs {
                 None => self.device.run().await,
                 Some(EnrolCommand::Token(arguments)) => arguments.run().await,
                 Some(EnrolCommand::Csv(arguments)) => arguments.run().await,
-                Some(EnrolCommand::List { directory, output }) => {
-                    list(&directory.settings()?, output).await
+                Some(EnrolCommand::List { place, output }) => {
+                    list(&place.open().await?, output).await
                 }
-                Some(EnrolCommand::Remove { id, directory }) => {
-                    let store = registry::open(&directory.settings()?).await?;
-                    store.remove_initial_access_token(&id).await?;
+                Some(EnrolCommand::Remove { id, place }) => {
+                    let administration = place.open().await?;
+                    administration.remove_initial_access_token(&id).await?;
                     println!("removed {id}");
                     Ok(())
                 }
@@ -150,107 +144,105 @@ impl EnrolArgs {
 
 impl TokenArgs {
     async fn run(self) -> anyhow::Result<()> {
-        let name = match (self.name, self.beginning) {
-            (Some(name), None) => {
-                check_name(&name)?;
+        let (clients, beginning) = match (self.name, self.beginning) {
+            (Some(client_id), None) => {
+                check_name(&client_id)?;
                 if self.uses != 1 {
                     return Err(usage(
                         "--uses is for --beginning: one name is registered once",
                     ));
                 }
-                NewName::Exactly(name)
+                let client = ExpectedClient {
+                    client_id,
+                    ..ExpectedClient::default()
+                };
+                (vec![client], None)
             }
             (None, Some(prefix)) => {
                 check_name(&prefix)?;
-                NewName::Beginning(prefix)
+                (Vec::new(), Some(prefix))
             }
             (Some(_), Some(_)) | (None, None) => {
                 return Err(usage("say NAME, or --beginning PREFIX"));
             }
         };
-        let settings = self.directory.settings()?;
-        let rights = Rights::choose(&settings, self.rights)?;
-        if rights.admission.allow.is_empty() && rights.admission.groups.is_empty() {
+        if self.rights.allow.is_empty() && self.rights.group.is_empty() {
             return Err(usage("say what it allows, with --allow or --group"));
         }
-        let secret = Secret::generate()?;
-        let token = NewInitialAccessToken {
-            secret: &secret,
-            admission: Admission {
-                name: name.clone(),
-                ..rights.admission
-            },
-            uses: self.uses,
-            expires_at: rights.expires_at,
+        let administration = self.place.open().await?;
+        let rights = Rights::choose(&administration, self.rights).await?;
+        let asked = NewInitialAccessTokens {
+            uses: beginning.is_some().then_some(self.uses),
+            clients,
+            beginning,
+            ..rights.of_all
         };
-        let store = registry::open(&settings).await?;
-        let ids = store
-            .add_initial_access_tokens(&[token], clock::now())
-            .await?;
-        let made = Made {
-            id: ids.first().map_or("", String::as_str),
-            token: secret.as_str(),
-            name: name.to_string(),
+        let made = administration.add_initial_access_tokens(&asked).await?;
+        let [made] = made.tokens.as_slice() else {
+            return Err(anyhow::anyhow!("one code was asked for, and not one came"));
+        };
+        let shown = Made {
+            id: &made.id,
+            token: made.token.as_str(),
+            name: &made.name,
             uses: self.uses,
-            expires_at: rights.expires_at.0,
+            expires_at: asked.expires_at,
             issuer: &rights.issuer,
         };
         if self.output.is_json() {
-            return output::print_json(&made);
+            return output::print_json(&shown);
         }
-        println!("{}", made.token);
+        println!("{}", shown.token);
         println!();
         println!("on the device:");
         println!(
             "  symbolon enrol --as {} --ca FILE --token {}",
-            made.issuer, made.token
+            shown.issuer, shown.token
         );
         Ok(())
     }
 }
 
 /// What codes allow, whatever the names.
-#[derive(Clone, Debug)]
 struct Rights {
-    /// With a name that is to be replaced.
-    admission: Admission,
-    expires_at: UnixTime,
+    of_all: NewInitialAccessTokens,
     issuer: String,
 }
 
 impl Rights {
-    fn choose(settings: &Settings, arguments: RightsArgs) -> anyhow::Result<Self> {
-        let destination = Destination::choose(settings, arguments.audience, arguments.broker)?;
+    async fn choose(
+        administration: &Administration,
+        arguments: RightsArgs,
+    ) -> anyhow::Result<Self> {
+        let destination = Destination::choose(administration, arguments.destination).await?;
         let tomorrow = Moment(clock::now().plus_secs(VALID_FOR_SECS));
         Ok(Self {
-            admission: Admission {
-                name: NewName::Exactly(String::new()),
+            of_all: NewInitialAccessTokens {
                 audience: destination.audience,
-                allow: allowances(&arguments.allow),
+                broker: Some(destination.broker),
+                allow: allows(&arguments.allow),
                 groups: arguments.group,
                 token_lifetime_secs: arguments.token_lifetime_secs,
                 refresh_tokens: arguments.refresh_tokens,
-                broker: Some(destination.broker),
+                expires_at: arguments.valid_for.unwrap_or(tomorrow).0.0,
+                ..NewInitialAccessTokens::default()
             },
-            expires_at: arguments.valid_for.unwrap_or(tomorrow).0,
             issuer: destination.issuer,
         })
     }
 }
 
-fn allowances(allowed: &[Allowed]) -> Vec<Allowance> {
-    let policies = allow::policies(allowed, &Policy::allow("", "", ""));
-    let allowances = policies.into_iter().map(|policy| Allowance {
+fn allows(allowed: &[Allowed]) -> Vec<Allow> {
+    let policies = allow::policies(allowed, &allow::anything_at(""));
+    let allows = policies.into_iter().map(|policy| Allow {
         filter: policy.filter,
-        publish: policy.publish,
-        subscribe: policy.subscribe,
+        permissions: policy.permissions,
     });
-    allowances.collect()
+    allows.collect()
 }
 
-async fn list(settings: &Settings, output: OutputArgs) -> anyhow::Result<()> {
-    let store = registry::open(settings).await?;
-    let tokens = store.initial_access_tokens(None, clock::now()).await?;
+async fn list(administration: &Administration, output: OutputArgs) -> anyhow::Result<()> {
+    let tokens = administration.initial_access_tokens().await?;
     let shown: Vec<Shown> = tokens.into_iter().map(Shown::from).collect();
     if output.is_json() {
         return output::print_json(&shown);
@@ -274,22 +266,22 @@ async fn list(settings: &Settings, output: OutputArgs) -> anyhow::Result<()> {
 
 impl From<InitialAccessToken> for Shown {
     fn from(token: InitialAccessToken) -> Self {
-        let allow = token.admission.allow.iter().map(|entry| {
-            let permission = match (entry.publish, entry.subscribe) {
-                (true, true) => "pubsub",
-                (true, false) => "pub",
-                (false, _) => "sub",
-            };
-            format!("{permission}:{}", entry.filter)
+        let allow = token.allow.iter().map(|entry| {
+            let permissions: Vec<&str> = entry
+                .permissions
+                .iter()
+                .map(|permission| permission.as_str())
+                .collect();
+            format!("{}:{}", permissions.concat(), entry.filter)
         });
         Self {
-            id: token.id,
-            name: token.admission.name.to_string(),
-            uses_left: token.uses_left,
-            expires_at: token.expires_at.0,
             allow: allow.collect(),
-            audience: token.admission.audience,
-            groups: token.admission.groups,
+            id: token.id,
+            name: token.name,
+            uses_left: token.uses_left,
+            expires_at: token.expires_at,
+            audience: token.audience,
+            groups: token.groups,
         }
     }
 }

@@ -45,6 +45,13 @@ mod authlib {
     }
 }
 
+/// GnuTLS, at the authorization server.
+mod raw_keys {
+    super::cases! { &[] =>
+        gnutls_gets_a_token_by_the_raw_key_that_it_shows
+    }
+}
+
 mod sessions {
     super::cases! { &[] =>
         a_shared_key_is_proved_by_the_exporter_and_messages_flow
@@ -281,6 +288,7 @@ mod kinds {
         a_named_key_opens_by_a_cwt_on_tls_1_2
         a_raw_key_opens_by_a_reference_on_both_versions_of_tls
         a_named_key_opens_by_a_reference_on_tls_1_2
+        a_signed_cwt_is_verified_by_the_published_keys
     }
 }
 
@@ -297,6 +305,7 @@ fn every_case_has_its_test() {
     let modules = [
         tokens::NAMES,
         authlib::NAMES,
+        raw_keys::NAMES,
         sessions::NAMES,
         refusals::NAMES,
         scope::NAMES,

@@ -3,7 +3,7 @@
 
 use super::certificate::Certificate;
 use crate::{
-    store::{CertificateName, Client, ClientAuthentication, ResourceServer, sha256_of},
+    store::{CertificateName, Client, ClientAuthentication, Registered, ResourceServer, sha256_of},
     tls::{CertificateAuthorities, PeerCertificates},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -49,12 +49,22 @@ pub(crate) enum Principal {
 }
 
 impl Principal {
-    fn authentication(&self) -> Option<&ClientAuthentication> {
+    /// How it authenticates, if it can.
+    pub(crate) fn authentication(&self) -> Option<&ClientAuthentication> {
         match self {
             Self::Client(client) => Some(&client.authentication),
             Self::ResourceServer(server) => {
                 server.access.as_ref().map(|access| &access.authentication)
             }
+        }
+    }
+}
+
+impl From<&Registered> for Principal {
+    fn from(registered: &Registered) -> Self {
+        match registered {
+            Registered::Client(client) => Self::Client(client.clone()),
+            Registered::ResourceServer(server) => Self::ResourceServer(server.clone()),
         }
     }
 }

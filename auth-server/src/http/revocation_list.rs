@@ -13,6 +13,7 @@ use crate::{
         revocations::{self, Query},
     },
     issuing::now,
+    metrics::Counted,
     store::{Requester, StoreError},
 };
 use axum::{
@@ -89,11 +90,15 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                     let status = answer::refusal(&error.response(), format).status();
                     answer::empty(status)
                 }
-                Failure::Caller(CallerError::TooFast) => {
+                Failure::Caller(CallerError::TooFast | CallerError::Failures(_)) => {
                     answer::empty(StatusCode::TOO_MANY_REQUESTS)
                 }
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
+                }
+                Failure::Caller(CallerError::Store(StoreError::Unavailable(_)))
+                | Failure::Store(StoreError::Unavailable(_)) => {
+                    answer::not_now(answer::empty(StatusCode::SERVICE_UNAVAILABLE))
                 }
                 Failure::Caller(CallerError::Store(_)) | Failure::Store(_) | Failure::Query(_) => {
                     answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
@@ -156,6 +161,7 @@ impl Endpoints {
         let Ok(_place) = self.waiting.try_acquire() else {
             return self.list_now(requester, &asked.query).await;
         };
+        let _counted = Counted::new(&self.metrics.waiting);
         self.wait_for_news(requester, &asked).await
     }
 

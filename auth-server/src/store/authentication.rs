@@ -138,7 +138,7 @@ impl ClientAuthentication {
     }
 
     /// The two columns.
-    pub(super) fn to_columns(&self) -> (&'static str, Vec<u8>) {
+    pub(crate) fn to_columns(&self) -> (&'static str, Vec<u8>) {
         match self {
             Self::Secret { sha256 } => ("secret", sha256.to_vec()),
             Self::Key(jwk) => ("key", jwk.to_json().as_bytes().to_vec()),

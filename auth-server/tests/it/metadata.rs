@@ -130,6 +130,7 @@ async fn other_paths_and_methods_get_a_short_json_error() {
 #[tokio::test]
 async fn a_server_that_cannot_work_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
+    let place = crate::place::new(directory.path());
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let config = || Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -137,12 +138,14 @@ async fn a_server_that_cannot_work_does_not_start() {
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
-        database: directory.path().join("as.sqlite"),
+        database: place.clone(),
         signing_key: SigningKey::generate(SigningAlgorithm::Es256)
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
         registration: true,
+        admin: None,
+        management: None,
     };
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {
@@ -166,7 +169,7 @@ async fn a_server_that_cannot_work_does_not_start() {
     assert!(matches!(lifetime.await, Err(StartError::TokenLifetime)));
     let database = AuthServer::bind(Config {
         client_ca_pem: None,
-        database: directory.path().join("none/as.sqlite"),
+        database: crate::place::unusable(directory.path()),
         ..config()
     });
     assert!(matches!(database.await, Err(StartError::Store(_))));

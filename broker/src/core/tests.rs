@@ -112,7 +112,7 @@ impl World {
             issuer: ISSUER.into(),
             audience: AUDIENCE.into(),
             content_keys: ContentKeys::default(),
-            derivation_key: None,
+            derivation_keys: Vec::new(),
             introspection: false,
             hint: AsHint::from_json(r#"{"AS":"https://as.example/token"}"#).unwrap(),
         };

@@ -1,7 +1,7 @@
 //! What differs between two readings of a configuration, key by key.
 
 use super::{Opened, document::Document};
-use crate::serve::Which;
+use crate::{clock, serve::Which, shared_key};
 use aws_lc_rs::digest;
 use std::{collections::BTreeMap, path::Path};
 use toml::Value;
@@ -181,6 +181,10 @@ fn without_indices(key: &str) -> String {
 
 fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     match value {
+        // That a section without keys is there may mean something: `[as.admin]`.
+        Value::Table(table) if table.is_empty() => {
+            into.insert(path.to_owned(), value.clone());
+        }
         Value::Table(table) => {
             for (key, value) in table {
                 let path = match path {
@@ -213,8 +217,10 @@ fn content_of(document: &Document, key: &str, value: &Value) -> Option<Vec<u8>> 
     }
     let path = document.absolute(Path::new(value.as_str()?));
     let text = crate::private_file::read_text(&path).ok()?;
+    // A key that has ended makes it another file.
+    let ended = shared_key::ended(&text, clock::now());
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    Some(digest.as_ref().to_vec())
+    Some([digest.as_ref(), &ended.to_be_bytes()].concat())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     keys::{self, Kind},
     schema::File,
 };
-use crate::private_file;
+use crate::{credential, private_file};
 use serde::Deserialize as _;
 use std::{
     ffi::OsString,
@@ -87,9 +87,9 @@ impl Document {
         table
     }
 
-    /// A path in the file, which is relative to the file's directory.
+    /// A path in the file, which is relative to the file's directory, or `credential:NAME`.
     pub(super) fn absolute(&self, path: &Path) -> PathBuf {
-        self.directory().join(path)
+        credential::path(path).unwrap_or_else(|| self.directory().join(path))
     }
 
     /// The file.

@@ -99,10 +99,12 @@ impl<'a> Loader<'a> {
             certificate_chain_pem,
             private_key_pem,
             client_ca_pem,
-            database: settings.database.clone(),
+            database: settings.database.clone().into(),
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,
             registration: settings.registration,
+            admin: settings.admin,
+            management: settings.management,
         })
     }
 

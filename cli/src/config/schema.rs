@@ -29,6 +29,8 @@ pub(super) struct AuthorizationServer {
     pub(super) token_lifetime_secs: Option<u64>,
     pub(super) registration: Option<bool>,
     pub(super) pkcs11: Option<Pkcs11>,
+    pub(super) admin: Option<Admin>,
+    pub(super) management: Option<Management>,
 }
 
 /// `[as.pkcs11]`.
@@ -37,6 +39,13 @@ pub(super) struct AuthorizationServer {
 pub(super) struct Pkcs11 {
     pub(super) module: Option<PathBuf>,
     pub(super) pin_file: Option<PathBuf>,
+}
+
+/// `[as.admin]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<SocketAddr>,
 }
 
 /// `[broker]`.
@@ -156,7 +165,7 @@ pub(super) struct Introspection {
     pub(super) cache_secs: Option<u64>,
 }
 
-/// `[broker.management]`.
+/// `[as.management]` and `[broker.management]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Management {

@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use symbolon_auth_server::AdminConfig;
 use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -55,6 +56,8 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
     pub(crate) registration: bool,
+    pub(crate) admin: Option<AdminConfig>,
+    pub(crate) management: Option<symbolon_auth_server::ManagementConfig>,
 }
 
 /// `[broker]`.
@@ -195,6 +198,17 @@ impl Checker<'_> {
                 "a token must live for 1 second or more",
             );
         }
+        let admin = section.admin.as_ref().map(|admin| AdminConfig {
+            listen: admin.listen,
+        });
+        let management = section
+            .management
+            .as_ref()
+            .and_then(|section| self.management("as.management.address", section));
+        let management =
+            management.map(
+                |(address, insecure)| symbolon_auth_server::ManagementConfig { address, insecure },
+            );
         Some(AuthorizationServerSettings {
             listen: listen?,
             issuer: issuer?,
@@ -209,6 +223,8 @@ impl Checker<'_> {
             pkcs11,
             token_lifetime_secs,
             registration: section.registration.unwrap_or(true),
+            admin,
+            management,
         })
     }
 
@@ -239,7 +255,8 @@ impl Checker<'_> {
         let management = section
             .management
             .as_ref()
-            .and_then(|section| self.management(section));
+            .and_then(|section| self.management("broker.management.address", section))
+            .map(|(address, insecure)| ManagementConfig { address, insecure });
         let store = section
             .store
             .as_ref()
@@ -339,15 +356,20 @@ impl Checker<'_> {
         }
     }
 
-    fn management(&mut self, section: &schema::Management) -> Option<ManagementConfig> {
-        let address = self.required("broker.management.address", section.address)?;
+    /// Where health and metrics are, and whether they may be outside of loopback.
+    fn management(
+        &mut self,
+        key: &str,
+        section: &schema::Management,
+    ) -> Option<(SocketAddr, bool)> {
+        let address = self.required(key, section.address)?;
         let insecure = section.insecure;
         if !address.ip().is_loopback() && !insecure {
             let message = "health and metrics outside loopback: whoever reaches the address could read them; \
                            use 127.0.0.1, or write `insecure = true` beside it";
-            self.complain("broker.management.address", message);
+            self.complain(key, message);
         }
-        Some(ManagementConfig { address, insecure })
+        Some((address, insecure))
     }
 
     fn store(&mut self, section: &schema::Store, limits: &Limits) -> Option<StoreConfig> {

@@ -1,23 +1,22 @@
 //! `symbolon enrol csv`: a code for each line.
 
-use super::{Rights, RightsArgs, allowances, device::beside};
+use super::{Rights, RightsArgs, allows, device::beside};
 use crate::{
+    administration::{Administration, Place},
     allow::Allowed,
     client::check_name,
-    clock,
-    config::DirectoryArg,
     exit::{one_line, usage},
     output::{self, OutputArgs},
-    registry,
 };
-use anyhow::Context as _;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
 };
-use symbolon_auth_server::store::{Admission, NewInitialAccessToken, NewName, Secret, Store};
+use symbolon_auth_server::admin::model::{
+    ExpectedClient, NewInitialAccessToken, NewInitialAccessTokens,
+};
 
 /// The most bytes that are read.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -40,7 +39,7 @@ pub(crate) struct CsvArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     #[command(flatten)]
     rights: RightsArgs,
     #[command(flatten)]
@@ -80,34 +79,31 @@ impl CsvArgs {
             )));
         }
         let devices = self.devices()?;
-        let settings = self.directory.settings()?;
-        let rights = Rights::choose(&settings, self.rights.clone())?;
-        let store = registry::open(&settings).await?;
-        self.check_against(&store, &devices, &rights).await?;
-        let secrets = (devices.iter()).map(|_| Secret::generate());
-        let secrets: Vec<Secret> = secrets.collect::<Result<_, _>>()?;
-        let mut file = beside(&self.out)?;
-        write_codes(file.as_file_mut(), &devices, &secrets, &rights)
-            .with_context(|| format!("cannot write {}", self.out.display()))?;
-        let tokens: Vec<NewInitialAccessToken<'_>> = devices
-            .iter()
-            .zip(&secrets)
-            .map(|((_, device), secret)| NewInitialAccessToken {
-                secret,
-                admission: device.admission(&rights.admission),
-                uses: 1,
-                expires_at: rights.expires_at,
-            })
-            .collect();
-        let ids = store
-            .add_initial_access_tokens(&tokens, clock::now())
+        let administration = self.place.open().await?;
+        let rights = Rights::choose(&administration, self.rights.clone()).await?;
+        let asked = NewInitialAccessTokens {
+            clients: devices
+                .iter()
+                .map(|(_, device)| device.expected())
+                .collect(),
+            ..rights.of_all
+        };
+        self.check_against(&administration, &devices, &asked)
             .await?;
-        if let Err(error) = file.persist(&self.out) {
+        // Where this file cannot be written, no code is made.
+        let mut file = beside(&self.out)?;
+        let made = administration.add_initial_access_tokens(&asked).await?;
+        let ends = super::date(asked.expires_at);
+        let written = write_codes(file.as_file_mut(), &made.tokens, (&rights.issuer, &ends));
+        let written = written.and_then(|()| Ok(file.persist(&self.out)?));
+        if let Err(error) = written {
             // Codes that nobody knows are of no use.
-            for id in &ids {
-                store.remove_initial_access_token(id).await?;
+            for token in &made.tokens {
+                administration
+                    .remove_initial_access_token(&token.id)
+                    .await?;
             }
-            return Err(error).with_context(|| format!("cannot write {}", self.out.display()));
+            return Err(error.context(format!("cannot write {}", self.out.display())));
         }
         if self.output.is_json() {
             return output::print_json(&Done {
@@ -134,31 +130,32 @@ impl CsvArgs {
         parse(&text).map_err(|complaints| self.complain(&complaints))
     }
 
-    /// What only the database knows.
+    /// What only the authorization server knows.
     async fn check_against(
         &self,
-        store: &Store,
+        administration: &Administration,
         devices: &[(u64, Device)],
-        rights: &Rights,
+        asked: &NewInitialAccessTokens,
     ) -> anyhow::Result<()> {
-        let clients = store.clients().await?;
-        let clients: BTreeMap<&str, ()> = clients
+        let clients = administration.clients().await?;
+        let clients: BTreeSet<&str> = clients
             .iter()
-            .map(|client| (client.client_id.as_str(), ()))
+            .map(|client| client.client_id.as_str())
             .collect();
-        let groups = store.groups().await?;
+        let groups = administration.groups().await?;
         let mut complaints = Vec::new();
         for (line, device) in devices {
-            if clients.contains_key(device.name.as_str()) {
+            if clients.contains(device.name.as_str()) {
                 complaints.push((*line, format!("{} is registered already", device.name)));
             }
-            let admission = device.admission(&rights.admission);
-            for name in &admission.groups {
+            for name in asked.groups.iter().chain(&device.groups) {
                 if !groups.iter().any(|group| group.name == *name) {
                     complaints.push((*line, format!("there is no group {name:?}")));
                 }
             }
-            if admission.allow.is_empty() && admission.groups.is_empty() {
+            let mut rights = [asked.allow.len(), asked.groups.len()].into_iter();
+            if rights.all(|count| count == 0) && device.allow.is_empty() && device.groups.is_empty()
+            {
                 let why = "it may do nothing: give it an allow or a group, or all of them one with --allow or --group";
                 complaints.push((*line, why.to_owned()));
             }
@@ -185,14 +182,13 @@ impl CsvArgs {
 }
 
 impl Device {
-    /// What the command line says for all, and what stands in its own line.
-    fn admission(&self, of_all: &Admission) -> Admission {
-        let mut admission = of_all.clone();
-        admission.name = NewName::Exactly(self.name.clone());
-        admission.allow.extend(allowances(&self.allow));
-        admission.groups.extend(self.groups.iter().cloned());
-        admission.token_lifetime_secs = self.token_lifetime_secs.or(of_all.token_lifetime_secs);
-        admission
+    fn expected(&self) -> ExpectedClient {
+        ExpectedClient {
+            client_id: self.name.clone(),
+            allow: allows(&self.allow),
+            groups: self.groups.clone(),
+            token_lifetime_secs: self.token_lifetime_secs,
+        }
     }
 }
 
@@ -285,15 +281,13 @@ fn device(record: &csv::StringRecord, columns: &[Column]) -> Result<Device, Stri
 
 fn write_codes(
     file: &mut File,
-    devices: &[(u64, Device)],
-    secrets: &[Secret],
-    rights: &Rights,
+    tokens: &[NewInitialAccessToken],
+    (issuer, expires_at): (&str, &str),
 ) -> anyhow::Result<()> {
     let mut writer = csv::Writer::from_writer(std::io::BufWriter::new(&*file));
     writer.write_record(["name", "token", "issuer", "expires_at"])?;
-    let expires_at = super::date(rights.expires_at.0);
-    for ((_, device), secret) in devices.iter().zip(secrets) {
-        writer.write_record([&*device.name, secret.as_str(), &rights.issuer, &expires_at])?;
+    for token in tokens {
+        writer.write_record([&*token.name, token.token.as_str(), issuer, expires_at])?;
     }
     writer.flush()?;
     drop(writer);

@@ -5,7 +5,11 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+#[cfg(unix)]
+mod credentials;
+#[cfg(test)]
 mod enrol;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod help;

@@ -42,7 +42,7 @@ impl Database {
             self.record_within(&mut transaction, deed).await?;
             ids.push(id);
         }
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(ids)
     }
 
@@ -164,7 +164,7 @@ impl Database {
         };
         let deed = Deed::done("client.register", client_id, &detail);
         self.record_of(&mut transaction, &actor, deed).await?;
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(true)
     }
 

@@ -158,7 +158,7 @@ impl Database {
                 .await?;
             most = most.max(done.rows_affected());
         }
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(Swept {
             list_changed: !rows.is_empty(),
             more: most >= SWEPT_AT_ONCE.unsigned_abs(),

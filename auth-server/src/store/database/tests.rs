@@ -1,17 +1,17 @@
 //! Bounds of what is remembered about tokens.
 
-use super::Database;
+use super::{Database, Issued};
 use crate::store::{
-    Client, ClientAuthentication, Revocation, Store,
+    Client, ClientAuthentication, Location, Revocation, Store,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
-use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime};
+use symbolon_ace_proto::{PopAlgorithm, TokenHash, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_000);
 
 async fn open() -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
-    let database = Database::open(&directory.path().join("as.sqlite"))
+    let database = Database::open(&Location::File(directory.path().join("as.sqlite")))
         .await
         .unwrap();
     let client = Client {
@@ -29,20 +29,28 @@ fn digest(number: usize) -> [u8; 32] {
 }
 
 async fn remember(database: &Database, number: usize, expires_at: UnixTime) -> bool {
+    let token = token(number, expires_at);
+    let until = database.last_record().await.unwrap();
+    match database.issue(&[&token], until, NOW).await.unwrap() {
+        Issued::Done { stored, .. } => stored == [true],
+        Issued::Outdated { .. } => panic!("nothing has changed"),
+    }
+}
+
+fn token(number: usize, expires_at: UnixTime) -> NewToken {
     let identifier = number.to_string();
-    let token = NewToken {
+    NewToken {
         sha256: digest(number),
         listed_as: TokenHash::of_json_answer(identifier.as_bytes()),
-        identifier: &identifier,
-        client_id: "c",
-        audience: "broker",
-        scope: &Scope::default(),
+        identifier,
+        client_id: "c".to_owned(),
+        audience: "broker".to_owned(),
+        scope: "[]".to_owned(),
         pop_kid: None,
-        answer: "{}",
+        answer: "{}".to_owned(),
         family: None,
         expires_at,
-    };
-    database.remember_token(&token, NOW).await.unwrap()
+    }
 }
 
 /// In one transaction, since it is only to be there.

@@ -1,0 +1,40 @@
+//! The tests of `tests/it` on PostgreSQL, and what is PostgreSQL's own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod own;
+mod place;
+
+#[path = "../it/audit.rs"]
+mod audit;
+#[path = "../it/harness.rs"]
+mod harness;
+#[path = "../it/introspection.rs"]
+mod introspection;
+#[path = "../it/kinds.rs"]
+mod kinds;
+#[path = "../it/log.rs"]
+mod log;
+#[path = "../it/malformed.rs"]
+mod malformed;
+#[path = "../it/metadata.rs"]
+mod metadata;
+#[path = "../it/mutual_tls.rs"]
+mod mutual_tls;
+#[path = "../it/refresh.rs"]
+mod refresh;
+#[path = "../it/reload.rs"]
+mod reload;
+#[path = "../it/revocation.rs"]
+mod revocation;
+#[path = "../it/rights.rs"]
+mod rights;
+#[path = "../it/rules.rs"]
+mod rules;
+#[path = "../it/store.rs"]
+mod store;
+#[path = "../it/token.rs"]
+mod token;
