@@ -22,6 +22,7 @@ mod mutual_tls;
 mod place;
 mod raw_keys;
 mod refresh;
+mod refusal_table;
 mod registration;
 mod reload;
 mod revocation;
