@@ -49,7 +49,8 @@ use crate::driver::{
     arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
-    lives, reclaiming,
+    lives::{self, Falls},
+    reclaiming,
     shard::{ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
@@ -64,10 +65,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     thread,
     time::{Duration, Instant},
 };
@@ -160,18 +158,14 @@ impl Broker {
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
-            shard_restarts: AtomicU64::new(0),
-            #[cfg(feature = "faults")]
-            faults: (0..shards).map(|_| false.into()).collect(),
+            falls: Falls::new(shards),
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
         let mut threads = Threads::new();
         let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
-        spawn(
-            "background".into(),
-            background(fetcher, announced_source, &common, shutdown.subscribe()),
-        )?;
+        let work = background(fetcher, announced_source, &common, shutdown.subscribe());
+        spawn("background".into(), work)?;
         if let Some((_, listener)) = management {
             let work = management_work(listener, &common, shutdown.subscribe());
             spawn("management".into(), work)?;

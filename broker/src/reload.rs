@@ -130,7 +130,7 @@ impl Reloader {
 
     #[cfg(feature = "faults")]
     pub(crate) fn let_shard_fall(&self, shard: usize) {
-        let faults = &self.shared.changing.common.faults;
+        let faults = &self.shared.changing.common.falls.wanted;
         faults[shard].store(true, std::sync::atomic::Ordering::Relaxed);
     }
 

@@ -135,7 +135,7 @@ impl Server {
         Self::start_new(|config| config.admin = None).await
     }
 
-    async fn start_in(
+    pub(crate) async fn start_in(
         (directory, database): (Arc<TempDir>, Location),
         change: impl FnOnce(&mut Config),
     ) -> Self {

@@ -7,6 +7,7 @@
 
 mod own;
 mod place;
+mod transfer;
 
 #[path = "../it/admin.rs"]
 mod admin;

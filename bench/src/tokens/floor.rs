@@ -143,9 +143,9 @@ impl Known {
         let key = match &client.authentication {
             ClientAuthentication::Key(jwk) => Some(PopKey::from_jwk(jwk)?),
             ClientAuthentication::Secret { .. }
-            | ClientAuthentication::RawPublicKey(_)
             | ClientAuthentication::Certificate { .. }
-            | ClientAuthentication::CertificateName(_) => None,
+            | ClientAuthentication::CertificateName(_)
+            | ClientAuthentication::RawPublicKey(_) => None,
         };
         Ok(Self {
             authentication: client.authentication.clone(),

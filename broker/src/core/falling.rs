@@ -227,7 +227,7 @@ impl Shard {
         self.holding.forget_questions(from);
         // Each tells what is its own; one tells all, for what was retained by shards that are no more.
         let own = self.index;
-        let tells_all = (0..).find(|shard| *shard != from) == Some(own);
+        let tells_all = own == u16::from(from == 0);
         let retained = self.retaining.all(|stamp| tells_all || stamp.shard == own);
         let welcome = Welcome {
             life,

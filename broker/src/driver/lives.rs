@@ -9,7 +9,7 @@ use super::{
 use crate::{
     core::{
         hash_seed::HashSeed,
-        journal::{Stored, StoredSession},
+        journal::{Entry, Stored, StoredSession},
         message::Message,
         reloading::Rules,
         replaying::Replay,
@@ -24,7 +24,10 @@ use std::{
     collections::VecDeque,
     io,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -36,7 +39,31 @@ use tokio::{
 /// A shard that falls more often than this within [`FALLS_WITHIN`] ends the process: it would not be better the next time.
 const FALLS_AT_MOST: usize = 3;
 /// See [`FALLS_AT_MOST`].
-const FALLS_WITHIN: Duration = Duration::from_secs(600);
+const FALLS_WITHIN: Duration = Duration::from_mins(10);
+
+/// What is known of the falls of all shards.
+#[derive(Debug)]
+pub(crate) struct Falls {
+    /// How often a shard fell, and another went on in its place.
+    pub(crate) restarts: AtomicU64,
+    /// For tests: shards whose next turn is to panic.
+    #[cfg(feature = "faults")]
+    pub(crate) wanted: Box<[std::sync::atomic::AtomicBool]>,
+}
+
+impl Falls {
+    #[cfg_attr(
+        not(feature = "faults"),
+        expect(unused_variables, reason = "tests alone let one of them fall")
+    )]
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            restarts: AtomicU64::new(0),
+            #[cfg(feature = "faults")]
+            wanted: (0..shards).map(|_| false.into()).collect(),
+        }
+    }
+}
 
 /// What outlives a life.
 struct Lasting {
@@ -182,7 +209,7 @@ impl Lasting {
             shard,
             "a shard panicked: its clients are disconnected, and it begins anew"
         );
-        self.common.shard_restarts.fetch_add(1, Ordering::Relaxed);
+        self.common.falls.restarts.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -202,7 +229,7 @@ impl Lasting {
     /// Hands over what the fallen core had to write, and reads what there will be of its sessions once it is written.
     fn read_store(
         &self,
-        unwritten: Option<(Vec<crate::core::journal::Entry>, u64)>,
+        unwritten: Option<(Vec<Entry>, u64)>,
         fallen: &Shard,
     ) -> io::Result<Stored> {
         let Some(store) = &self.store else {
@@ -223,11 +250,11 @@ impl Lasting {
         let sent = store.sender.blocking_send(Order::Read { shard, reply });
         sent.map_err(|_| has_ended())?;
         let stored = answer.blocking_recv().map_err(|_| has_ended())?;
-        let mut replay = Replay::new(stored.map_err(io::Error::other)?);
+        let mut read = Replay::new(stored.map_err(io::Error::other)?);
         fallen
             .deferred_entries()
-            .for_each(|entry| replay.apply(entry));
-        let mut stored = replay.into_stored();
+            .for_each(|entry| read.apply(entry));
+        let mut stored = read.into_stored();
         let shards = self.common.mailboxes.len();
         stored.sessions.retain(|session| {
             let client = &session.record.client_identifier;

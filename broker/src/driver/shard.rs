@@ -5,6 +5,7 @@ use super::{
     arrival::{Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
+    lives::Falls,
     system,
     time_of_day::TimeOfDay,
 };
@@ -37,10 +38,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
@@ -96,11 +94,7 @@ pub(crate) struct Common {
     pub(crate) published: Box<[Published]>,
     /// What the store tells, where there is one.
     pub(crate) commits: Option<Arc<Commits>>,
-    /// How often a shard fell, and another went on in its place.
-    pub(crate) shard_restarts: AtomicU64,
-    /// For tests: shards whose next turn is to panic.
-    #[cfg(feature = "faults")]
-    pub(crate) faults: Box<[std::sync::atomic::AtomicBool]>,
+    pub(crate) falls: Falls,
 }
 
 /// What one shard's thread is started with.
@@ -317,7 +311,7 @@ impl ShardHandle {
     /// For tests: falls where it hurts most, with everything done and nothing given away.
     #[cfg(feature = "faults")]
     fn fall_if_told(&self) {
-        let told = &self.common.faults[self.index()];
+        let told = &self.common.falls.wanted[self.index()];
         assert!(
             !told.swap(false, std::sync::atomic::Ordering::Relaxed),
             "the shard falls because a test wants it"
