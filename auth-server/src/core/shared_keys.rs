@@ -42,7 +42,7 @@ pub struct SharedKeyRing {
 /// Why keys do not rotate.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum SharedKeyError {
+pub enum SharedKeyError {
     /// There is none to rotate.
     #[error("no {0} key is shared")]
     None(&'static str),
