@@ -85,7 +85,7 @@ mod tests {
         let mut throttle = Throttle::default();
         let now = UnixTime(1_000);
         for number in 0..=u32::try_from(MAX_ADDRESSES).unwrap() {
-            let address = std::net::Ipv4Addr::from_bits(number);
+            let address = ::core::net::Ipv4Addr::from_bits(number);
             throttle.handle_wrong(address.into(), now);
         }
         assert_eq!(throttle.wrong.len(), MAX_ADDRESSES);
