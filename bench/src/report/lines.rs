@@ -54,10 +54,10 @@ impl Scale {
     fn place(&self, (count, cost): (f64, f64)) -> (f64, f64) {
         let along = (count.max(1.0).log10() - self.decades_from) / self.decades;
         let x = LEFT + along * (WIDTH - LEFT - RIGHT);
-        (x, self.height(cost / self.highest))
+        (x, Self::height(cost / self.highest))
     }
 
-    fn height(&self, part: f64) -> f64 {
+    fn height(part: f64) -> f64 {
         TOP + (1.0 - part) * (HEIGHT - TOP - BOTTOM)
     }
 }

@@ -249,8 +249,8 @@ impl Checker<'_> {
             DatabaseSettings::new(location, password_file, file)
         });
         let complain = |error| {
-            self.diagnostics
-                .push(Diagnostic::new(format!("as.database: {error}")))
+            let complaint = Diagnostic::new(format!("as.database: {error}"));
+            self.diagnostics.push(complaint);
         };
         settings.map_err(complain).ok()
     }
