@@ -4,7 +4,7 @@ use crate::harness::{ISSUER, Server, TOKEN_ENDPOINT};
 use serde_json::json;
 use symbolon_ace_proto::{Jwk, SigningKey, jwt::SigningAlgorithm};
 use symbolon_auth_server::{
-    AdminConfig, AuthServer, Config, IssuerError, ManagementConfig, StartError,
+    AdminConfig, AuthServer, Config, IssuerError, ManagementConfig, StartError, store::Location,
 };
 
 // RFC 8414 §2 and §3
@@ -129,26 +129,30 @@ async fn other_paths_and_methods_get_a_short_json_error() {
     }
 }
 
-#[tokio::test]
-async fn a_server_that_cannot_work_does_not_start() {
-    let directory = tempfile::tempdir().unwrap();
-    let place = crate::place::new(directory.path());
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let config = || Config {
+/// What a server starts with.
+fn sound(database: &Location, certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> Config {
+    let signing_key = SigningKey::generate(SigningAlgorithm::Es256).unwrap();
+    Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         issuer: ISSUER.to_owned(),
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
-        database: place.clone(),
-        signing_key: SigningKey::generate(SigningAlgorithm::Es256)
-            .unwrap()
-            .into(),
+        database: database.clone(),
+        signing_key: signing_key.into(),
         token_lifetime_secs: 60,
         registration: true,
         admin: None,
         management: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_work_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = crate::place::new(directory.path());
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let config = || sound(&place, &certified);
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {
         listen: bound.local_addr(),
@@ -179,12 +183,10 @@ async fn a_server_that_cannot_work_does_not_start() {
     assert!(matches!(management.await, Err(StartError::Plaintext(_))));
     let lifetime = AuthServer::bind(Config {
         token_lifetime_secs: 0,
-        registration: true,
         ..config()
     });
     assert!(matches!(lifetime.await, Err(StartError::TokenLifetime)));
     let database = AuthServer::bind(Config {
-        client_ca_pem: None,
         database: crate::place::unusable(directory.path()),
         ..config()
     });
