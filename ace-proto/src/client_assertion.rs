@@ -19,11 +19,12 @@ pub struct ClientAssertion {
     pub client_id: String,
     /// `jti`, kept until `expires_at` against replay.
     pub identifier: String,
-    /// `exp`; at most [`MAX_LIFETIME_SECS`] ahead.
+    /// `exp`, or [`MAX_LIFETIME_SECS`] after `iat` where that is sooner.
     pub expires_at: UnixTime,
 }
 
-/// The longest life of an assertion, seconds.
+/// The longest life of an assertion, seconds. One that says that it lives longer is good for so long after `iat`: it must be remembered
+/// against replay for as long as it is good.
 pub const MAX_LIFETIME_SECS: u64 = 300;
 
 /// Why an assertion is refused. The peer is told `invalid_client` and no more.
@@ -85,7 +86,7 @@ pub fn claimed_client_id(assertion: &str) -> Result<String, AssertionError> {
 
 /// Verifies an assertion (RFC 7523 §3). `audiences` are the issuer and the token endpoint.
 ///
-/// Stricter than RFC 7523 §3: `jti` is required, and `exp` must be near.
+/// Stricter than RFC 7523 §3: `jti` is required, and `exp` or `iat` must be near.
 pub fn verify(
     assertion: &str,
     key: &PopKey,
@@ -122,21 +123,26 @@ fn check_claims(
     if !audience.iter().any(|one| audiences.contains(&one.as_str())) {
         return Err(AssertionError("for another audience"));
     }
+    let latest = now.plus_secs(LEEWAY_SECS);
+    let date = |name| Ok::<_, AssertionError>(claims.take::<NumericDate>(name)?.map(|date| date.0));
+    let (begins_at, issued_at) = (date("nbf")?, date("iat")?);
+    if [begins_at, issued_at]
+        .into_iter()
+        .flatten()
+        .any(|date| date > latest)
+    {
+        return Err(AssertionError("not yet valid"));
+    }
     let NumericDate(expires_at) = required(claims, "exp")?;
+    let expires_at = match issued_at {
+        Some(issued_at) => expires_at.min(issued_at.plus_secs(MAX_LIFETIME_SECS)),
+        None if expires_at > now.plus_secs(MAX_LIFETIME_SECS) => {
+            return Err(AssertionError("valid for too long"));
+        }
+        None => expires_at,
+    };
     if expires_at <= now {
         return Err(AssertionError("expired"));
-    }
-    if expires_at > now.plus_secs(MAX_LIFETIME_SECS) {
-        return Err(AssertionError("valid for too long"));
-    }
-    let latest = now.plus_secs(LEEWAY_SECS);
-    for name in ["nbf", "iat"] {
-        if claims
-            .take::<NumericDate>(name)?
-            .is_some_and(|date| date.0 > latest)
-        {
-            return Err(AssertionError("not yet valid"));
-        }
     }
     let identifier: String = required(claims, "jti")?;
     if identifier.is_empty() || identifier.len() > MAX_IDENTIFIER_LENGTH {

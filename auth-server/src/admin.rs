@@ -24,6 +24,7 @@ mod paging;
 mod passwords;
 mod policies;
 mod problem;
+mod registrations;
 mod resource_servers;
 mod rights;
 mod route;

@@ -9,7 +9,6 @@
 //! | [`recent`] | a table that forgets what was not touched for longest |
 //! | [`refusals`] | which refusals are recorded one by one |
 //! | [`registration`] | what a client that registers itself is |
-//! | [`throttling`] | who guesses at secrets |
 //! | [`replay`] | whether an assertion or a proof was seen before |
 //! | [`pacing`] | whether somebody asks too often |
 //! | [`policy`] | which resource server, and what the client may do there |
@@ -36,4 +35,3 @@ pub(crate) mod registration;
 pub(crate) mod replay;
 pub(crate) mod revocations;
 pub(crate) mod shared_keys;
-pub(crate) mod throttling;

@@ -11,7 +11,11 @@ mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
+    core::{
+        authenticate::AuthenticationRules,
+        failures::{Failures, Patience},
+        refusals::Refusals,
+    },
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
     metrics::{Counting, Metrics, count},
@@ -68,7 +72,7 @@ pub(crate) struct Endpoints {
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
     /// Who shows wrong tokens where clients register.
-    throttle: Mutex<Throttle>,
+    registration_failures: Mutex<Failures>,
     /// Clients may register themselves.
     registration: bool,
     pub(crate) metrics: Arc<Metrics>,
@@ -93,7 +97,7 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
-            throttle: Mutex::default(),
+            registration_failures: Mutex::new(Failures::new(Patience::REGISTRATIONS)),
             registration: true,
         }
     }

@@ -2,6 +2,7 @@
 
 mod floor;
 mod mosquitto;
+mod rumqttd;
 mod symbolon;
 
 use crate::{
@@ -63,6 +64,9 @@ impl Brokers {
         let mut all: Vec<Box<dyn Broker>> = Vec::new();
         if let Some(mosquitto) = mosquitto::Mosquitto::find(&certificates) {
             all.push(Box::new(mosquitto));
+        }
+        if let Some(rumqttd) = rumqttd::Rumqttd::find(&certificates) {
+            all.push(Box::new(rumqttd));
         }
         all.push(Box::new(site.with_tokens(
             shards,

@@ -21,7 +21,7 @@ use crate::{
     site::Site,
 };
 use curve::{Curve, FEW_TOPICS, PLOTS, Step, TOPICS_AT_MOST, steps};
-use holding::{HOLDERS, Kind, spread, topic};
+use holding::{HOLDERS, Kind, topic};
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, time::Duration};
 use symbolon_ace_proto::PopAlgorithm;
 use symbolon_mqtt_proto::Qos;
@@ -205,13 +205,13 @@ fn held(
     holding::subscribe(clients, kind, count)?;
     let taken = resident_kib(target.process)?.saturating_sub(before);
     let turns = |topics: u32| {
-        let sender = |number: u32| {
-            // In no order, so that one message says nothing of the next.
-            let topic = topic(spread(number) % count);
-            anyhow::Ok((publisher, Template::new(&topic, Qos::AtMostOnce)?))
+        let sender = |topic: String| {
+            let template = Template::new(&topic, Qos::AtMostOnce)?;
+            anyhow::Ok((publisher, template))
         };
+        let topics = holding::topics(topics, count);
         anyhow::Ok(Turns {
-            senders: (0..topics).map(sender).collect::<Result<_, _>>()?,
+            senders: topics.map(sender).collect::<Result<_, _>>()?,
             at_once: AT_ONCE,
             reach: 1,
         })

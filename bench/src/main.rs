@@ -16,12 +16,15 @@
 //! | [`latencies`] | percentiles |
 //! | [`revocation`] | from the answer that a right is gone until its client is sent away |
 //! | [`growth`] | whether a message costs the same however much there is beside it |
+//! | [`scaling`] | what a second shard costs |
 //! | [`guard`] | instructions for a PUBLISH, against regressions |
 //! | [`tokens`] | tokens that an authorization server issues for a second of CPU time |
 //!
 //! ```text
 //! cargo build --release -p symbolon-cli
 //! cargo run --release -p symbolon-bench -- compare --chart docs/performance.svg
+//! cargo run --release -p symbolon-bench -- growth --chart docs/growth.svg
+//! cargo run --release -p symbolon-bench -- scaling
 //! cargo run --release -p symbolon-bench -- tokens
 //! cargo run --release -p symbolon-bench -- revocation
 //! ```
@@ -38,6 +41,7 @@ mod registered;
 mod relay;
 mod report;
 mod revocation;
+mod scaling;
 mod scenario;
 mod serving;
 mod site;
@@ -63,6 +67,8 @@ enum Verb {
     Guard(guard::GuardArgs),
     /// Serve as the floor; `compare` starts this by itself
     Relay(relay::RelayArgs),
+    /// Measure what a delivery costs with one shard and with two
+    Scaling(scaling::ScalingArgs),
     /// Measure how long it takes until a client whose right is taken away is sent away
     Revocation(revocation::RevocationArgs),
     /// Measure what a token costs the authorization server
@@ -77,6 +83,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Growth(arguments) => arguments.run(),
         Verb::Guard(arguments) => arguments.run(),
         Verb::Relay(arguments) => arguments.run(),
+        Verb::Scaling(arguments) => arguments.run(),
         Verb::Revocation(arguments) => arguments.run(),
         Verb::Tokens(arguments) => arguments.run(),
         Verb::Signer(arguments) => arguments.run(),

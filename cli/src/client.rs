@@ -108,6 +108,8 @@ pub(crate) enum Authentication {
     Secret,
     /// A key pair (`private_key_jwt`)
     Key,
+    /// A key pair, shown in the TLS handshake as a raw public key (RFC 7250)
+    Rpk,
 }
 
 /// `--pop`.
@@ -311,7 +313,7 @@ fn credentials(
                 ClientAuth::Secret { secret },
             ))
         }
-        Authentication::Key => {
+        Authentication::Key | Authentication::Rpk => {
             let own;
             let key = if let Some(key) = pop_key {
                 key
@@ -319,12 +321,17 @@ fn credentials(
                 own = PopSigner::generate(PopAlgorithm::EdDsa)?;
                 &own
             };
-            Ok((
-                ClientAuthentication::Key(Box::new(key.verifying_key().to_jwk())),
-                ClientAuth::Key {
-                    jwk: Box::new(key.to_jwk()),
-                },
-            ))
+            let (public, jwk) = (key.verifying_key().to_jwk(), Box::new(key.to_jwk()));
+            Ok(match authentication {
+                Authentication::Rpk => (
+                    ClientAuthentication::RawPublicKey(Box::new(public)),
+                    ClientAuth::RawPublicKey { jwk },
+                ),
+                Authentication::Key | Authentication::Secret => (
+                    ClientAuthentication::Key(Box::new(public)),
+                    ClientAuth::Key { jwk },
+                ),
+            })
         }
     }
 }
@@ -368,7 +375,7 @@ fn show(client: &model::Client, output: OutputArgs) -> anyhow::Result<()> {
 }
 
 impl PopName {
-    fn algorithm(self) -> PopAlgorithm {
+    pub(crate) fn algorithm(self) -> PopAlgorithm {
         match self {
             Self::Hs256 => PopAlgorithm::Hs256,
             Self::Ed25519 => PopAlgorithm::EdDsa,

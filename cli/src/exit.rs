@@ -6,7 +6,9 @@ use crate::{
 };
 use symbolon_auth_server::StartError as AuthServerStartError;
 use symbolon_broker::StartError as BrokerStartError;
-use symbolon_client::{ConnectError, discovery::DiscoveryError, token::TokenRequestError};
+use symbolon_client::{
+    ConnectError, discovery::DiscoveryError, enrolment::EnrolmentError, token::TokenRequestError,
+};
 use symbolon_tls::https::HttpsError;
 
 /// What the program tells its caller.
@@ -103,6 +105,9 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<DiscoveryError>() {
             return Some(Self::of_discovery(error));
         }
+        if let Some(error) = cause.downcast_ref::<EnrolmentError>() {
+            return Some(Self::of_enrolment(error));
+        }
         let wrong_setup = cause
             .downcast_ref::<AuthServerStartError>()
             .is_some_and(|error| {
@@ -158,6 +163,18 @@ impl Exit {
             | DiscoveryError::NoMetadata(_)
             | DiscoveryError::Mismatch(_)
             | _ => Self::RefusedByAuthorizationServer,
+        }
+    }
+
+    fn of_enrolment(error: &EnrolmentError) -> Self {
+        match error {
+            EnrolmentError::Discovery(error) => Self::of_discovery(error),
+            EnrolmentError::NotOffered(_) | EnrolmentError::Refused(_) => {
+                Self::RefusedByAuthorizationServer
+            }
+            EnrolmentError::Answer(_) | EnrolmentError::Profile(_) | EnrolmentError::Key(_) | _ => {
+                Self::General
+            }
         }
     }
 

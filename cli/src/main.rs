@@ -8,6 +8,7 @@
 //! | [`service`] | what systemd is told |
 //! | [`administration`] | the client of the administration API, which the commands below that administer go through |
 //! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
+//! | [`enrol`] | devices that register themselves |
 //! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
 //! | [`account`] | who may administer over HTTPS |
@@ -35,6 +36,7 @@ mod clock;
 mod config;
 mod credential;
 mod demo;
+mod enrol;
 mod exit;
 mod group;
 mod hardening;
@@ -90,6 +92,8 @@ enum Command {
     /// Register devices and write their profiles
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Register this device with a one-time code, or make codes
+    Enrol(Box<enrol::EnrolArgs>),
     /// What devices may do
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -162,6 +166,7 @@ impl CommandLine {
             other @ (Command::Init(_)
             | Command::Reload(_)
             | Command::Client(_)
+            | Command::Enrol(_)
             | Command::Policy(_)
             | Command::Group(_)
             | Command::Owner(_)
@@ -198,6 +203,7 @@ impl CommandLine {
             | Command::As(_)
             | Command::Broker(_)
             | Command::Client(_)
+            | Command::Enrol(_)
             | Command::Policy(_)
             | Command::Group(_)
             | Command::Owner(_)
@@ -225,6 +231,7 @@ impl Command {
             Self::Init(arguments) => arguments.run(),
             Self::Reload(arguments) => arguments.run(),
             Self::Client(command) => command.run(),
+            Self::Enrol(arguments) => arguments.run(),
             Self::Policy(command) => command.run(),
             Self::Group(command) => command.run(),
             Self::Owner(command) => command.run(),
@@ -257,6 +264,7 @@ impl Command {
             | Self::As(_)
             | Self::Broker(_)
             | Self::Client(_)
+            | Self::Enrol(_)
             | Self::Policy(_)
             | Self::Group(_)
             | Self::Owner(_)

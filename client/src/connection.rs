@@ -7,7 +7,7 @@ mod moving;
 mod open;
 mod options;
 mod place;
-mod raw_key;
+pub(crate) mod raw_key;
 mod source;
 mod upload;
 mod will;

@@ -17,14 +17,17 @@ pub struct Metadata {
     pub issuer: String,
     /// Its token endpoint.
     pub token_endpoint: String,
+    /// Where clients register themselves (RFC 7591 §3), if they may.
+    #[serde(default)]
+    pub registration_endpoint: Option<String>,
 }
 
 /// Why a hint leads nowhere. One line each, for people.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
-    /// A token endpoint is an `https` URL, and nothing else is asked.
-    #[error("{0:?} is not an https URL of a token endpoint")]
+    /// An authorization server and its token endpoint are `https` URLs, and nothing else is asked.
+    #[error("{0:?} is not an https URL of an authorization server")]
     Endpoint(String),
     /// The CAs cannot be read.
     #[error("ca: {0}")]
@@ -56,28 +59,52 @@ pub async fn metadata(ca_pem: &str, token_endpoint: &str) -> Result<Metadata, Di
     let client =
         HttpsClient::new(ca_pem).map_err(|error| DiscoveryError::Authorities(error.to_string()))?;
     for issuer in &candidates {
-        let request = HttpsRequest {
-            method: Method::GET,
-            url: address(issuer),
-            headers: vec![("accept", "application/json".to_owned())],
-            body: Vec::new(),
-        };
-        let response = client.send(request).await;
-        let response = response.map_err(|error| DiscoveryError::Unreachable(error.to_string()))?;
-        if response.status == 200 {
-            return check(&response.body, issuer, token_endpoint);
+        if let Some(body) = ask(&client, issuer).await? {
+            return check(&body, issuer, token_endpoint);
         }
     }
     Err(DiscoveryError::NoMetadata(token_endpoint.to_owned()))
 }
 
-fn check(body: &[u8], issuer: &str, token_endpoint: &str) -> Result<Metadata, DiscoveryError> {
+/// What the server with this issuer identifier says of itself; it must name the same (RFC 8414 §3.3).
+pub async fn of_issuer(ca_pem: &str, issuer: &str) -> Result<Metadata, DiscoveryError> {
+    let is_ordinary = |byte: u8| byte.is_ascii_graphic() && !b"?#@".contains(&byte);
+    if !issuer.starts_with("https://") || !issuer.bytes().all(is_ordinary) {
+        return Err(DiscoveryError::Endpoint(issuer.to_owned()));
+    }
+    let client =
+        HttpsClient::new(ca_pem).map_err(|error| DiscoveryError::Authorities(error.to_string()))?;
+    match ask(&client, issuer).await? {
+        Some(body) => parse(&body, issuer),
+        None => Err(DiscoveryError::NoMetadata(issuer.to_owned())),
+    }
+}
+
+/// The document, where there is one.
+async fn ask(client: &HttpsClient, issuer: &str) -> Result<Option<Vec<u8>>, DiscoveryError> {
+    let request = HttpsRequest {
+        method: Method::GET,
+        url: address(issuer),
+        headers: vec![("accept", "application/json".to_owned())],
+        body: Vec::new(),
+    };
+    let response = client.send(request).await;
+    let response = response.map_err(|error| DiscoveryError::Unreachable(error.to_string()))?;
+    Ok((response.status == 200).then(|| response.body.to_vec()))
+}
+
+fn parse(body: &[u8], issuer: &str) -> Result<Metadata, DiscoveryError> {
     let metadata: Metadata = serde_json::from_slice(body)
         .map_err(|_| DiscoveryError::Mismatch("it is no metadata".to_owned()))?;
-    if metadata.issuer != issuer {
-        let what = format!("its issuer is {:?}, not {issuer:?}", metadata.issuer);
-        return Err(DiscoveryError::Mismatch(what));
+    if metadata.issuer == issuer {
+        return Ok(metadata);
     }
+    let what = format!("its issuer is {:?}, not {issuer:?}", metadata.issuer);
+    Err(DiscoveryError::Mismatch(what))
+}
+
+fn check(body: &[u8], issuer: &str, token_endpoint: &str) -> Result<Metadata, DiscoveryError> {
+    let metadata = parse(body, issuer)?;
     if metadata.token_endpoint != token_endpoint {
         let what = format!(
             "its token endpoint is {:?}, not {token_endpoint:?}",
@@ -111,6 +138,7 @@ fn issuers(token_endpoint: &str) -> Option<Vec<String>> {
 fn address(issuer: &str) -> String {
     let rest = issuer.trim_start_matches("https://");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = path.trim_end_matches('/');
     let path = if path.is_empty() {
         String::new()
     } else {

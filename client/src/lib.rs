@@ -8,6 +8,7 @@
 //! | [`connection`] | an MQTT connection that proves possession and renews its token in time |
 //! | [`BrokerKey`] | which broker the AS vouches for |
 //! | [`discovery`] | from a broker's address to its authorization server |
+//! | [`enrolment`] | a device registers itself |
 //! | `clock` | where the clocks are read |
 //! | `core` | what `connection` decides, without IO |
 
@@ -16,6 +17,7 @@ mod clock;
 pub mod connection;
 mod core;
 pub mod discovery;
+pub mod enrolment;
 mod mode;
 pub mod profile;
 pub mod token;

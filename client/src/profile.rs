@@ -56,6 +56,12 @@ pub enum ClientAuth {
         /// The private key.
         jwk: Box<Jwk>,
     },
+    /// A raw public key in the TLS handshake (RFC 7250). No standard has a name for it.
+    #[serde(rename = "symbolon_rpk")]
+    RawPublicKey {
+        /// The private key.
+        jwk: Box<Jwk>,
+    },
 }
 
 /// The proof-of-possession key of a device.
@@ -158,21 +164,23 @@ impl Profile {
         }
     }
 
-    /// The key that signs client assertions; `None` where a secret authenticates the device.
+    /// The key that signs client assertions; `None` where the device authenticates in another way.
     pub fn assertion_signer(&self) -> Result<Option<PopSigner>, ProfileError> {
         match &self.client_auth {
-            ClientAuth::Secret { .. } => Ok(None),
-            ClientAuth::Key { jwk } => {
-                let signer = private_key("client_auth.jwk", jwk)?;
-                if signer.algorithm() == PopAlgorithm::Hs256 {
-                    return Err(member("client_auth.jwk", "must be an asymmetric key"));
-                }
-                Ok(Some(signer))
-            }
+            ClientAuth::Secret { .. } | ClientAuth::RawPublicKey { .. } => Ok(None),
+            ClientAuth::Key { jwk } => authentication_key(jwk).map(Some),
         }
     }
 
-    fn check(&self) -> Result<(), ProfileError> {
+    /// The key that is shown to the AS as a raw public key; `None` where the device authenticates in another way.
+    pub fn raw_key_signer(&self) -> Result<Option<PopSigner>, ProfileError> {
+        match &self.client_auth {
+            ClientAuth::Secret { .. } | ClientAuth::Key { .. } => Ok(None),
+            ClientAuth::RawPublicKey { jwk } => authentication_key(jwk).map(Some),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ProfileError> {
         if self.client_id.is_empty() {
             return Err(member("client_id", "must not be empty"));
         }
@@ -202,6 +210,7 @@ impl Profile {
         self.parsed_scope()?;
         self.pop_signer()?;
         self.assertion_signer()?;
+        self.raw_key_signer()?;
         self.check_auth()
     }
 
@@ -240,6 +249,14 @@ fn private_key(name: &'static str, jwk: &Jwk) -> Result<PopSigner, ProfileError>
         };
         member(name, problem)
     })
+}
+
+fn authentication_key(jwk: &Jwk) -> Result<PopSigner, ProfileError> {
+    let signer = private_key("client_auth.jwk", jwk)?;
+    if signer.algorithm() == PopAlgorithm::Hs256 {
+        return Err(member("client_auth.jwk", "must be an asymmetric key"));
+    }
+    Ok(signer)
 }
 
 fn parse_broker(url: &str) -> Option<(&str, u16)> {
@@ -298,6 +315,7 @@ impl fmt::Debug for ClientAuth {
         match self {
             Self::Secret { .. } => f.write_str("Secret(..)"),
             Self::Key { jwk } => f.debug_struct("Key").field("jwk", jwk).finish(),
+            Self::RawPublicKey { jwk } => f.debug_struct("RawPublicKey").field("jwk", jwk).finish(),
         }
     }
 }
@@ -407,6 +425,10 @@ mod tests {
             ),
             (
                 json!({"client_auth": {"method": "private_key_jwt", "jwk": hs256}}),
+                "client_auth.jwk",
+            ),
+            (
+                json!({"client_auth": {"method": "symbolon_rpk", "jwk": public}}),
                 "client_auth.jwk",
             ),
         ] {

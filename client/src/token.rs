@@ -3,7 +3,7 @@
 mod answer;
 mod request;
 
-use crate::{BrokerKey, ConnectError, Profile, clock, profile::ProfileError};
+use crate::{BrokerKey, ConnectError, Profile, clock, connection::raw_key, profile::ProfileError};
 use std::fmt;
 use symbolon_ace_proto::{ErrorCode, PopError, PopSigner, Scope, UnixTime};
 use symbolon_mqtt_proto::ReasonCode;
@@ -121,8 +121,15 @@ async fn obtain_once(profile: &Profile, ask: Ask<'_>) -> Result<Token, TokenRequ
     // Read before asking: the token is surely not younger.
     let now = clock::unix_now();
     let post = request::post(profile, ask, now)?;
-    let client = HttpsClient::new(&profile.ca)
+    let mut client = HttpsClient::new(&profile.ca)
         .map_err(|error| TokenRequestError::Profile(format!("ca: {error}")))?;
+    if let Some(signer) = profile.raw_key_signer()? {
+        let wrong = |error: String| TokenRequestError::Profile(format!("client_auth.jwk: {error}"));
+        let pem = raw_key::pem(&signer).map_err(|error| wrong(error.to_string()))?;
+        client = client
+            .showing_raw_key(&pem)
+            .map_err(|error| wrong(error.to_string()))?;
+    }
     let response = client.send(post).await?;
     answer::token(profile, ask, now, &response)
 }

@@ -1,4 +1,4 @@
-// MQTT.js, which ./check installs outside the sources, where `import` would not look.
+// MQTT.js and oauth4webapi, which ./check installs outside the sources, where `import` would not look.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,3 +10,5 @@ const require = createRequire(folder);
 export const mqtt = require("mqtt");
 // What a web page takes.
 export const bundle = () => readFileSync(fileURLToPath(new URL("dist/mqtt.min.js", folder)));
+// Modules alone, so that they are imported and not required.
+export const oauth4webapi = () => import(new URL("../oauth4webapi/build/index.js", folder).href);

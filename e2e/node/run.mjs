@@ -2,9 +2,10 @@
 
 import { browserCases } from "./browser.mjs";
 import { cases } from "./cases.mjs";
+import { oauthCases } from "./oauth.mjs";
 import { System } from "./system.mjs";
 
-const all = { ...cases, ...browserCases };
+const all = { ...cases, ...browserCases, ...oauthCases };
 const [name, path] = process.argv.slice(2);
 if (name === "--list") {
   console.log(Object.keys(all).join("\n"));

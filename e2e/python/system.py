@@ -146,6 +146,19 @@ class System:
             printed = json.loads(pathlib.Path(printed["profile"]).read_text())
         return Device(self, printed)
 
+    def initial_access_token(self, *words):
+        """What `enrol token` makes, by the words behind it."""
+        command = [self._program, "enrol", "token", *words, "--dir", str(self.directory), "-o", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_SECS, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, f"enrol token: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)["token"]
+
+    def broker_secret(self):
+        """Who the broker is at the AS, and its secret."""
+        config = pathlib.Path(self.config)
+        asking = tomllib.loads(config.read_text())["broker"]["introspection"]
+        return asking["client_id"], (config.parent / asking["secret"]).read_text().strip()
+
     def https(self, method, url, body=None, headers=()):
         parts = urllib.parse.urlsplit(url)
         context = ssl.create_default_context(cafile=self.ca)

@@ -23,8 +23,8 @@ impl Site {
     fn start() -> Self {
         let system = System::initialized();
         let config = &system.init().config;
-        let text = fs::read_to_string(config).unwrap() + "\n[as.admin]\n";
-        fs::write(config, text).unwrap();
+        let text = fs::read_to_string(config).expect("init made it") + "\n[as.admin]\n";
+        fs::write(config, text).expect("it can be written");
         let site = Self { system };
         site.secret("password", PASSWORD, 0o600);
         for (name, role) in [("root", "administrator"), ("eve", "auditor")] {
@@ -38,8 +38,8 @@ impl Site {
 
     fn secret(&self, name: &str, content: &str, mode: u32) -> PathBuf {
         let path = self.system.scratch(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        fs::write(&path, content).expect("a file can be written");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("and it is ours");
         path
     }
 
@@ -75,7 +75,10 @@ impl Site {
         let command = self.command(words).words("--dir").arg(self.elsewhere());
         let command = command.words("--server").arg(&init.issuer);
         let command = command.words("--ca").arg(&init.ca);
-        command.env("SYMBOLON_ADMIN_PASSWORD_FILE", password.to_str().unwrap())
+        command.env(
+            "SYMBOLON_ADMIN_PASSWORD_FILE",
+            password.to_str().expect("a path in UTF-8"),
+        )
     }
 
     fn elsewhere(&self) -> PathBuf {
@@ -89,7 +92,7 @@ fn alike(site: &Site, finished: &Finished, name: &str) -> String {
     let directories = [site.system.site(), site.elsewhere()];
     let text = format!("{stdout}\n{stderr}");
     let text = directories.iter().fold(text, |text, directory| {
-        text.replace(directory.to_str().unwrap(), "DIR")
+        text.replace(directory.to_str().expect("a path in UTF-8"), "DIR")
     });
     let text = text.replace(name, "NAME");
     let words = text.split_whitespace().map(|word| {

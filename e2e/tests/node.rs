@@ -1,4 +1,4 @@
-//! MQTT.js against our servers, in Node and in a web page: one test for each case in `node/`.
+//! MQTT.js and oauth4webapi against our servers, in Node and in a web page: one test for each case in `node/`.
 
 use symbolon_e2e::node;
 
@@ -48,9 +48,21 @@ mod chromium {
     }
 }
 
+/// Of the authorization server alone, by oauth4webapi.
+mod oauth {
+    cases! {
+        oauth4webapi_gets_a_token_with_a_secret
+        oauth4webapi_gets_a_token_with_a_signed_assertion
+        oauth4webapi_proves_the_key_of_its_token_by_dpop
+        oauth4webapi_gets_a_token_with_its_certificate
+        oauth4webapi_asks_as_the_resource_server_and_a_revoked_token_is_inactive
+        oauth4webapi_registers_a_client_and_manages_it
+    }
+}
+
 #[test]
 fn every_case_has_its_test() {
-    let mut tested = [tls::NAMES, websocket::NAMES, chromium::NAMES].concat();
+    let mut tested = [tls::NAMES, websocket::NAMES, chromium::NAMES, oauth::NAMES].concat();
     let mut cases = node::cases();
     tested.sort_unstable();
     cases.sort_unstable();

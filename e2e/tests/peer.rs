@@ -32,6 +32,26 @@ mod tokens {
     }
 }
 
+/// Authlib, an OAuth client that knows nothing of ACE.
+mod authlib {
+    super::cases! { &[] =>
+        authlib_gets_a_token_with_client_secret_basic
+        authlib_gets_a_token_with_client_secret_post
+        authlib_gets_a_token_with_private_key_jwt
+        authlib_is_told_why_it_gets_no_token
+        authlib_asks_as_the_resource_server_and_a_revoked_token_is_inactive
+        authlib_registers_a_client_and_manages_it
+        authlib_registers_a_client_with_its_own_key
+    }
+}
+
+/// GnuTLS, at the authorization server.
+mod raw_keys {
+    super::cases! { &[] =>
+        gnutls_gets_a_token_by_the_raw_key_that_it_shows
+    }
+}
+
 mod sessions {
     super::cases! { &[] =>
         a_shared_key_is_proved_by_the_exporter_and_messages_flow
@@ -294,6 +314,8 @@ mod cwts {
 fn every_case_has_its_test() {
     let modules = [
         tokens::NAMES,
+        authlib::NAMES,
+        raw_keys::NAMES,
         sessions::NAMES,
         refusals::NAMES,
         scope::NAMES,

@@ -83,6 +83,13 @@ impl HttpsClient {
         })
     }
 
+    /// Shows the public key of this private key (PEM; Ed25519 or P-256) as a raw public key, with TLS 1.3 alone; a server that does not ask for
+    /// it is refused.
+    pub fn showing_raw_key(self, private_key_pem: &str) -> Result<Self, SetupError> {
+        let connector = self.connector.showing_raw_key(private_key_pem)?;
+        Ok(Self { connector, ..self })
+    }
+
     /// Shows this certificate (PEM, leaf first) with its private key (PEM) where a server asks for one.
     pub fn showing_certificate(self, chain_pem: &str, key_pem: &str) -> Result<Self, SetupError> {
         let connector = self.connector.showing_certificate(chain_pem, key_pem)?;

@@ -110,6 +110,23 @@ fn an_assertion_lives_for_five_minutes_at_most() {
 }
 
 #[test]
+fn an_assertion_that_says_when_it_was_made_is_good_for_five_minutes_from_then() {
+    let made = |ago: u64, exp: u64| {
+        let mut claims = claims();
+        claims["iat"] = json!(NOW.0 - ago);
+        claims["exp"] = json!(exp);
+        read(HEADER, &claims.to_string())
+    };
+    let an_hour = NOW.0 + 3600;
+    let good = made(10, an_hour).unwrap();
+    assert_eq!(good.expires_at, NOW.plus_secs(MAX_LIFETIME_SECS - 10));
+    assert!(made(MAX_LIFETIME_SECS - 1, an_hour).is_ok());
+    assert!(made(MAX_LIFETIME_SECS, an_hour).is_err());
+    assert!(made(0, u64::MAX).is_ok());
+    assert_eq!(made(10, NOW.0 + 5).unwrap().expires_at, NOW.plus_secs(5));
+}
+
+#[test]
 fn an_assertion_from_the_future_is_refused_but_for_the_leeway() {
     for name in ["nbf", "iat"] {
         assert!(read_with(name, json!(NOW.0 + 60)).is_ok());

@@ -10,6 +10,7 @@
 //! | [`Desired`], [`Plan`] | rules and groups as they shall be, and what that changes |
 //! | [`Group`], [`Owner`] | groups of clients, resource owners |
 //! | [`ResourceServer`], [`PutResourceServer`], [`AudienceGroup`] | resource servers, and audiences that stand for several |
+//! | [`NewInitialAccessTokens`], [`InitialAccessToken`] | who may register without an administrator |
 //! | [`Token`], [`Revocation`] | issued tokens |
 //! | [`Question`], [`Explanation`], [`Granted`] | which rule decides, and what a client may be granted |
 //! | [`AuditRecord`], [`AuditVerdict`] | the audit log |
@@ -24,6 +25,7 @@ mod group;
 mod owner;
 mod plan;
 mod policy;
+mod registration;
 mod resource_server;
 mod secret;
 mod token;
@@ -40,6 +42,10 @@ pub use group::{AudienceGroup, AudienceGroupMembers, Group, MemberChange, NewGro
 pub use owner::{Owner, OwnerRemoved, RemoveOwner, Tree};
 pub use plan::{Apply, Desired, DesiredClient, DesiredGroup, Loss, Plan};
 pub use policy::{Effect, NewPolicy, Permission, Policy};
+pub use registration::{
+    Allow, ExpectedClient, InitialAccessToken, MadeInitialAccessTokens, NewInitialAccessToken,
+    NewInitialAccessTokens,
+};
 pub use resource_server::{PutResourceServer, ResourceServer, SharedKey};
 pub use secret::SecretText;
 pub use token::{Revocation, Revoked, Token};

@@ -1,8 +1,8 @@
 //! All routes there are.
 
 use super::{
-    accounts, audit, clients, document, groups, owners, policies, resource_servers, rights,
-    route::Route, sessions, tokens,
+    accounts, audit, clients, document, groups, owners, policies, registrations, resource_servers,
+    rights, route::Route, sessions, tokens,
 };
 
 const ALL: &[&[Route]] = &[
@@ -11,6 +11,7 @@ const ALL: &[&[Route]] = &[
     groups::ROUTES,
     owners::ROUTES,
     resource_servers::ROUTES,
+    registrations::ROUTES,
     tokens::ROUTES,
     rights::ROUTES,
     audit::ROUTES,

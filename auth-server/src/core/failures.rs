@@ -34,6 +34,13 @@ impl Patience {
         burst: 200,
         refill_secs: 1,
     };
+    /// For tokens of registration, which are random and have no name: a batch of devices behind one address may come late all together.
+    pub(crate) const REGISTRATIONS: Self = Self {
+        free: 20,
+        longest_pause_secs: 60,
+        burst: 200,
+        refill_secs: 1,
+    };
 }
 
 /// The most names at networks that are remembered, about 150 bytes each.

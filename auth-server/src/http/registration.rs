@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     core::{
+        failures::{Failures, Wait},
         minting,
         registration::{self, Metadata, MetadataError, Replacement},
     },
     issuer::Endpoint,
     issuing::now,
-    listener::PeerAddress,
+    listener::network_of,
     store::{
         Client, ClientAuthentication, NewName, NewRegistration, Registration, SUFFIX_CHARACTERS,
         Secret, Store, StoreError, Update, sha256_of,
@@ -28,13 +29,12 @@ use axum::{
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq;
 use symbolon_ace_proto::{PopError, Scope, UnixTime};
 
+/// What failures are counted under: these tokens have no name.
+const TOKENS: &str = "registration";
 /// Our member for the audience that a client registered for; none is registered.
 const AUDIENCE: &str = "symbolon_audience";
 /// Our member for where that resource server is.
@@ -51,8 +51,8 @@ enum Refusal {
     /// Unknown, expired, used up, or another's: one answer.
     #[error("the token is not good, or not for this")]
     WrongToken,
-    #[error("too many wrong tokens from this address")]
-    Throttled,
+    #[error("too many wrong tokens from this address: wait {0} s")]
+    Throttled(u64),
     #[error("the body must be application/json")]
     MediaType,
     #[error(transparent)]
@@ -90,7 +90,7 @@ impl Refusal {
             Self::Store(_) | Self::Secret(_) => true,
             Self::NoToken
             | Self::WrongToken
-            | Self::Throttled
+            | Self::Throttled(_)
             | Self::MediaType
             | Self::Body(_)
             | Self::Metadata(_)
@@ -195,10 +195,9 @@ impl Endpoints {
 
     /// The bearer token of a request (RFC 6750 §2.1), unless its address has shown too many wrong ones.
     fn bearer(&self, parts: &Parts) -> Result<Vec<u8>, Refusal> {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !throttle.may_try(address(parts), now()) {
-            return Err(Refusal::Throttled);
-        }
+        self.registration_failures()
+            .admit(TOKENS, network_of(parts), now())
+            .map_err(|Wait(secs)| Refusal::Throttled(secs))?;
         let header = only(&parts.headers, header::AUTHORIZATION.as_str());
         let header = header.map_err(|Several| Refusal::WrongToken)?;
         let header = header.ok_or(Refusal::NoToken)?;
@@ -210,9 +209,22 @@ impl Endpoints {
     }
 
     fn wrong_token(&self, parts: &Parts) -> Refusal {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.handle_wrong(address(parts), now());
+        let network = network_of(parts);
+        self.registration_failures()
+            .handle_failure(TOKENS, network, now());
         Refusal::WrongToken
+    }
+
+    /// Whoever was wrong and is right now has no pause before them.
+    fn right_token(&self, parts: &Parts) {
+        self.registration_failures()
+            .handle_success(TOKENS, network_of(parts));
+    }
+
+    fn registration_failures(&self) -> MutexGuard<'_, Failures> {
+        // Numbers: a panic elsewhere leaves them right enough.
+        let failures = self.registration_failures.lock();
+        failures.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn register(
@@ -245,6 +257,7 @@ impl Endpoints {
         if !self.store.register(&new, now).await? {
             return Err(self.wrong_token(parts));
         }
+        self.right_token(parts);
         *registered = Some(client.client_id.clone());
         let told = Told {
             uri: self.registration_uri(&client.client_id),
@@ -268,11 +281,14 @@ impl Endpoints {
         let known = registration.as_ref().map_or([0; 32], |one| one.sha256);
         let right = bool::from(known.ct_eq(&sha256));
         match (client, registration) {
-            (Some(client), Some(registration)) if right => Ok(Managed {
-                client,
-                registration,
-                token,
-            }),
+            (Some(client), Some(registration)) if right => {
+                self.right_token(parts);
+                Ok(Managed {
+                    client,
+                    registration,
+                    token,
+                })
+            }
             (_, _) => Err(self.wrong_token(parts)),
         }
     }
@@ -432,10 +448,4 @@ fn name_of(name: &NewName) -> Result<String, PopError> {
             Ok(prefix.chars().chain(suffix).collect())
         }
     }
-}
-
-/// Where a request comes from. Without a listener, as in tests, all come from one place.
-fn address(parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<PeerAddress>();
-    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0)
 }

@@ -49,6 +49,8 @@ mod revocation;
 mod rights;
 #[path = "../it/rules.rs"]
 mod rules;
+#[path = "../it/shared_keys.rs"]
+mod shared_keys;
 #[path = "../it/store.rs"]
 mod store;
 #[path = "../it/token.rs"]

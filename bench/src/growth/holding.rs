@@ -13,6 +13,8 @@ use symbolon_mqtt_proto::Qos;
 
 /// Clients that hold the subscriptions, in the first places.
 pub(crate) const HOLDERS: usize = 8;
+/// The same, to number subscriptions by.
+const HOLDERS_U32: u32 = 8;
 /// Topic Filters in one SUBSCRIBE of theirs.
 const FILTERS_AT_ONCE: usize = 500;
 /// SUBSCRIBE packets that are under way at once where their cost is measured.
@@ -45,24 +47,34 @@ pub(crate) fn topic(number: u32) -> String {
 }
 
 /// Spreads numbers, always the same way.
-pub(crate) fn spread(number: u32) -> u32 {
+fn spread(number: u32) -> u32 {
     number.wrapping_mul(2_654_435_761)
 }
 
-/// Lets the holders hold so many, in equal parts.
+/// Topics of these subscriptions, in no order. One after the other belongs to another holder: so a turn of messages is written to as many
+/// clients whether there are few subscriptions or many.
+pub(crate) fn topics(count: u32, held: u32) -> impl Iterator<Item = String> {
+    let holders = HOLDERS_U32;
+    (0..count).map(move |number| {
+        let any = spread(number) % held.saturating_sub(holders).max(1);
+        topic(any - any % holders + number % holders)
+    })
+}
+
+/// Lets the holders hold so many: one after the other has the next.
 pub(crate) fn subscribe(clients: &mut Clients, kind: Kind, count: u32) -> anyhow::Result<()> {
-    let mut next = 0;
-    while next < count {
+    let each = HOLDERS * FILTERS_AT_ONCE;
+    for first in (0..count).step_by(each) {
         let mut asked = 0;
         for place in 0..HOLDERS {
-            let end = count.min(next + u32::try_from(FILTERS_AT_ONCE)?);
-            if next == end {
+            let numbers = (first..count).take(each).skip(place).step_by(HOLDERS);
+            let filters: Vec<_> = numbers.map(|number| kind.filter(number)).collect();
+            if filters.is_empty() {
                 break;
             }
-            let filters: Vec<_> = (next..end).map(|number| kind.filter(number)).collect();
             let packet = packets::subscribe_to_all(&filters, Qos::AtMostOnce)?;
             send(clients, place, &packet)?;
-            (next, asked) = (end, asked + 1);
+            asked += 1;
         }
         await_answers(clients, packets::SUBACK, asked)?;
     }

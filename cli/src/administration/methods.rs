@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use symbolon_auth_server::{
     admin::model::{
         Account, AccountCertificate, AccountPassword, Apply, AudienceGroup, AudienceGroupMembers,
-        AuditRecord, AuditVerdict, Client, Desired, Explanation, Granted, Group, MAX_PAGE,
-        MemberChange, NewAccount, NewClient, NewGroup, NewPolicy, Owner, OwnerRemoved, Page, Plan,
-        Policy, PutResourceServer, Question, RemoveOwner, ResourceServer, Revocation, Revoked,
-        SecretText, Token, Tree, mark_to_text,
+        AuditRecord, AuditVerdict, Client, Desired, Explanation, Granted, Group,
+        InitialAccessToken, MAX_PAGE, MadeInitialAccessTokens, MemberChange, NewAccount, NewClient,
+        NewGroup, NewInitialAccessTokens, NewPolicy, Owner, OwnerRemoved, Page, Plan, Policy,
+        PutResourceServer, Question, RemoveOwner, ResourceServer, Revocation, Revoked, SecretText,
+        Token, Tree, mark_to_text,
     },
     store::AuditMark,
 };
@@ -116,6 +117,23 @@ impl Administration {
     ) -> Answered<OwnerRemoved> {
         let target = Target::of(&["owners", name, "remove"]);
         self.send(Verb::Post, target, &RemoveOwner { trees }).await
+    }
+
+    pub(crate) async fn initial_access_tokens(&self) -> Answered<Vec<InitialAccessToken>> {
+        self.list(Target::of(&["initial-access-tokens"])).await
+    }
+
+    pub(crate) async fn add_initial_access_tokens(
+        &self,
+        tokens: &NewInitialAccessTokens,
+    ) -> Answered<MadeInitialAccessTokens> {
+        let target = Target::of(&["initial-access-tokens"]);
+        self.send(Verb::Post, target, tokens).await
+    }
+
+    pub(crate) async fn remove_initial_access_token(&self, id: &str) -> Answered<()> {
+        self.delete(Target::of(&["initial-access-tokens", id]))
+            .await
     }
 
     pub(crate) async fn resource_servers(&self) -> Answered<Vec<ResourceServer>> {

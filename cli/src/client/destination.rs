@@ -23,9 +23,9 @@ pub(crate) struct DestinationArgs {
 /// For which broker, and how a device gets there.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    pub(super) audience: String,
-    pub(super) broker: String,
-    pub(super) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) broker: String,
+    pub(crate) issuer: String,
     pub(super) ca: String,
 }
 

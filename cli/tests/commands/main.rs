@@ -8,6 +8,8 @@ mod config;
 #[cfg(unix)]
 mod credentials;
 #[cfg(test)]
+mod enrol;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod help;

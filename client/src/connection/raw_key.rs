@@ -15,7 +15,7 @@ const P256_PREFIX: &[u8] =
 const P256_MIDDLE: &[u8] = b"\xa1\x44\x03\x42\x00";
 
 /// The private key as PEM.
-pub(super) fn pem(signer: &PopSigner) -> Result<Zeroizing<String>, ConnectError> {
+pub(crate) fn pem(signer: &PopSigner) -> Result<Zeroizing<String>, ConnectError> {
     let secret = signer.secret();
     let der = Zeroizing::new(match signer.verifying_key() {
         PopKey::Hs256(_) => {

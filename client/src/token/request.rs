@@ -65,12 +65,17 @@ pub(super) fn post(
             request.client_assertion_type = Some(client_assertion::ASSERTION_TYPE.to_owned());
             request.client_assertion = Some(assertion.map_err(|error| wrong(&error))?);
         }
+        (ClientAuth::RawPublicKey { .. }, _) => {
+            request.client_id = Some(profile.client_id.clone());
+        }
         (ClientAuth::Key { .. }, None) => return Err(wrong(&"client_auth.jwk: is missing")),
     }
     if let Some(signer) = &pop_signer {
-        // The AS must see that the key of req_cnf is ours (RFC 9201 §3.1). An assertion with that very key shows it already.
-        let asserted = assertion_signer.map(|signer| signer.verifying_key().thumbprint());
-        if asserted != pop_key.map(|key| key.thumbprint()) {
+        // The AS must see that the key of req_cnf is ours (RFC 9201 §3.1). An assertion with that very key shows it already, and so does the
+        // TLS handshake.
+        let shown = assertion_signer.or(profile.raw_key_signer()?);
+        let shown = shown.map(|signer| signer.verifying_key().thumbprint());
+        if shown != pop_key.map(|key| key.thumbprint()) {
             let proof = dpop::make("POST", &profile.token_endpoint, signer, now);
             headers.push(("dpop", proof.map_err(|error| wrong(&error))?));
         }

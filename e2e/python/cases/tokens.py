@@ -193,7 +193,9 @@ def an_assertion_that_does_not_hold_is_refused(system):
         "not yet valid": ace.assertion(right, me, issuer, nbf=now() + 600),
         "another subject": ace.assertion(right, me, issuer, sub="other"),
         "another issuer": ace.assertion(right, me, issuer, iss="other"),
-        "too long a life": ace.assertion(right, me, issuer, exp=now() + 86400 * 365),
+        # What says when it was made may say that it lives for long: it is good for 5 minutes.
+        "made long ago": ace.assertion(right, me, issuer, iat=late, exp=now() + 86400 * 365),
+        "too long a life": right.sign_jwt({"iss": me, "sub": me, "aud": issuer, "jti": "x0", "exp": now() + 86400 * 365}),
         "no expiry": right.sign_jwt({"iss": me, "sub": me, "aud": issuer, "jti": "x1"}),
         "not signed": jwt.encode({"iss": me, "sub": me, "aud": issuer, "jti": "x2", "exp": now() + 60}, None, algorithm="none"),
         "no token": "abc",

@@ -70,7 +70,7 @@ impl Refusal {
         let (status, code) = match self {
             Self::Store(error) => return answer::store_failure(error, Format::Json),
             Self::NoToken | Self::WrongToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
-            Self::Throttled => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+            Self::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
             Self::Body(error) => (error.status(), "invalid_request"),
             Self::Metadata(error) => (StatusCode::BAD_REQUEST, error.code()),
@@ -89,6 +89,10 @@ impl Refusal {
             body["error_description"] = text.into();
         }
         let mut response = answer::no_store(status, Format::Json, body.to_string().into_bytes());
+        if let Self::Throttled(secs) = self {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*secs));
+        }
         if let Some(challenge) = self.challenge() {
             let challenge = HeaderValue::from_static(challenge);
             response
@@ -103,7 +107,7 @@ impl Refusal {
         match self {
             Self::NoToken => Some("Bearer realm=\"register\""),
             Self::WrongToken => Some("Bearer realm=\"register\", error=\"invalid_token\""),
-            Self::Throttled
+            Self::Throttled(_)
             | Self::MediaType
             | Self::Body(_)
             | Self::Metadata(_)
