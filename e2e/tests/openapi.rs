@@ -10,8 +10,8 @@ const PAGE: &str = include_str!("../../docs/administration.md");
 fn system() -> System {
     let mut system = System::initialized();
     let config = system.init().config.clone();
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, format!("{text}\n[as.admin]\n")).unwrap();
+    let text = fs::read_to_string(&config).expect("init has written it");
+    fs::write(&config, format!("{text}\n[as.admin]\n")).expect("a file can be written");
     system.up(&[]);
     system
 }
@@ -29,8 +29,9 @@ fn what_the_administration_api_answers_stands_in_its_document() {
 /// Writes a file that nobody else may read.
 fn write_private(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, text).expect("a file can be written");
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(path, private).expect("its mode can be set");
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn the_examples_of_the_page_work() {
     let shell = Command::new("sh")
         .arg("-c")
         .arg(script)
-        .env("CA", system.init().ca.to_str().unwrap())
+        .env("CA", &system.init().ca.display().to_string())
         .env("AS", &system.init().issuer)
         .env("AUDIENCE", &system.init().audience)
         .env("PASSWORD", "correct horse battery");
