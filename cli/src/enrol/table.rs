@@ -30,9 +30,9 @@ const COLUMNS: &str = "name, allow, group, token_lifetime_secs";
 /// `symbolon enrol csv FILE --out FILE`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CsvArgs {
-    /// The devices, a line each, below a line of headings: name, and as many allow and group as it takes, token_lifetime_secs
+    /// The devices, a line each, below a line of headings: `name`, and as many `allow` and `group` as it takes, `token_lifetime_secs`
     file: PathBuf,
-    /// Where the codes go, a line each: name,token,issuer,expires_at
+    /// Where the codes go, a line each: `name,token,issuer,expires_at`
     #[arg(long, value_name = "FILE", required = true)]
     out: PathBuf,
     /// Replace that file where it exists
@@ -192,8 +192,11 @@ impl Device {
     }
 }
 
-/// Every device with its line, or every complaint with its line.
-fn parse(text: &str) -> Result<Vec<(u64, Device)>, Vec<(u64, String)>> {
+/// With the number of its line, from 1.
+type Placed<T> = (u64, T);
+
+/// Every device, or every complaint.
+fn parse(text: &str) -> Result<Vec<Placed<Device>>, Vec<Placed<String>>> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
