@@ -45,6 +45,11 @@ use tokio::{
 const CACHE_CONTROL: &str = "public, max-age=60";
 /// The most requests that wait for news of revoked tokens; half of the connections there may be.
 const MAX_WAITING: usize = 256;
+/// How often it is looked, while somebody waits for news, whether another process has revoked something: a right that is taken away there
+/// counts no more within a second either.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Rest after the database did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often tokens that have expired are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -134,6 +139,30 @@ impl Endpoints {
                 Err(error) => tracing::warn!(%error, "cannot forget expired tokens"),
             }
             sleep(if more { SWEEP_AGAIN } else { SWEEP_EVERY }).await;
+        }
+    }
+}
+
+impl Endpoints {
+    /// Looks whether other processes have changed the token revocation list, for all who wait for news.
+    pub(crate) async fn watch_others(&self) {
+        let mut known = None;
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.waiting.available_permits() == MAX_WAITING {
+                continue;
+            }
+            match self.store.list_number().await {
+                Ok(number) => {
+                    if known.replace(number) != Some(number) {
+                        self.tell_changes();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for revoked tokens");
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
         }
     }
 }

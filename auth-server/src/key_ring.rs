@@ -609,11 +609,11 @@ mod tests {
         let uri: KeyUri = "pkcs11:token=hsm;object=next".parse().unwrap();
         let next = NextKey::InToken(uri.clone(), Box::new(public.clone()));
         ring.rotate(next, UnixTime(1_300), LIFE, NOW).unwrap();
+        let text = ring.to_json();
         let again = NextKey::InToken(uri.clone(), Box::new(public));
         let twice = ring.rotate(again, UnixTime(2_000), LIFE, UnixTime(1_300));
         assert!(matches!(twice, Err(KeyRingError::Twice(_))));
 
-        let text = ring.to_json();
         let ring = KeyRing::from_json(&text, NOW).unwrap();
         assert_eq!(ring.to_json(), text);
         assert_eq!(ring.last().and_then(RingKey::uri), Some(&uri));

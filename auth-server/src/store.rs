@@ -7,6 +7,7 @@
 //! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
+//! | `shared_keys` | keys shared with resource servers, while they rotate |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
@@ -26,6 +27,7 @@ mod registration;
 mod resource_server;
 mod rules;
 mod schema;
+mod shared_keys;
 mod snapshot;
 mod times;
 mod token;
@@ -42,6 +44,7 @@ pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, 
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub use shared_keys::{NextSharedKey, Rotation};
 pub(crate) use snapshot::{Registered, Snapshot};
 pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
@@ -56,10 +59,11 @@ pub use crate::core::{
         plan::{Desired, Group, Loss, Plan},
         rule::{Effect, Policy, Subject, Validity},
     },
+    shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing},
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
 
-use crate::core::policy::ClientId;
+use crate::{core::policy::ClientId, issuing::now};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
 use issuance::Issuance;
@@ -190,7 +194,8 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write. It is a file of SQLite whatever the
+    /// database is.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.database.backup(to).await
     }
@@ -199,6 +204,11 @@ impl Store {
     /// used twice.
     pub async fn revive(&self) -> Result<(), StoreError> {
         self.database.revive().await
+    }
+
+    /// Fills this database, which must be empty, with all that is in another: of the two one is a file. So a copy gets into PostgreSQL.
+    pub async fn take_over(&self, copy: &Self) -> Result<(), StoreError> {
+        self.database.fill_from(&copy.database).await
     }
 
     /// Registers a client with its policies, all or nothing.
@@ -256,7 +266,8 @@ impl Store {
 
     /// All resource servers, by audience.
     pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, StoreError> {
-        self.database.resource_servers(i64::MAX).await
+        let servers = self.database.resource_servers(i64::MAX).await?;
+        self.settle(servers, now()).await
     }
 
     /// One resource server.
@@ -265,6 +276,7 @@ impl Store {
         audience: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
         let named = self.database.resource_servers_named(audience).await?;
+        let named = self.settle(named, now()).await?;
         Ok(named.into_iter().find(|one| one.audience == audience))
     }
 
@@ -334,11 +346,12 @@ impl Store {
         &self,
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
-        match audience {
+        let servers = match audience {
             Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
-        }
+        };
+        self.settle(servers?, now()).await
     }
 
     /// The resource server that authenticates by this identifier.
@@ -349,12 +362,29 @@ impl Store {
         if is_nowhere(client_id) {
             return Ok(None);
         }
-        self.database.resource_server_of(client_id).await
+        let server = self.database.resource_server_of(client_id).await?;
+        let settled = self.settle(server.into_iter().collect(), now()).await?;
+        Ok(settled.into_iter().next())
     }
 
     /// The next sequence number of a token with `exi` for this resource server; never the same twice.
     pub(crate) async fn next_sequence_number(&self, audience: &str) -> Result<u64, StoreError> {
         self.database.next_sequence_number(audience).await
+    }
+
+    /// How often the token revocation list has changed, by whatever process.
+    pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
+        self.database.list_number().await
+    }
+
+    /// Remembers the mark of an identifier until `expires_at`, that second included; `false` where it was seen before, by whatever process.
+    pub(crate) async fn see(
+        &self,
+        mark: &[u8; 16],
+        expires_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.database.see(mark, expires_at, now).await
     }
 
     /// The token with this digest, expired or not.

@@ -15,17 +15,24 @@
 //! | [`https`] | requests over connections that are kept |
 //! | [`latencies`] | percentiles |
 //! | [`revocation`] | from the answer that a right is gone until its client is sent away |
+//! | [`growth`] | whether a message costs the same however much there is beside it |
+//! | [`scaling`] | what a second shard costs |
+//! | [`guard`] | instructions for a PUBLISH, against regressions |
 //! | [`tokens`] | tokens that an authorization server issues for a second of CPU time |
 //!
 //! ```text
 //! cargo build --release -p symbolon-cli
 //! cargo run --release -p symbolon-bench -- compare --chart docs/performance.svg
+//! cargo run --release -p symbolon-bench -- growth --chart docs/growth.svg
+//! cargo run --release -p symbolon-bench -- scaling
 //! cargo run --release -p symbolon-bench -- tokens
 //! cargo run --release -p symbolon-bench -- revocation
 //! ```
 
 mod brokers;
 mod compare;
+mod growth;
+mod guard;
 mod https;
 mod latencies;
 mod load;
@@ -34,6 +41,7 @@ mod registered;
 mod relay;
 mod report;
 mod revocation;
+mod scaling;
 mod scenario;
 mod serving;
 mod site;
@@ -53,8 +61,14 @@ struct Arguments {
 enum Verb {
     /// Run all scenarios against all brokers that are found, in turn, and print the medians
     Compare(compare::CompareArgs),
+    /// Measure whether a message costs the same with few connections, subscriptions and filters and with many
+    Growth(growth::GrowthArgs),
+    /// Count the instructions of a PUBLISH, and compare them with what a file says
+    Guard(guard::GuardArgs),
     /// Serve as the floor; `compare` starts this by itself
     Relay(relay::RelayArgs),
+    /// Measure what a delivery costs with one shard and with two
+    Scaling(scaling::ScalingArgs),
     /// Measure how long it takes until a client whose right is taken away is sent away
     Revocation(revocation::RevocationArgs),
     /// Measure what a token costs the authorization server
@@ -66,7 +80,10 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Compare(arguments) => arguments.run(),
+        Verb::Growth(arguments) => arguments.run(),
+        Verb::Guard(arguments) => arguments.run(),
         Verb::Relay(arguments) => arguments.run(),
+        Verb::Scaling(arguments) => arguments.run(),
         Verb::Revocation(arguments) => arguments.run(),
         Verb::Tokens(arguments) => arguments.run(),
         Verb::Signer(arguments) => arguments.run(),

@@ -13,6 +13,7 @@
 
 mod changes;
 pub(crate) mod check;
+mod database;
 mod diagnostic;
 mod document;
 mod keys;

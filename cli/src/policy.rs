@@ -140,7 +140,7 @@ impl AddArgs {
         print(&added, self.output)?;
         match warn_of_cuts(&administration, &added).await {
             // Resource owners do not see what others grant and deny.
-            Err(error) if error.refuses_the_account() => Ok(()),
+            Err(error) if error.is_forbidden() => Ok(()),
             warned => Ok(warned?),
         }
     }

@@ -3,13 +3,13 @@
 
 CREATE TABLE initial_access_token (
     -- Its name for people, the beginning of its digest in hexadecimal digits.
-    id         TEXT NOT NULL PRIMARY KEY,
+    id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     -- SHA-256 of the token.
     sha256     BYTEA NOT NULL UNIQUE CHECK (octet_length(sha256) = 32),
     -- What whoever registers with it is called and may do, in JSON.
     admission  TEXT NOT NULL,
     -- The name of the one client that may register with it, if it is for one.
-    client_id  TEXT,
+    client_id  TEXT COLLATE "C",
     uses_left  BIGINT NOT NULL CHECK (uses_left >= 0),
     -- Seconds since 1970.
     created_at BIGINT NOT NULL,
@@ -20,7 +20,7 @@ CREATE INDEX initial_access_token_by_client ON initial_access_token (client_id) 
 CREATE INDEX initial_access_token_by_expiry ON initial_access_token (expires_at);
 
 CREATE TABLE registration (
-    client_id      TEXT NOT NULL PRIMARY KEY REFERENCES client (client_id) ON DELETE CASCADE,
+    client_id      TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES client (client_id) ON DELETE CASCADE,
     -- SHA-256 of the registration access token.
     sha256         BYTEA NOT NULL CHECK (octet_length(sha256) = 32),
     -- What the client says of itself, in JSON (RFC 7591 section 2); no secret.

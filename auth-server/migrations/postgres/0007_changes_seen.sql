@@ -1,11 +1,11 @@
 -- What several processes on one database must know of each other. Names and meanings are told where SQLite's are.
 
 CREATE TABLE change (
-    what   TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (what IN ('rules', 'revocation_list')),
+    what   TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (what = 'revocation_list'),
     number BIGINT NOT NULL
 );
 
-INSERT INTO change (what, number) VALUES ('rules', 0), ('revocation_list', 0);
+INSERT INTO change (what, number) VALUES ('revocation_list', 0);
 
 CREATE TABLE seen_identifier (
     mark       BYTEA NOT NULL PRIMARY KEY CHECK (length(mark) = 16),

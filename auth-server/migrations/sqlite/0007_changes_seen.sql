@@ -1,13 +1,12 @@
 -- What several processes on one database must know of each other.
 
--- Counts changes: of the rules, and all that tokens depend on; of the token revocation list. Who reads the same number twice has missed
--- none.
+-- Counts changes of the token revocation list: who reads the same number twice has missed none.
 CREATE TABLE change (
-    what   TEXT NOT NULL PRIMARY KEY CHECK (what IN ('rules', 'revocation_list')),
+    what   TEXT NOT NULL PRIMARY KEY CHECK (what = 'revocation_list'),
     number INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO change (what, number) VALUES ('rules', 0), ('revocation_list', 0);
+INSERT INTO change (what, number) VALUES ('revocation_list', 0);
 
 -- Identifiers of assertions and proofs that were shown and have not expired: half of a SHA-256 each.
 CREATE TABLE seen_identifier (

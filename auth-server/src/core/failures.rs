@@ -180,7 +180,7 @@ fn key(name: &str, network: Network) -> Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
+    use ::core::net::{IpAddr, Ipv4Addr};
 
     const NOW: UnixTime = UnixTime(1_000_000);
 

@@ -1,6 +1,6 @@
 //! Where a request comes from, as far as limits see it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use ::core::net::{IpAddr, Ipv6Addr};
 
 /// An IPv4 address, or the /64 that an IPv6 address lies in: whoever has one address of it has all of them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -178,7 +178,7 @@ impl Authenticator {
         };
         let authenticated = self.judge(proved, (client_id, network), now)?;
         if !attempt.is_counted {
-            self.count(&authenticated, client_id, now)?;
+            self.count(&authenticated, client_id, now).await?;
             attempt.is_counted = true;
         }
         check_name(request, client_id)?;
@@ -210,7 +210,7 @@ impl Authenticator {
         let principal = self.look_up(None, name).await?;
         let proved = credentials.authenticate(principal, &self.rules, now);
         let authenticated = self.judge(proved, (name, network), now)?;
-        self.count(&authenticated, name, now)?;
+        self.count(&authenticated, name, now).await?;
         check_name(request, name)?;
         Ok(authenticated)
     }
@@ -242,7 +242,7 @@ impl Authenticator {
     }
 
     /// What somebody who proved who it is uses up: its assertion, and its share of requests.
-    fn count(
+    async fn count(
         &self,
         authenticated: &Authenticated,
         client_id: &str,
@@ -253,7 +253,8 @@ impl Authenticator {
                 (Kind::Assertion, &assertion.client_id, &assertion.identifier),
                 assertion.expires_at,
                 now,
-            )?
+            )
+            .await?
             .map_err(|Replayed| AuthenticationError::Replayed)?;
         }
         // Only who proved who it is uses its own share up.
@@ -278,20 +279,27 @@ impl Authenticator {
         Ok(found.map(|found| Principal::from(&*found)))
     }
 
-    /// The outer error is ours (no room), the inner one the client's.
-    pub(super) fn remember(
+    /// The outer error is ours (no room, no database), the inner one the client's. Our own memory bounds what one process takes; the database knows
+    /// what others took, and this one before it was started.
+    pub(super) async fn remember(
         &self,
         identifier: (Kind, &str, &str),
         expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<Result<(), Replayed>, CallerError> {
         // A panic elsewhere leaves at worst a mark without expiry in it: still right, if not tidy.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.remember(identifier, expires_at, now) {
-            Ok(()) => Ok(Ok(())),
-            Err(SeenError::Replayed) => Ok(Err(Replayed)),
-            Err(error @ SeenError::Full) => Err(CallerError::Busy(error)),
-        }
+        let remembered = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(identifier, expires_at, now);
+        let mark = match remembered {
+            Ok(mark) => mark,
+            Err(SeenError::Replayed) => return Ok(Err(Replayed)),
+            Err(error @ SeenError::Full) => return Err(CallerError::Busy(error)),
+        };
+        let is_new = self.store.see(&mark, expires_at, now).await?;
+        Ok(if is_new { Ok(()) } else { Err(Replayed) })
     }
 }
 

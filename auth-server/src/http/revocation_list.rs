@@ -26,13 +26,10 @@ use symbolon_ace_proto::{
     TokenRequest,
     revocation_list::{MEDIA_TYPE, PROBLEM_MEDIA_TYPE, QueryError, RevocationList},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// The longest wait that is granted, seconds.
 const MAX_WAIT_SECS: u64 = 60;
-/// How often it is looked whether another process has revoked something: a right that is taken away there counts no more within a second
-/// either.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +179,6 @@ impl Endpoints {
                 tokio::select! {
                     _ = changes.changed() => {}
                     _ = closing.changed() => {}
-                    () = sleep(LOOK_EVERY) => {}
                 }
             };
             if timeout_at(until, something).await.is_err() {

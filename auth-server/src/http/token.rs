@@ -84,7 +84,12 @@ impl Refusal {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Outdated | Self::Signing(SigningError::Hsm(_)) => {
+            Self::Outdated => answer::not_now(answer::failure(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                format,
+            )),
+            Self::Signing(SigningError::Hsm(_)) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
             }
@@ -315,7 +320,7 @@ impl Endpoints {
             None => asked,
         };
         let key = match refreshing {
-            None => Some(self.key((parts, request), attempt, &caller, now)?),
+            None => Some(self.key((parts, request), attempt, &caller, now).await?),
             Some(_) => None,
         };
         let snapshot = &attempt.snapshot;
@@ -383,7 +388,7 @@ impl Endpoints {
     }
 
     /// Which key is asked for, and whether the client may have it.
-    fn key(
+    async fn key(
         &self,
         (parts, request): (&Parts, &TokenRequest),
         attempt: &mut Attempt,
@@ -391,7 +396,9 @@ impl Endpoints {
         now: UnixTime,
     ) -> Result<Key, Refusal> {
         let client_id = &caller.client.client_id;
-        let dpop = self.verify_dpop(&parts.headers, attempt, client_id, now)?;
+        let dpop = self
+            .verify_dpop(&parts.headers, attempt, client_id, now)
+            .await?;
         let req_cnf = request.req_cnf.as_ref();
         if let Some(kid) = req_cnf.and_then(Confirmation::key_identifier) {
             return Ok(Key::Named(kid));
@@ -432,7 +439,7 @@ impl Endpoints {
         permitted.ok_or(Refusal::Policy(PolicyError::UnknownAudience))
     }
 
-    fn verify_dpop(
+    async fn verify_dpop(
         &self,
         headers: &HeaderMap,
         attempt: &mut Attempt,
@@ -453,7 +460,8 @@ impl Endpoints {
                     (Kind::Dpop, client_id, &proof.identifier),
                     proof.issued_at.plus_secs(dpop::WINDOW_SECS),
                     now,
-                )?
+                )
+                .await?
                 .map_err(|Replayed| PossessionError::DpopReplayed)?;
             attempt.proof_is_counted = true;
         }

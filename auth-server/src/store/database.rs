@@ -4,6 +4,7 @@ mod accounts;
 mod applying;
 mod audit;
 mod backup;
+mod changes;
 mod groups;
 mod issuing;
 mod pages;
@@ -13,8 +14,10 @@ mod registrations;
 mod resource_servers;
 mod revocations;
 mod rights;
+mod shared_keys;
 mod sqlite;
 mod tokens;
+mod transfer;
 
 pub(super) use audit::Deed;
 pub(super) use issuing::Issued;

@@ -165,7 +165,8 @@ impl PostgresUrl {
     /// The same with this password.
     pub fn with_password(self, password: &str) -> Result<Self, LocationError> {
         let mut url = self.options()?.database_url;
-        url.set_password(Some(password))
+        // The call escapes all but this one.
+        url.set_password(Some(&password.replace('%', "%25")))
             .map_err(|()| LocationError::Missing("host"))?;
         Ok(Self { url: url.into() })
     }

@@ -391,6 +391,22 @@ async fn what_is_not_json_too_long_or_nowhere_is_refused() {
 }
 
 #[tokio::test]
+async fn on_a_listener_of_its_own_it_is_there_and_nowhere_else() {
+    let mut server = Server::start_with_admin_apart().await;
+    Local::new(&server)
+        .add_account("alice", "administrator")
+        .await;
+    let document = "GET /admin/v1/openapi.json";
+    assert_eq!(server.send(document, &[], b"").await.status, 404);
+    server.address = server.admin.unwrap();
+    assert_eq!(server.send(document, &[], b"").await.status, 200);
+    assert_eq!(server.send("GET /jwks.json", &[], b"").await.status, 404);
+    let alice = Session::begin(&server, "alice").await;
+    alice.get("/clients").await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_told_to_serve_it_does_not() {
     let server = Server::start_without_admin().await;
     let answer = server.send("GET /admin/v1/openapi.json", &[], b"").await;

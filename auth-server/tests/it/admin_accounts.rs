@@ -102,7 +102,7 @@ async fn a_session_ends_with_logout_another_password_and_its_account() {
     assert_eq!(get(&server, Some(&authorization), "/clients").await, 401);
     // The database has digests of tokens alone.
     let token = authorization.strip_prefix("Bearer ").unwrap();
-    let file = std::fs::read(server.database.file().unwrap()).unwrap();
+    let file = crate::place::content(&server.database);
     assert!(
         !file
             .windows(token.len())

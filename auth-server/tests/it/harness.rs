@@ -56,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) database: Location,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
+    /// Where the administration API is, if it has a listener of its own.
+    pub(crate) admin: Option<SocketAddr>,
     /// Where health and metrics are.
     pub(crate) management: SocketAddr,
     connector: TlsConnector,
@@ -130,12 +132,18 @@ impl Server {
         Self::start_in((directory, database), change).await
     }
 
+    /// One whose administration API has a listener of its own.
+    pub(crate) async fn start_with_admin_apart() -> Self {
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        Self::start_new(|config| config.admin = Some(AdminConfig { listen })).await
+    }
+
     /// One whose administration API is not served.
     pub(crate) async fn start_without_admin() -> Self {
         Self::start_new(|config| config.admin = None).await
     }
 
-    async fn start_in(
+    pub(crate) async fn start_in(
         (directory, database): (Arc<TempDir>, Location),
         change: impl FnOnce(&mut Config),
     ) -> Self {
@@ -179,6 +187,7 @@ impl Server {
             database,
             address: server.local_addr(),
             reloader: server.reloader(),
+            admin: server.admin_addr(),
             management: server.management_addr().unwrap(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),

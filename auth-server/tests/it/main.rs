@@ -28,5 +28,6 @@ mod reload;
 mod revocation;
 mod rights;
 mod rules;
+mod shared_keys;
 mod store;
 mod token;

@@ -3,7 +3,9 @@
 use crate::harness::{ISSUER, Server, TOKEN_ENDPOINT};
 use serde_json::json;
 use symbolon_ace_proto::{Jwk, SigningKey, jwt::SigningAlgorithm};
-use symbolon_auth_server::{AuthServer, Config, IssuerError, StartError};
+use symbolon_auth_server::{
+    AdminConfig, AuthServer, Config, IssuerError, ManagementConfig, StartError,
+};
 
 // RFC 8414 §2 and §3
 #[tokio::test]
@@ -161,6 +163,20 @@ async fn a_server_that_cannot_work_does_not_start() {
         issuer.await,
         Err(StartError::Issuer(_, IssuerError::NotHttps))
     ));
+    let path = AuthServer::bind(Config {
+        issuer: "https://as.example.com/admin/v1".to_owned(),
+        admin: Some(AdminConfig::default()),
+        ..config()
+    });
+    assert!(matches!(path.await, Err(StartError::AdminPath)));
+    let management = AuthServer::bind(Config {
+        management: Some(ManagementConfig {
+            address: "0.0.0.0:0".parse().unwrap(),
+            insecure: false,
+        }),
+        ..config()
+    });
+    assert!(matches!(management.await, Err(StartError::Plaintext(_))));
     let lifetime = AuthServer::bind(Config {
         token_lifetime_secs: 0,
         registration: true,

@@ -37,3 +37,8 @@ pub(crate) fn drop_trigger(name: &str) -> String {
 pub(crate) fn bytes_of(text: &str) -> String {
     format!("CAST('{text}' AS BLOB)")
 }
+
+/// All that is written there.
+pub(crate) fn content(location: &Location) -> Vec<u8> {
+    std::fs::read(location.file().unwrap()).unwrap()
+}

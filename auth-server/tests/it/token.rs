@@ -430,6 +430,12 @@ async fn an_assertion_is_accepted_once() {
     let body = by_assertion(&assertion("c", &own));
     server.ask(&[], &body).await.granted();
     server.ask(&[], &body).await.refused(401, "invalid_client");
+    // By whatever process on the same database: a second one, or this one started again.
+    let other = server.start_beside().await;
+    other.ask(&[], &body).await.refused(401, "invalid_client");
+    let next = by_assertion(&assertion("c", &own));
+    other.ask(&[], &next).await.granted();
+    server.ask(&[], &next).await.refused(401, "invalid_client");
 }
 
 #[tokio::test]

@@ -7,7 +7,14 @@
 
 mod own;
 mod place;
+mod transfer;
 
+#[path = "../it/admin.rs"]
+mod admin;
+#[path = "../it/admin_accounts.rs"]
+mod admin_accounts;
+#[path = "../it/admin_rights.rs"]
+mod admin_rights;
 #[path = "../it/audit.rs"]
 mod audit;
 #[path = "../it/harness.rs"]
@@ -16,16 +23,24 @@ mod harness;
 mod introspection;
 #[path = "../it/kinds.rs"]
 mod kinds;
+#[path = "../it/lock_out.rs"]
+mod lock_out;
 #[path = "../it/log.rs"]
 mod log;
 #[path = "../it/malformed.rs"]
 mod malformed;
+#[path = "../it/management.rs"]
+mod management;
 #[path = "../it/metadata.rs"]
 mod metadata;
 #[path = "../it/mutual_tls.rs"]
 mod mutual_tls;
+#[path = "../it/raw_keys.rs"]
+mod raw_keys;
 #[path = "../it/refresh.rs"]
 mod refresh;
+#[path = "../it/registration.rs"]
+mod registration;
 #[path = "../it/reload.rs"]
 mod reload;
 #[path = "../it/revocation.rs"]
@@ -34,6 +49,8 @@ mod revocation;
 mod rights;
 #[path = "../it/rules.rs"]
 mod rules;
+#[path = "../it/shared_keys.rs"]
+mod shared_keys;
 #[path = "../it/store.rs"]
 mod store;
 #[path = "../it/token.rs"]

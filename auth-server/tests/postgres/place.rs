@@ -38,3 +38,10 @@ pub(crate) fn drop_trigger(name: &str) -> String {
 pub(crate) fn bytes_of(text: &str) -> String {
     format!("convert_to('{text}', 'UTF8')")
 }
+
+/// All that is written there.
+pub(crate) fn content(location: &Location) -> Vec<u8> {
+    let all = "SELECT database_to_xml(true, false, '')";
+    let all = Cluster::shared().execute(&name_of(location), all);
+    all.unwrap().into_bytes()
+}

@@ -5,7 +5,7 @@
 //!
 //! - from the fallen one: its journal, what waits for other shards and how much of theirs it has, its tickets, how many of their questions it
 //!   owes an answer; numbers go on, so that nothing is taken for something else;
-//! - from the store: the sessions, as all that the fallen one ever journaled leaves them;
+//! - from the store: the sessions, as all that the fallen one ever journaled leaves them, and retained messages, for when all shards fall at once;
 //! - from each other shard, by [`ShardMessage::Welcome`]: what its clients want, and the retained messages. Until all of them have told it,
 //!   no client is let in.
 //!
@@ -16,7 +16,7 @@ use super::{
     counters::Counters,
     grant::Grant,
     groups::Census,
-    journal::{Entry, StoredSession},
+    journal::{Entry, SessionId, StoredSession},
     message::Message,
     retaining::{Kept, Stamp},
     router::{ShardIndex, SubscriptionOptions, Target},
@@ -25,7 +25,7 @@ use super::{
     sharing::Shared,
 };
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -143,8 +143,8 @@ impl Shard {
         self.tickets.deferred()
     }
 
-    /// The shard that goes on in the place of one whose turn was undone. Sessions and, where there is no other shard to ask, retained
-    /// messages are as the store has them. Until [`Shard::is_awaiting_others`] is over, no client may be let in.
+    /// The shard that goes on in the place of one whose turn was undone. Sessions and retained messages are as the store has them; of the latter
+    /// the other shards know more, unless they have fallen too. Until [`Shard::is_awaiting_others`] is over, no client may be let in.
     pub(crate) fn succeed(
         mut fallen: Self,
         setup: ShardSetup,
@@ -173,10 +173,11 @@ impl Shard {
         shard.counters = Counters::succeed(fallen.counters);
         // Their places are free again before the successors of its sessions take theirs.
         drop(fallen.sessions);
-        if !shard.rebirth.is_awaiting() {
-            for (message, stamp) in retained {
-                shard.restore_retained(message, *stamp, now);
+        for (message, stamp) in retained {
+            if let Some(publisher) = &message.publisher {
+                (shard.admission.tokens.publishers).restore_unknown(publisher);
             }
+            shard.retaining.apply(message, *stamp, now);
         }
         // What is told of each subscription is told below, of all at once.
         shard.outbound.begin_turn();
@@ -184,6 +185,7 @@ impl Shard {
             shard.restore_session(session, now);
         }
         shard.outbound.undo_turn();
+        shard.keep_places_of_deferred();
         shard.interest.forget_restored();
         let told = Arc::new(shard.all_told());
         shard.tell_others(|| ShardMessage::Reborn {
@@ -194,6 +196,28 @@ impl Shard {
             shard.end_rebirth(now);
         }
         shard
+    }
+
+    /// What is still to be taken out of the store must not meet another message in its place.
+    fn keep_places_of_deferred(&mut self) {
+        let removed: HashMap<SessionId, u64> = (self.tickets.deferred())
+            .filter_map(|entry| {
+                if let Entry::RemoveMessage { id, place } = entry {
+                    Some((*id, *place))
+                } else {
+                    None
+                }
+            })
+            .fold(HashMap::new(), |mut highest, (id, place)| {
+                let known = highest.entry(id).or_default();
+                *known = place.max(*known);
+                highest
+            });
+        for (_, session) in &mut self.sessions {
+            if let Some(place) = session.id.and_then(|id| removed.get(&id)) {
+                session.next_place = session.next_place.max(place + 1);
+            }
+        }
     }
 
     /// Whether it has begun anew and some other shard has not told it what its clients want.

@@ -167,6 +167,16 @@ impl Publishers {
         self.count.store(all.publishers.len(), Ordering::Relaxed);
     }
 
+    /// The same, where nobody remembers it yet.
+    pub fn restore_unknown(&self, publisher: &Arc<Publisher>) {
+        let mut all = self.lock();
+        let known = all.publishers.get(&publisher.holder);
+        if known.and_then(Weak::upgrade).is_none() {
+            all.insert(publisher);
+            self.count.store(all.publishers.len(), Ordering::Relaxed);
+        }
+    }
+
     /// These tokens are revoked.
     pub fn revoke(&self, revoked: &HashSet<TokenHash>) {
         self.lock().publishers.retain(|_, publisher| {

@@ -73,7 +73,8 @@ pub(crate) struct LocalSubscriber {
     pub(crate) subscription_identifiers: Rc<[u32]>,
 }
 
-/// The most topics remembered; at the bound all are forgotten and found anew.
+/// The most topics remembered. At the bound no more are, until a second is over and all are forgotten: where more topics than this come in turn,
+/// those remembered go on to be found, and the others do not push them out before they come again.
 const REMEMBERED_ROUTES: usize = 65_536;
 
 /// Subscriptions and the routes that follow from them.
@@ -84,6 +85,8 @@ pub(crate) struct Router {
     epoch: u64,
     /// No route is older than this.
     oldest: u64,
+    /// A topic was not remembered because there was no room.
+    is_full: bool,
     matches: Vec<(Target, SubscriptionOptions)>,
 }
 
@@ -95,6 +98,7 @@ impl Router {
             routes: HashMap::with_hasher(seed.state()),
             epoch: 0,
             oldest: 0,
+            is_full: false,
             matches: Vec::new(),
         }
     }
@@ -138,15 +142,21 @@ impl Router {
             return Rc::clone(route);
         }
         let route = Rc::new(self.find(topic));
-        if self.routes.len() >= REMEMBERED_ROUTES {
-            self.routes.clear();
+        if let Some(older) = self.routes.get_mut(topic.as_str()) {
+            *older = Rc::clone(&route);
+        } else if self.routes.len() < REMEMBERED_ROUTES {
+            self.routes.insert(topic.as_str().into(), Rc::clone(&route));
+        } else {
+            self.is_full = true;
         }
-        self.routes.insert(topic.as_str().into(), Rc::clone(&route));
         route
     }
 
-    /// Forgets the routes that are not true any more, and gives back what only they needed.
+    /// Forgets the routes that are not true any more, and gives back what only they needed; all of them where there was no room for others.
     pub(crate) fn shrink(&mut self) {
+        if std::mem::take(&mut self.is_full) {
+            self.routes.clear();
+        }
         if self.oldest == self.epoch {
             return;
         }
@@ -295,11 +305,18 @@ mod tests {
     }
 
     #[test]
-    fn remembered_routes_are_bounded() {
+    fn remembered_routes_are_bounded_and_make_room_when_a_second_is_over() {
         let mut router = router();
         for number in 0..=REMEMBERED_ROUTES {
             router.route(TopicName::parse(&number.to_string()).unwrap());
         }
-        assert!(router.routes.len() <= REMEMBERED_ROUTES);
+        let last = REMEMBERED_ROUTES.to_string();
+        assert_eq!(router.routes.len(), REMEMBERED_ROUTES);
+        assert!(router.routes.contains_key("0") && !router.routes.contains_key(last.as_str()));
+        router.shrink();
+        router.route(TopicName::parse(&last).unwrap());
+        assert_eq!(router.routes.len(), 1);
+        router.shrink();
+        assert_eq!(router.routes.len(), 1);
     }
 }

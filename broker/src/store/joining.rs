@@ -34,11 +34,10 @@ impl Joining {
         });
     }
 
-    /// What of this shard waits.
-    pub(crate) fn entries_of(&self, shard: ShardIndex) -> impl Iterator<Item = &Entry> {
+    /// What waits, of each shard in its order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         let batches = self.waiting.iter().map(|waiting| &waiting.batch);
-        let its = batches.filter(move |batch| batch.shard == shard);
-        its.flat_map(|batch| &batch.entries)
+        batches.flat_map(|batch| &batch.entries)
     }
 
     /// Takes what can be written together: at least `entries` of them where there are so many, none whose transaction is not complete, and

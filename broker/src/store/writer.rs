@@ -44,7 +44,7 @@ pub(crate) struct Batch {
 #[derive(Debug)]
 pub(crate) enum Order {
     Write(Batch),
-    /// Everything that is stored, as it will be once what this shard has handed over so far is written.
+    /// Everything that is stored, as it will be once what was handed over so far is written. For this shard.
     Read {
         shard: ShardIndex,
         reply: oneshot::Sender<Result<Stored, StoreError>>,
@@ -214,16 +214,16 @@ impl<C: Fn() -> Now> Writing<C> {
         match order {
             Order::Write(batch) => self.joining.push(batch),
             Order::Read { shard, reply } => {
-                if reply.send(self.read(shard)).is_err() {
+                if reply.send(self.read()).is_err() {
                     tracing::warn!(shard, "nobody waits for what the store was asked for");
                 }
             }
         }
     }
 
-    fn read(&mut self, shard: ShardIndex) -> Result<Stored, StoreError> {
+    fn read(&mut self) -> Result<Stored, StoreError> {
         let mut replay = Replay::new(self.store.load((self.clock)())?);
-        let waiting = self.joining.entries_of(shard);
+        let waiting = self.joining.entries();
         (self.group.entries().iter().chain(waiting)).for_each(|entry| replay.apply(entry));
         Ok(replay.into_stored())
     }

@@ -22,7 +22,10 @@ use symbolon_mqtt_proto::{Ack, Delivery, Packet, Publish, Qos, ReasonCode};
 const SHARDS: usize = 3;
 const PUBLISHERS: usize = 2;
 const READERS: usize = 4;
-const MESSAGES: usize = 400;
+/// At least so many of each publisher.
+const MESSAGES: usize = 200;
+/// Packet Identifiers that a publisher uses in turn.
+const IDENTIFIERS: usize = 1_000;
 /// How long a packet may take before a client looks whether all is over.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -85,10 +88,11 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn run(mut self, qos: Qos) -> usize {
-        let mut lost = 0;
-        for number in 0..MESSAGES {
-            let id = identifier(u16::try_from(number + 1).unwrap());
+    /// Until it is enough; how many were acknowledged.
+    fn run(mut self, qos: Qos, is_enough: &AtomicBool) -> usize {
+        let mut number = 0;
+        while number < MESSAGES || !is_enough.load(Ordering::Relaxed) {
+            let id = identifier(u16::try_from(number % IDENTIFIERS + 1).unwrap());
             let payload = format!("{} {number}", self.name);
             let delivery = match qos {
                 Qos::ExactlyOnce => Delivery::ExactlyOnce(id),
@@ -96,7 +100,6 @@ impl Publisher {
             };
             let mut message = publish("load", payload.as_bytes(), delivery, false);
             while !self.exchange(&Packet::Publish(message)) {
-                lost += 1;
                 message = Publish {
                     duplicate: true,
                     ..message
@@ -104,12 +107,11 @@ impl Publisher {
             }
             if qos == Qos::ExactlyOnce {
                 let release = Packet::PubRel(Ack::new(id, ReasonCode::Success));
-                while !self.exchange(&release) {
-                    lost += 1;
-                }
+                while !self.exchange(&release) {}
             }
+            number += 1;
         }
-        lost
+        number
     }
 
     /// Whether an answer came; else it has come back.
@@ -142,9 +144,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, is_over: &AtomicBool, expected: usize) -> Vec<String> {
+    /// Until it has so many different ones, once that is known.
+    fn run(mut self, expected: &AtomicUsize) -> Vec<String> {
         let mut distinct = BTreeSet::new();
-        while !is_over.load(Ordering::Relaxed) || distinct.len() < expected {
+        while distinct.len() < expected.load(Ordering::Relaxed) {
             let step = self.peer.try_next(GLANCE, |packet| match packet {
                 None => None,
                 Some(Packet::Publish(publish)) => {
@@ -158,7 +161,7 @@ impl Reader {
             });
             let is_there = match step {
                 // Nothing came yet; where all is over, it never will.
-                None if is_over.load(Ordering::Relaxed) => self.is_alive(),
+                None if expected.load(Ordering::Relaxed) < usize::MAX => self.is_alive(),
                 None => true,
                 Some(None) => false,
                 Some(Some((text, delivery))) => self.take(text, delivery),
@@ -207,12 +210,12 @@ impl Reader {
 }
 
 /// Every message that was acknowledged, in order; of those at QoS 2 none twice.
-fn check(got: &[String], publisher: &str, is_exact: bool) {
+fn check(got: &[String], (publisher, count): (&str, usize), is_exact: bool) {
     let its: Vec<usize> = (got.iter())
         .filter_map(|text| text.strip_prefix(publisher))
         .map(|number| number.trim().parse().unwrap())
         .collect();
-    let all: Vec<usize> = (0..MESSAGES).collect();
+    let all: Vec<usize> = (0..count).collect();
     if is_exact {
         assert_eq!(its, all, "of {publisher}");
     } else {
@@ -228,7 +231,8 @@ fn load(qos: Qos) {
     let store = StoreConfig::at(directory.path().join("store"));
     let running = Running::start(&config(Some(store)));
     let address = running.address;
-    let is_over = Arc::new(AtomicBool::new(false));
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let expected = Arc::new(AtomicUsize::new(usize::MAX));
     let readers: Vec<_> = (0..READERS)
         .map(|number| {
             let name = format!("reader {number}");
@@ -241,8 +245,8 @@ fn load(qos: Qos) {
                 unreleased: BTreeSet::new(),
                 got: Vec::new(),
             };
-            let is_over = Arc::clone(&is_over);
-            thread::spawn(move || reader.run(&is_over, PUBLISHERS * MESSAGES))
+            let expected = Arc::clone(&expected);
+            thread::spawn(move || reader.run(&expected))
         })
         .collect();
     let publishers: Vec<_> = (0..PUBLISHERS)
@@ -254,29 +258,27 @@ fn load(qos: Qos) {
                 name,
                 peer,
             };
-            thread::spawn(move || publisher.run(qos))
+            let is_enough = Arc::clone(&is_enough);
+            thread::spawn(move || publisher.run(qos, &is_enough))
         })
         .collect();
-    let mut falls = 0;
-    while falls < 3 * SHARDS && publishers.iter().any(|one| !one.is_finished()) {
-        let shard = falls % SHARDS;
-        falls += 1;
-        fall(&running, shard, falls);
+    // Each of them twice.
+    for falls in 0..2 * SHARDS {
+        fall(&running, falls % SHARDS, falls + 1);
     }
-    assert!(falls > SHARDS, "all was published before the shards fell");
-    let lost: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
-    is_over.store(true, Ordering::Relaxed);
+    is_enough.store(true, Ordering::Relaxed);
+    let counts: Vec<usize> = (publishers.into_iter())
+        .map(|one| one.join().unwrap())
+        .collect();
+    expected.store(counts.iter().sum(), Ordering::Relaxed);
     for reader in readers {
         let got = reader.join().unwrap();
-        for number in 0..PUBLISHERS {
-            check(
-                &got,
-                &format!("publisher-{number}"),
-                qos == Qos::ExactlyOnce,
-            );
+        for (number, count) in counts.iter().enumerate() {
+            let publisher = format!("publisher-{number}");
+            check(&got, (&publisher, *count), qos == Qos::ExactlyOnce);
         }
     }
-    println!("{falls} falls, {lost} answers lost with a connection");
+    println!("{counts:?} messages");
 }
 
 // [MQTT-4.3.2-2], [MQTT-4.4.0-1]

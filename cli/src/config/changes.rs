@@ -4,6 +4,7 @@ use super::{Opened, document::Document};
 use crate::{clock, serve::Which, shared_key};
 use aws_lc_rs::digest;
 use std::{collections::BTreeMap, path::Path};
+use symbolon_auth_server::store::Location;
 use toml::Value;
 
 /// What can change while the servers run. Whatever is not in here needs a restart, so that no change is ever ignored.
@@ -60,6 +61,7 @@ const FILES: &[&str] = &[
     "secret",
     "client_key",
     "pin_file",
+    "database_password_file",
 ];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";
@@ -98,6 +100,9 @@ impl Snapshot {
         });
         let keys = keys.into_iter().map(|(key, value)| {
             let content = content_of(document, &key, &value);
+            if key == "as.database" {
+                return (key, held_database(&value));
+            }
             let value = value.to_string();
             (key, Held { value, content })
         });
@@ -125,6 +130,24 @@ impl Snapshot {
                 })
             })
             .collect()
+    }
+}
+
+/// A URL is shown without the password that may be in it.
+fn held_database(value: &Value) -> Held {
+    let text = value.as_str().unwrap_or_default();
+    let shown = match Location::parse(text) {
+        Ok(Location::File(_)) => value.to_string(),
+        Ok(location @ Location::Postgres(_)) => Value::from(location.to_string()).to_string(),
+        Err(_) => "(not usable)".to_owned(),
+    };
+    Held {
+        value: shown,
+        content: Some(
+            digest::digest(&digest::SHA256, text.as_bytes())
+                .as_ref()
+                .to_vec(),
+        ),
     }
 }
 

@@ -115,6 +115,11 @@ impl Document {
         }
     }
 
+    /// Whether the environment or the command line says what a key is.
+    pub(super) fn is_overridden(&self, path: &str) -> bool {
+        self.overrides.iter().any(|set| set.path == path)
+    }
+
     /// The complaints as an error, or nothing where there are none.
     pub(super) fn error(&self, diagnostics: Vec<Diagnostic>) -> Option<ConfigError> {
         (!diagnostics.is_empty())

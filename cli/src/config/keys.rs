@@ -20,6 +20,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("as.key", Kind::Text),
     ("as.client_ca", Kind::Text),
     ("as.database", Kind::Text),
+    ("as.database_password_file", Kind::Text),
     ("as.signing_key", Kind::Text),
     ("as.token_lifetime_secs", Kind::Plain),
     ("as.pkcs11.module", Kind::Text),

@@ -7,6 +7,7 @@ pub(crate) use signing::{Pkcs11Settings, SigningKeys};
 pub(crate) use trust::{AuthorizationSettings, CredentialFile, IntrospectionSettings};
 
 use super::{
+    database::DatabaseSettings,
     diagnostic::{ConfigError, Diagnostic},
     document::Document,
     schema,
@@ -17,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use symbolon_auth_server::AdminConfig;
+use symbolon_auth_server::{AdminConfig, store::Location};
 use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -51,7 +52,7 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) client_ca: Option<PathBuf>,
-    pub(crate) database: PathBuf,
+    pub(crate) database: DatabaseSettings,
     pub(crate) signing_key: SigningKeys,
     pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
@@ -188,7 +189,8 @@ impl Checker<'_> {
         let issuer = issuer.filter(|issuer| self.https_url("as.issuer", issuer));
         let certificate = self.required_path("as.certificate", section.certificate.as_deref());
         let key = self.required_path("as.key", section.key.as_deref());
-        let database = self.required_path("as.database", section.database.as_deref());
+        let database = self.required("as.database", section.database.as_deref());
+        let database = database.and_then(|text| self.database(section, text));
         let pkcs11 = (section.pkcs11.as_ref()).and_then(|section| self.pkcs11(section));
         let signing_key = self.signing_keys(section);
         let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS);
@@ -226,6 +228,31 @@ impl Checker<'_> {
             admin,
             management,
         })
+    }
+
+    /// What is wrong is told without the place: the line may hold a password.
+    fn database(
+        &mut self,
+        section: &schema::AuthorizationServer,
+        text: &str,
+    ) -> Option<DatabaseSettings> {
+        let location = Location::parse(text).map_err(|error| error.to_string());
+        let password_file = section.database_password_file.as_deref();
+        let password_file = password_file.map(|path| self.document.absolute(path));
+        let settings = location.and_then(|location| {
+            let location = match location {
+                Location::File(path) => Location::File(self.document.absolute(&path)),
+                Location::Postgres(_) => location,
+            };
+            let overridden = self.document.is_overridden("as.database");
+            let file = (!overridden).then(|| self.document.file());
+            DatabaseSettings::new(location, password_file, file)
+        });
+        let complain = |error| {
+            self.diagnostics
+                .push(Diagnostic::new(format!("as.database: {error}")))
+        };
+        settings.map_err(complain).ok()
     }
 
     fn broker(&mut self, section: &schema::Broker) -> Option<BrokerSettings> {

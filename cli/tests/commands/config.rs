@@ -221,3 +221,52 @@ fn without_a_content_key_the_broker_goes_on() {
     site.edit("content_key = \"keys/content.jwk\"\n", "");
     site.check().success();
 }
+
+#[test]
+fn the_url_of_a_database_is_checked_and_its_password_never_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::new();
+    let mut before = "database = \"symbolon.db\"".to_owned();
+    for (url, more, why) in [
+        ("postgres://as:guessme@localhost", "", "names no database"),
+        (
+            "postgres://as:guessme@localhost/d?sslmod=x",
+            "",
+            "\"sslmod\"",
+        ),
+        (
+            "postgres://as:guessme@localhost/d",
+            "database_password_file = \"x\"",
+            "stands in the URL and in",
+        ),
+        (
+            "postgres://as@localhost/d",
+            "database_password_file = \"x\"",
+            "No such file",
+        ),
+        (
+            "as.sqlite",
+            "database_password_file = \"x\"",
+            "has no password",
+        ),
+        ("postgres://as:guessme@localhost/d", "", "chmod 600"),
+    ] {
+        let after = format!("database = \"{url}\"\n{more}");
+        site.edit(&before, &after);
+        before = after;
+        let said = site.check().failure(2);
+        assert!(said.contains("as.database"), "{said}");
+        assert!(said.contains(why), "{said}");
+        assert!(!said.contains("guessme"), "{said}");
+    }
+    std::fs::write(site.path().join("x"), "guessme\n").unwrap();
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(site.path().join("x"), private.clone()).unwrap();
+    let after = "database = \"postgres://as@db.example/d\"\ndatabase_password_file = \"x\"";
+    site.edit(&before, after);
+    site.check().success();
+    // In the URL it makes the file a secret, and that is enough.
+    site.edit(after, "database = \"postgres://as:guessme@db.example/d\"");
+    std::fs::set_permissions(site.path().join("symbolon.toml"), private).unwrap();
+    site.check().success();
+}

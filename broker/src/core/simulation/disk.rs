@@ -98,10 +98,10 @@ impl Disk {
         }
     }
 
-    /// The same as it will be once all that a shard has handed over is written.
-    pub(super) fn load_as_of(&self, shard: ShardIndex) -> Stored {
+    /// The same as it will be once all that was handed over is written.
+    pub(super) fn load_with_waiting(&self) -> Stored {
         let mut replay = Replay::new(self.load());
-        let waiting = self.waiting.entries_of(shard);
+        let waiting = self.waiting.entries();
         waiting.for_each(|entry| replay.apply(entry));
         replay.into_stored()
     }

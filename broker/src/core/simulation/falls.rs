@@ -85,7 +85,7 @@ impl World {
         if let Some((entries, up_to)) = fallen.undo_turn() {
             self.disk.take(name, entries, up_to);
         }
-        let mut replay = Replay::new(self.disk.load_as_of(name));
+        let mut replay = Replay::new(self.disk.load_with_waiting());
         fallen
             .deferred_entries()
             .for_each(|entry| replay.apply(entry));

@@ -1,5 +1,7 @@
 //! Members come, go, acknowledge and leave by chance, and shards and stores lag by chance: no message of a group is lost.
 
+mod falls;
+
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use symbolon_mqtt_proto::Unsubscribe;
