@@ -192,11 +192,11 @@ impl Device {
     }
 }
 
-/// Something with the number of its line.
-type Lines<T> = Vec<(u64, T)>;
+/// With the number of its line, from 1.
+type Placed<T> = (u64, T);
 
-/// Every device with its line, or every complaint with its line.
-fn parse(text: &str) -> Result<Lines<Device>, Lines<String>> {
+/// Every device, or every complaint.
+fn parse(text: &str) -> Result<Vec<Placed<Device>>, Vec<Placed<String>>> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
