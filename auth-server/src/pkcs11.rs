@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`KeyUri`] | which key in which token (RFC 7512) |
 //! | [`Hsm`] | the module at work: a bounded number of sessions, each on a thread of its own |
+//! | `module` | the library, once in a process |
 //! | `session` | what is asked of a session |
 //! | `workers` | the threads, the queue before them, and how long anyone waits |
 
+mod module;
 mod session;
 mod uri;
 mod workers;
@@ -14,25 +16,19 @@ mod workers;
 pub use uri::{KeyUri, KeyUriError};
 
 use crate::key_ring::RingKey;
-use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
-    error::{Error, RvError},
-    types::AuthPin,
-};
+use cryptoki::{error::Error, types::AuthPin};
+use module::Module;
 use session::Sessions;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
 };
 use symbolon_ace_proto::{Jwk, PopKey, jwt::SigningAlgorithm};
 use workers::{Waited, Workers};
 
 /// What is signed to see whether a key signs: no token and no proof looks like it.
 const TRIAL: &[u8] = b"Symbolon tries whether this key signs";
-
-/// A module is initialised once in a process, whoever asks for it (PKCS #11 v2.40 §5.4, `C_Initialize`): so the process remembers.
-static LOADED: Mutex<Vec<(PathBuf, Pkcs11)>> = Mutex::new(Vec::new());
 
 /// A PKCS #11 module, with the PIN that opens its tokens. Cheap to clone; `Debug` shows no secret.
 #[derive(Clone)]
@@ -100,11 +96,11 @@ impl Hsm {
     pub fn open(module: &Path, pin: Option<&str>) -> Result<Self, HsmError> {
         let refused =
             |error: Error| HsmError::Module(module.display().to_string(), error.to_string());
-        let pkcs11 = loaded(module).map_err(refused)?;
+        let loaded = Module::load(module).map_err(refused)?;
         let pin: Option<AuthPin> = pin.map(|pin| pin.to_owned().into());
         let is_refused = Arc::new(AtomicBool::new(false));
         let workers = Workers::start("pkcs11", Self::SESSIONS, Self::WAITING_AT_MOST, move || {
-            Sessions::new(pkcs11.clone(), pin.clone(), Arc::clone(&is_refused))
+            Sessions::new(Arc::clone(&loaded), pin.clone(), Arc::clone(&is_refused))
         });
         let workers = workers.map_err(|error| HsmError::Failed(error.to_string()))?;
         Ok(Self {
@@ -190,22 +186,6 @@ impl From<Waited> for HsmError {
             Waited::Panicked => Self::Failed("its thread ended".to_owned()),
         }
     }
-}
-
-fn loaded(module: &Path) -> Result<Pkcs11, Error> {
-    // A panic leaves the list as it was, or with one more.
-    let mut known = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, pkcs11)) = known.iter().find(|(path, _)| path == module) {
-        return Ok(pkcs11.clone());
-    }
-    let pkcs11 = Pkcs11::new(module)?;
-    match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        // By another path to the same file.
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-        Err(error) => return Err(error),
-    }
-    known.push((module.to_owned(), pkcs11.clone()));
-    Ok(pkcs11)
 }
 
 fn labelled(key: &PopKey) -> Jwk {

@@ -1,9 +1,8 @@
 //! What is asked of a session with a token: which key, its public half, a signature, a new key. All of it waits for the token.
 
-use super::{HsmError, KeyUri};
+use super::{HsmError, KeyUri, module::Module};
 use aws_lc_rs::{digest, rand};
 use cryptoki::{
-    context::Pkcs11,
     error::{Error, RvError},
     mechanism::{
         Mechanism,
@@ -35,11 +34,13 @@ const ED25519: [&[u8]; 2] = [&[6, 3, 0x2b, 0x65, 0x70], b"\x13\x0cedwards25519"]
 
 /// The sessions of one thread. They are opened when a key is needed first, and closed when it fails.
 pub(super) struct Sessions {
-    pkcs11: Pkcs11,
+    module: Arc<Module>,
     pin: Option<AuthPin>,
     /// Of all threads: one wrong PIN is enough.
     pin_is_refused: Arc<AtomicBool>,
     open: Vec<Open>,
+    /// The generation of the module that they are of.
+    generation: u64,
 }
 
 /// A session, with the private key that it is for.
@@ -51,20 +52,47 @@ struct Open {
 
 impl Sessions {
     pub(super) fn new(
-        pkcs11: Pkcs11,
+        module: Arc<Module>,
         pin: Option<AuthPin>,
         pin_is_refused: Arc<AtomicBool>,
     ) -> Self {
         Self {
-            pkcs11,
+            module,
             pin,
             pin_is_refused,
             open: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Calls the module. Where the token is not found, the module is begun anew and called once more.
+    fn call<T>(&mut self, what: impl Fn(&mut Self) -> Result<T, HsmError>) -> Result<T, HsmError> {
+        let module = Arc::clone(&self.module);
+        let mut once = || {
+            let (_calling, generation) = module.call();
+            if self.generation != generation {
+                self.open.clear();
+                self.generation = generation;
+            }
+            what(self)
+        };
+        match once() {
+            Err(HsmError::NoToken(_) | HsmError::Failed(_)) if module.restart() => once(),
+            answer => answer,
         }
     }
 
     /// The raw signature over a message. A session that fails is opened anew, once: the token may have been away and have come back.
     pub(super) fn sign(
+        &mut self,
+        uri: &KeyUri,
+        algorithm: SigningAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        self.call(|sessions| sessions.sign_once(uri, algorithm, message))
+    }
+
+    fn sign_once(
         &mut self,
         uri: &KeyUri,
         algorithm: SigningAlgorithm,
@@ -88,9 +116,11 @@ impl Sessions {
 
     /// The public half of a key.
     pub(super) fn public_key(&mut self, uri: &KeyUri) -> Result<PopKey, HsmError> {
-        let session = self.log_in(uri, false)?;
-        let key = found(&session, uri, ObjectClass::PUBLIC_KEY)?;
-        public_half(&session, key)?.ok_or_else(|| HsmError::Unsupported(uri.to_string()))
+        self.call(|sessions| {
+            let session = sessions.log_in(uri, false)?;
+            let key = found(&session, uri, ObjectClass::PUBLIC_KEY)?;
+            public_half(&session, key)?.ok_or_else(|| HsmError::Unsupported(uri.to_string()))
+        })
     }
 
     /// A new key, whose private half is never shown, with the URI that finds it.
@@ -99,6 +129,8 @@ impl Sessions {
         uri: &KeyUri,
         algorithm: SigningAlgorithm,
     ) -> Result<(KeyUri, PopKey), HsmError> {
+        let module = Arc::clone(&self.module);
+        let (_calling, _) = module.call();
         let session = self.log_in(uri, true)?;
         let mut id = [0; ID_BYTES];
         rand::fill(&mut id).map_err(|_| HsmError::Failed("no random numbers".to_owned()))?;
@@ -132,12 +164,12 @@ impl Sessions {
         }
         let slot = self.slot(uri)?;
         let session = if writes {
-            self.pkcs11.open_rw_session(slot)
+            self.module.pkcs11().open_rw_session(slot)
         } else {
-            self.pkcs11.open_ro_session(slot)
+            self.module.pkcs11().open_ro_session(slot)
         };
         let session = session.map_err(failed)?;
-        let token = self.pkcs11.get_token_info(slot).map_err(failed)?;
+        let token = self.module.pkcs11().get_token_info(slot).map_err(failed)?;
         if self.pin.is_none() && token.login_required() && !token.protected_authentication_path() {
             return Err(HsmError::NoPin);
         }
@@ -161,9 +193,14 @@ impl Sessions {
 
     fn slot(&self, uri: &KeyUri) -> Result<Slot, HsmError> {
         let mut found = None;
-        for slot in self.pkcs11.get_slots_with_token().map_err(failed)? {
+        for slot in self
+            .module
+            .pkcs11()
+            .get_slots_with_token()
+            .map_err(failed)?
+        {
             // A token that was taken out meanwhile is none of ours.
-            let Ok(token) = self.pkcs11.get_token_info(slot) else {
+            let Ok(token) = self.module.pkcs11().get_token_info(slot) else {
                 continue;
             };
             let is = |wanted: &Option<String>, text: &str| {
