@@ -33,7 +33,6 @@ use symbolon_ace_proto::{
 use symbolon_auth_server::store::{Client, ClientAuthentication, Store};
 use symbolon_mqtt_proto::TopicFilter;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// What the table calls it.
 pub(super) const NAME: &str = "floor: signs, stores nothing";
@@ -83,7 +82,7 @@ impl SignerArgs {
         let signer = Arc::new(self.signer().await?);
         let at = |name: &str| self.site.join("certificates").join(name);
         let tls = ServerTls::with(&at("server.pem"), &at("server.key"))?;
-        let acceptor = TlsAcceptor::from(tls.config());
+        let acceptor = tls.acceptor();
         let router = Router::new()
             .route("/token", post(handle))
             .with_state(signer);

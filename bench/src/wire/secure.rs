@@ -76,8 +76,8 @@ impl ServerTls {
     }
 
     /// For a server that drives connections itself.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+    pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        Arc::clone(&self.0).into()
     }
 
     /// A new connection.
