@@ -45,7 +45,7 @@ mod authlib {
     }
 }
 
-/// GnuTLS, at the authorization server.
+/// `GnuTLS`, at the authorization server.
 mod raw_keys {
     super::cases! { &[] =>
         gnutls_gets_a_token_by_the_raw_key_that_it_shows

@@ -108,7 +108,7 @@ fn draw(plot: &Plot) -> String {
         plot.title
     );
     for part in GRID {
-        let (y, end, cost) = (scale.height(part), WIDTH - RIGHT, part * scale.highest);
+        let (y, end, cost) = (Scale::height(part), WIDTH - RIGHT, part * scale.highest);
         write!(
             text,
             r##"<line x1="{LEFT}" y1="{y:.1}" x2="{end}" y2="{y:.1}" stroke="#dddddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{cost}</text>"##,
