@@ -17,6 +17,7 @@
 //! | [`grant`] | what the token says |
 //! | [`minting`] | how it is made |
 //! | [`certificate`] | what a client's certificate says |
+//! | [`shared_keys`] | which of the keys shared with a resource server is used when |
 //! | [`revocations`] | what is answered about revoked tokens |
 
 pub(crate) mod audit;
@@ -34,4 +35,5 @@ pub(crate) mod refusals;
 pub(crate) mod registration;
 pub(crate) mod replay;
 pub(crate) mod revocations;
+pub(crate) mod shared_keys;
 pub(crate) mod throttling;

@@ -42,6 +42,10 @@ pub use issuer::IssuerError;
 pub use key_ring::{KeyRing, KeyRingError, KeyState, NextKey, RingKey};
 pub use reload::{Prepared, ReloadError, Reloader};
 
+/// How long a token with `exi` is remembered beyond its span, seconds: whoever shows it to its resource server for the first time later than
+/// that can use it, and it cannot be revoked or asked about any more.
+pub(crate) const EXI_KEPT_SECS: u64 = 30 * 24 * 3600;
+
 /// Everything the authorization server is told at its start.
 #[derive(Debug)]
 pub struct Config {

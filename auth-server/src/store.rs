@@ -7,6 +7,7 @@
 //! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
 //! | `pages` | long lists, a part at a time |
+//! | `shared_keys` | keys shared with resource servers, while they rotate |
 //! | `resource_server` | resource servers and the kinds of their tokens |
 //! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
@@ -26,6 +27,7 @@ mod registration;
 mod resource_server;
 mod rules;
 mod schema;
+mod shared_keys;
 mod snapshot;
 mod times;
 mod token;
@@ -42,6 +44,7 @@ pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, 
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub use shared_keys::{NextSharedKey, Rotation};
 pub(crate) use snapshot::{Registered, Snapshot};
 pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
@@ -56,10 +59,11 @@ pub use crate::core::{
         plan::{Desired, Group, Loss, Plan},
         rule::{Effect, Policy, Subject, Validity},
     },
+    shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing},
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
 
-use crate::core::policy::ClientId;
+use crate::{core::policy::ClientId, issuing::now};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
 use issuance::Issuance;
@@ -262,7 +266,8 @@ impl Store {
 
     /// All resource servers, by audience.
     pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, StoreError> {
-        self.database.resource_servers(i64::MAX).await
+        let servers = self.database.resource_servers(i64::MAX).await?;
+        self.settle(servers, now()).await
     }
 
     /// One resource server.
@@ -271,6 +276,7 @@ impl Store {
         audience: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
         let named = self.database.resource_servers_named(audience).await?;
+        let named = self.settle(named, now()).await?;
         Ok(named.into_iter().find(|one| one.audience == audience))
     }
 
@@ -340,11 +346,12 @@ impl Store {
         &self,
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
-        match audience {
+        let servers = match audience {
             Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
-        }
+        };
+        self.settle(servers?, now()).await
     }
 
     /// The resource server that authenticates by this identifier.
@@ -355,7 +362,9 @@ impl Store {
         if is_nowhere(client_id) {
             return Ok(None);
         }
-        self.database.resource_server_of(client_id).await
+        let server = self.database.resource_server_of(client_id).await?;
+        let settled = self.settle(server.into_iter().collect(), now()).await?;
+        Ok(settled.into_iter().next())
     }
 
     /// The next sequence number of a token with `exi` for this resource server; never the same twice.

@@ -64,7 +64,11 @@ impl Brokers {
         if let Some(mosquitto) = mosquitto::Mosquitto::find(&certificates) {
             all.push(Box::new(mosquitto));
         }
-        all.push(Box::new(site.with_tokens(shards, pop)?));
+        all.push(Box::new(site.with_tokens(
+            shards,
+            pop,
+            symbolon::FILTERS,
+        )?));
         all.push(Box::new(site.open_to_all(shards)));
         all.push(Box::new(floor::Floor(certificates)));
         Ok(Self { all, site })
@@ -72,6 +76,13 @@ impl Brokers {
 
     /// Starts one and waits until it listens.
     pub(crate) fn start(&self, broker: &dyn Broker) -> anyhow::Result<Running> {
+        Running::start(broker, &self.site)
+    }
+}
+
+impl Running {
+    /// Starts one and waits until it listens.
+    pub(crate) fn start(broker: &dyn Broker, site: &Site) -> anyhow::Result<Self> {
         let addresses = Addresses {
             tcp: free_address()?,
             tls: free_address()?,
@@ -79,17 +90,15 @@ impl Brokers {
         let directory = tempfile::tempdir()?;
         let command = broker.command(addresses, directory.path())?;
         let listening = [addresses.tcp, addresses.tls];
-        Ok(Running {
+        Ok(Self {
             serving: Serving::start(broker.name(), command, &listening)?,
             addresses,
-            tls: ClientTls::trusting(&self.site.certificates().ca)?,
+            tls: ClientTls::trusting(&site.certificates().ca)?,
             credentials: broker.credentials(),
             _directory: directory,
         })
     }
-}
 
-impl Running {
     /// What the load generator needs to know.
     pub(crate) fn target(&self, over_tls: bool) -> Target {
         Target {

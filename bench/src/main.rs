@@ -15,6 +15,8 @@
 //! | [`https`] | requests over connections that are kept |
 //! | [`latencies`] | percentiles |
 //! | [`revocation`] | from the answer that a right is gone until its client is sent away |
+//! | [`growth`] | whether a message costs the same however much there is beside it |
+//! | [`guard`] | instructions for a PUBLISH, against regressions |
 //! | [`tokens`] | tokens that an authorization server issues for a second of CPU time |
 //!
 //! ```text
@@ -26,6 +28,8 @@
 
 mod brokers;
 mod compare;
+mod growth;
+mod guard;
 mod https;
 mod latencies;
 mod load;
@@ -53,6 +57,10 @@ struct Arguments {
 enum Verb {
     /// Run all scenarios against all brokers that are found, in turn, and print the medians
     Compare(compare::CompareArgs),
+    /// Measure whether a message costs the same with few connections, subscriptions and filters and with many
+    Growth(growth::GrowthArgs),
+    /// Count the instructions of a PUBLISH, and compare them with what a file says
+    Guard(guard::GuardArgs),
     /// Serve as the floor; `compare` starts this by itself
     Relay(relay::RelayArgs),
     /// Measure how long it takes until a client whose right is taken away is sent away
@@ -66,6 +74,8 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Compare(arguments) => arguments.run(),
+        Verb::Growth(arguments) => arguments.run(),
+        Verb::Guard(arguments) => arguments.run(),
         Verb::Relay(arguments) => arguments.run(),
         Verb::Revocation(arguments) => arguments.run(),
         Verb::Tokens(arguments) => arguments.run(),

@@ -34,6 +34,44 @@ impl Usage {
     }
 }
 
+/// CPU time that all threads of a process have taken until a moment, as the scheduler counts it: finer than the ticks of [`Usage`], which a
+/// short measurement needs. A thread that has ended since is not in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FineUsage {
+    cpu_ns: f64,
+    /// Times that a thread has waited for something.
+    pub(crate) waits: u64,
+}
+
+impl FineUsage {
+    /// Of the process `id`.
+    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
+        let mut usage = Self {
+            cpu_ns: 0.0,
+            waits: 0,
+        };
+        for task in fs::read_dir(format!("/proc/{id}/task")).context("the broker is gone")? {
+            let sched = fs::read_to_string(task?.path().join("sched"))
+                .context("the kernel says nothing of its scheduler (CONFIG_SCHED_DEBUG)")?;
+            let value = |name: &str| {
+                let line = sched.lines().find_map(|line| line.strip_prefix(name));
+                let value = line.and_then(|line| line.split_once(':'));
+                Some(value?.1.trim().to_owned())
+            };
+            let millis = value("se.sum_exec_runtime").context("no CPU time")?;
+            usage.cpu_ns += millis.parse::<f64>()? * 1e6;
+            let waits = value("nr_voluntary_switches").context("no switches")?;
+            usage.waits += waits.parse::<u64>()?;
+        }
+        Ok(usage)
+    }
+
+    /// CPU nanoseconds from `self` to `later`.
+    pub(crate) fn cpu_ns_until(self, later: Self) -> f64 {
+        later.cpu_ns - self.cpu_ns
+    }
+}
+
 /// What is resident of the process `id`, KiB.
 pub(crate) fn resident_kib(id: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).context("the broker is gone")?;

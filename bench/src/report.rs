@@ -1,6 +1,7 @@
 //! What was measured, and its medians. The first broker is the one that the others are compared with.
 
 pub(crate) mod chart;
+pub(crate) mod lines;
 pub(crate) mod table;
 
 use crate::scenario::Figure;
@@ -32,11 +33,7 @@ impl Measured {
     /// The median of the rounds.
     fn median(&self, (scenario, figure): Row, broker: &str) -> Option<f64> {
         let key = (scenario, figure, broker.to_owned());
-        let mut values = self.values.get(&key)?.clone();
-        values.sort_by(f64::total_cmp);
-        let upper = *values.get(values.len() / 2)?;
-        let lower = *values.get((values.len() - 1) / 2)?;
-        Some(f64::midpoint(lower, upper))
+        median(self.values.get(&key)?)
     }
 
     /// How many times better the median of `broker` is than that of the broker compared with.
@@ -44,6 +41,15 @@ impl Measured {
         let (value, than) = (self.median(row, broker)?, self.median(row, compared_with)?);
         Some(row.1.ratio(value, than))
     }
+}
+
+/// The one in the middle, or between the two there; of nothing there is none.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get((values.len() - 1) / 2)?;
+    Some(f64::midpoint(lower, upper))
 }
 
 #[cfg(test)]

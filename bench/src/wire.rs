@@ -190,7 +190,7 @@ fn is_not_now(error: &io::Error) -> bool {
 }
 
 /// The first packet, where it is whole.
-fn split(bytes: &[u8]) -> io::Result<Option<Frame<'_>>> {
+pub(crate) fn split(bytes: &[u8]) -> io::Result<Option<Frame<'_>>> {
     let Some((first, rest)) = bytes.split_first() else {
         return Ok(None);
     };

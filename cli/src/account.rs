@@ -157,10 +157,7 @@ impl OpenApiArgs {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let document = crate::runtime::block_on(async {
             match self.place.open_to_everybody()? {
-                Some(elsewhere) => {
-                    let document = elsewhere.openapi().await?;
-                    anyhow::Ok(serde_json::to_string_pretty(&document)?)
-                }
+                Some(elsewhere) => anyhow::Ok(elsewhere.openapi().await?.get().to_owned()),
                 None => Ok(admin::openapi_json()),
             }
         })??;

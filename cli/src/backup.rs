@@ -81,12 +81,11 @@ impl RestoreArgs {
         let copy = self.from.join(DATABASE);
         let refused = |error| usage(format!("{}: {error}", copy.display()));
         private_file::refuse_if_others_may_use(&copy).map_err(refused)?;
-        let aside = match section.database.file() {
-            Some(database) => Some(put_in_place(&copy, database)?),
-            None => {
-                fill(section, &copy)?;
-                None
-            }
+        let aside = if let Some(database) = section.database.file() {
+            Some(put_in_place(&copy, database)?)
+        } else {
+            fill(section, &copy)?;
+            None
         };
         if let (Some(path), Some(keys)) = (ring_file, &keys) {
             private_file::swap_secret(path, keys)?;

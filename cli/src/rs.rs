@@ -1,6 +1,7 @@
 //! `symbolon rs`: resource servers, and what kind of tokens each gets.
 
 mod group;
+mod rotate;
 mod show;
 
 use crate::{
@@ -51,6 +52,11 @@ pub(crate) enum ResourceServerCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Let a key that is shared with a resource server take turns with a new one. Its broker gets to know it at once, it is used after a while,
+    /// and the one before it stays good until the last token has run out
+    Rotate(rotate::RotateArgs),
+    /// List the keys that are shared with a resource server, by name, and what they do
+    Keys(rotate::KeysArgs),
     /// Audiences that stand for several resource servers
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -139,6 +145,8 @@ impl ResourceServerCommand {
                 println!("removed {audience}");
                 Ok(())
             }
+            Self::Rotate(arguments) => arguments.run().await,
+            Self::Keys(arguments) => arguments.run().await,
             Self::Group(command) => command.run().await,
         }
     }

@@ -272,6 +272,16 @@ mod kinds {
     }
 }
 
+mod rotation {
+    super::cases! { &[] =>
+        tokens_under_an_earlier_content_key_are_good
+        tokens_under_an_earlier_mac_key_are_good
+        tokens_with_an_earlier_derivation_key_are_good
+        a_refresh_token_outlives_a_content_key
+        a_key_whose_time_is_over_is_forgotten
+    }
+}
+
 mod cwts {
     super::cases! { &[] =>
         a_cwt_of_two_foreign_implementations_is_admitted_by_both_proofs
@@ -299,6 +309,7 @@ fn every_case_has_its_test() {
         known::NAMES,
         kinds::NAMES,
         cwts::NAMES,
+        rotation::NAMES,
     ];
     let mut tested = modules.concat();
     let mut cases = peer::cases("cases");

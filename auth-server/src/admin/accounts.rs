@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, AccountCertificate, AccountPassword, ModelError, Page},
+    model::{self, AccountCertificate, AccountPassword, ModelError},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},
@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "All accounts, by name",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::Account>>(200),
+    .lists::<model::Account>(),
     Route::new(
         (Method::Post, "/accounts"),
         Access::Administrators,

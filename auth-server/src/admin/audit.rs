@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{AuditRecord, AuditVerdict, Page, mark_from_text},
+    model::{AuditRecord, AuditVerdict, mark_from_text},
     paging::{AFTER, LIMIT, Place},
     problem::Problem,
     route::{Access, Method, Query, QueryKind, Route},
@@ -26,7 +26,7 @@ pub(super) const ROUTES: &[Route] = &[
             required: false,
         },
     ])
-    .answers::<Page<AuditRecord>>(200),
+    .lists::<AuditRecord>(),
     Route::new(
         (Method::Get, "/audit/verify"),
         Access::Readers,

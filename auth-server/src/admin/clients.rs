@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, NewClient, Page},
+    model::{self, NewClient},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},
@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Registered clients, by identifier, each with its own rules",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::Client>>(200),
+    .lists::<model::Client>(),
     Route::new(
         (Method::Post, "/clients"),
         Access::Administrators,

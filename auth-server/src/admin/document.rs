@@ -123,6 +123,9 @@ fn operation(route: &Route, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Op
         operation = operation.request_body(Some(body.build()));
     }
     let mut answer = ResponseBuilder::new().description("Done");
+    if let Some(items) = &route.items {
+        collect(items, schemas);
+    }
     if let Some(described) = &route.answer {
         answer = answer.content("application/json", content(described, schemas));
     }
@@ -181,7 +184,7 @@ fn content(described: &Described, schemas: &mut BTreeMap<String, RefOr<Schema>>)
 
 /// Takes a type and all within it into the document; a reference to it.
 fn collect(described: &Described, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> RefOr<Schema> {
-    let name = (described.name)().into_owned();
+    let name = (described.name)();
     if !schemas.contains_key(&name) {
         let mut within = Vec::new();
         (described.within)(&mut within);
@@ -237,4 +240,75 @@ fn refusals(route: &Route) -> Vec<(u16, &'static str)> {
     }
     refusals.push((500, "A fault of the server"));
     refusals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn written() -> Value {
+        serde_json::from_str(&openapi_json()).unwrap()
+    }
+
+    /// All `$ref` in it.
+    fn references(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match value {
+                        Value::String(text) if name == "$ref" => into.push(text.clone()),
+                        other @ (Value::Null
+                        | Value::Bool(_)
+                        | Value::Number(_)
+                        | Value::String(_)
+                        | Value::Array(_)
+                        | Value::Object(_)) => references(other, into),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, into)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = written();
+        let mut all = Vec::new();
+        references(&document, &mut all);
+        assert!(all.len() > 100);
+        for reference in all {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_of_what_it_is_one() {
+        let document = written();
+        let page = |path: &str| {
+            let pointer = format!(
+                "/paths/{}/get/responses/200/content/application~1json/schema/$ref",
+                path.replace('/', "~1")
+            );
+            document.pointer(&pointer).unwrap().clone()
+        };
+        assert_eq!(page("/clients"), "#/components/schemas/PageOfClient");
+        assert_eq!(page("/accounts"), "#/components/schemas/PageOfAccount");
+    }
+
+    #[test]
+    fn all_but_the_document_itself_need_a_login_of_one_of_three_kinds() {
+        let document = written();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                let ways = operation["security"].as_array().map_or(0, Vec::len);
+                let expected = if path == "/openapi.json" { 0 } else { 3 };
+                assert_eq!(ways, expected, "{path}");
+                let ids = operation["operationId"].as_str().unwrap();
+                assert!(!ids.contains(['{', '-', '.']), "{ids}");
+            }
+        }
+    }
 }

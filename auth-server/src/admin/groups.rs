@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, MemberChange, NewGroup, Page},
+    model::{self, MemberChange, NewGroup},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},
@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Groups of clients, by name",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::Group>>(200),
+    .lists::<model::Group>(),
     Route::new(
         (Method::Post, "/groups"),
         Access::Administrators,

@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, OwnerRemoved, Page, RemoveOwner},
+    model::{self, OwnerRemoved, RemoveOwner},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},
@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Resource owners and what they own, by name",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::Owner>>(200),
+    .lists::<model::Owner>(),
     Route::new(
         (Method::Post, "/owners"),
         Access::Administrators,

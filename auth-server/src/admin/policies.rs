@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, Apply, NewPolicy, Page},
+    model::{self, Apply, NewPolicy},
     paging::{AFTER, LIMIT, Place},
     problem::Problem,
     route::{Access, Method, Query, QueryKind, Route},
@@ -41,7 +41,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Rules in the order they were added; an owner sees those that they granted",
     )
     .query(SELECTION)
-    .answers::<Page<model::Policy>>(200),
+    .lists::<model::Policy>(),
     Route::new(
         (Method::Post, "/policies"),
         Access::Grantors,

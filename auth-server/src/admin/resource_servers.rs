@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, AudienceGroup, AudienceGroupMembers, Page, PutResourceServer},
+    model::{self, AudienceGroup, AudienceGroupMembers, PutResourceServer},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},
@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Resource servers, by audience; of shared keys, the names alone",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::ResourceServer>>(200),
+    .lists::<model::ResourceServer>(),
     Route::new(
         (Method::Get, "/resource-servers/{audience}"),
         Access::Readers,
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Audiences that stand for several resource servers, by name",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<AudienceGroup>>(200),
+    .lists::<AudienceGroup>(),
     Route::new(
         (Method::Post, "/audience-groups/{name}"),
         Access::Administrators,

@@ -3,11 +3,13 @@
 use super::{
     call::{Answer, Call},
     identity::Who,
+    model::Page,
     problem::Problem,
 };
 use crate::store::Role;
 use axum::routing::MethodFilter;
-use std::{borrow::Cow, future::Future, pin::Pin};
+use serde::Serialize;
+use std::{any::type_name, future::Future, pin::Pin};
 use utoipa::{
     ToSchema,
     openapi::{RefOr, Schema},
@@ -30,6 +32,8 @@ pub(super) struct Route {
     pub(super) request: Option<Described>,
     pub(super) status: u16,
     pub(super) answer: Option<Described>,
+    /// Of a list: what it lists.
+    pub(super) items: Option<Described>,
 }
 
 /// The methods there are.
@@ -119,15 +123,27 @@ pub(super) enum QueryKind {
 /// A type that stands in the document.
 #[derive(Clone, Copy)]
 pub(super) struct Described {
-    pub(super) name: fn() -> Cow<'static, str>,
+    pub(super) name: fn() -> String,
     pub(super) schema: fn() -> RefOr<Schema>,
     pub(super) within: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+/// The name of a type in the document: of a page, with that of its items.
+fn name_of<T: ToSchema>() -> String {
+    let name = T::name();
+    match type_name::<T>().split_once('<') {
+        None => name.into_owned(),
+        Some((_, within)) => {
+            let item = within.trim_end_matches('>').rsplit("::").next();
+            format!("{name}Of{}", item.unwrap_or_default())
+        }
+    }
 }
 
 impl Described {
     pub(super) const fn of<T: ToSchema>() -> Self {
         Self {
-            name: T::name,
+            name: name_of::<T>,
             schema: T::schema,
             within: T::schemas,
         }
@@ -151,6 +167,7 @@ impl Route {
             request: None,
             status: 204,
             answer: None,
+            items: None,
         }
     }
 
@@ -168,6 +185,13 @@ impl Route {
         self.status = status;
         self.answer = Some(Described::of::<T>());
         self
+    }
+
+    /// It answers with a page of these.
+    pub(super) const fn lists<T: ToSchema + Serialize>(self) -> Self {
+        let mut route = self.answers::<Page<T>>(200);
+        route.items = Some(Described::of::<T>());
+        route
     }
 
     /// The names of the parameters in the path.

@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, Page, Revoked, Token},
+    model::{self, Revoked, Token},
     paging::{AFTER, LIMIT, Place},
     problem::Problem,
     route::{Access, Method, Query, QueryKind, Route},
@@ -27,7 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
             required: false,
         },
     ])
-    .answers::<Page<Token>>(200),
+    .lists::<Token>(),
     Route::new(
         (Method::Post, "/tokens/revoke"),
         Access::Administrators,

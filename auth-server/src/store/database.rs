@@ -14,6 +14,7 @@ mod registrations;
 mod resource_servers;
 mod revocations;
 mod rights;
+mod shared_keys;
 mod sqlite;
 mod tokens;
 mod transfer;

@@ -6,7 +6,7 @@ use super::{
     snapshot::{Registered, Snapshot},
     token::NewToken,
 };
-use crate::{core::policy::rule::Rule, store::ResourceServer};
+use crate::{core::policy::rule::Rule, issuing::now, store::ResourceServer};
 use arc_swap::ArcSwapOption;
 use std::sync::{Arc, OnceLock};
 use symbolon_ace_proto::UnixTime;
@@ -91,7 +91,7 @@ impl Store {
         audience: Option<&str>,
     ) -> Result<Arc<Vec<ResourceServer>>, StoreError> {
         if let Some(known) = snapshot.servers(audience) {
-            return Ok(known);
+            return Ok(ResourceServer::settled(known, now()));
         }
         let servers = Arc::new(self.resource_servers_for(audience).await?);
         // Names that nobody has are not kept: anybody could fill the memory with them.

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 const APPLICATION_ID: i64 = 0x5359_4d42;
 
 /// One step each, and the version (`user_version`) that it leads to, which is the number of its file.
-const MIGRATIONS: [(i64, &str); 6] = [
+const MIGRATIONS: [(i64, &str); 7] = [
     (
         1,
         include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
@@ -30,6 +30,10 @@ const MIGRATIONS: [(i64, &str); 6] = [
     (
         7,
         include_str!("../../migrations/sqlite/0007_changes_seen.sql"),
+    ),
+    (
+        8,
+        include_str!("../../migrations/sqlite/0008_shared_keys.sql"),
     ),
 ];
 

@@ -235,7 +235,9 @@ async fn whoever_sends_wrong_requests_does_not_fill_the_log() {
     let headers = [("authorization", wrong.as_str())];
     let began = std::time::Instant::now();
     for _ in 0..40 {
-        assert_eq!(server.ask(&headers, &json!({})).await.status, 401);
+        // After some failures it has to wait.
+        let status = server.ask(&headers, &json!({})).await.status;
+        assert!([401, 429].contains(&status), "{status}");
     }
     let seconds = began.elapsed().as_secs() + 2;
     let after = server.store.verify_audit(None).await.unwrap().unwrap();

@@ -17,16 +17,18 @@ use symbolon_ace_proto::{
 use symbolon_mqtt_proto::TopicFilter;
 
 /// Topic Filters in the scope of the token.
-const FILTERS: usize = 20;
+pub(super) const FILTERS: usize = 20;
 /// The one that the scenarios need, behind all others.
 const NEEDED: &str = "bench/#";
 /// How long the token holds, seconds.
 const LIFETIME_SECS: u64 = 6 * 3_600;
 /// More than the scenarios let wait for one client.
 const QUEUED_MESSAGES: &str = "250000";
+/// More than `growth` makes.
+const SUBSCRIPTIONS_PER_CLIENT: &str = "1000000";
 
 /// See the module.
-pub(super) struct Symbolon {
+pub(crate) struct Symbolon {
     program: PathBuf,
     site: PathBuf,
     shards: u16,
@@ -35,7 +37,7 @@ pub(super) struct Symbolon {
 
 impl Site {
     /// Nobody needs a token.
-    pub(super) fn open_to_all(&self, shards: u16) -> Symbolon {
+    pub(crate) fn open_to_all(&self, shards: u16) -> Symbolon {
         Symbolon {
             program: self.program.clone(),
             site: self.path(),
@@ -44,12 +46,17 @@ impl Site {
         }
     }
 
-    /// Everybody has one.
-    pub(super) fn with_tokens(&self, shards: u16, pop: PopAlgorithm) -> anyhow::Result<Symbolon> {
+    /// Everybody has one, with so many Topic Filters in its scope; the one that is needed is the last.
+    pub(crate) fn with_tokens(
+        &self,
+        shards: u16,
+        pop: PopAlgorithm,
+        filters: usize,
+    ) -> anyhow::Result<Symbolon> {
         let key = read_to_string(self.path().join("keys/signing.jwk"))?;
         let key = SigningKey::from_jwk(&serde_json::from_str::<Jwk>(&key)?)?;
         let signer = PopSigner::generate(pop)?;
-        let token = key.sign(&self.claims(&signer)?)?;
+        let token = key.sign(&self.claims(&signer, filters)?)?;
         let credentials = Credentials { token, signer };
         Ok(Symbolon {
             credentials: Some(Arc::new(credentials)),
@@ -73,9 +80,9 @@ impl Site {
         Ok(Confirmation::Encrypted(content_key.encrypt(&jwk)?))
     }
 
-    fn claims(&self, signer: &PopSigner) -> anyhow::Result<Claims> {
+    fn claims(&self, signer: &PopSigner, filters: usize) -> anyhow::Result<Claims> {
         let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-        let others = (1..FILTERS).map(|number| match number % 4 {
+        let others = (1..filters).map(|number| match number % 4 {
             0 => format!("site/hall{number}/press/temperature"),
             1 => format!("site/hall{number}/press/#"),
             2 => format!("site/hall{number}/+/set"),
@@ -130,6 +137,10 @@ impl Broker for Symbolon {
             .env("SYMBOLON_BROKER_PUBLIC_TOPICS", public)
             .env("SYMBOLON_BROKER_SHARDS", self.shards.to_string())
             .env("SYMBOLON_BROKER_LIMITS_QUEUED_MESSAGES", QUEUED_MESSAGES)
+            .env(
+                "SYMBOLON_BROKER_LIMITS_SUBSCRIPTIONS_PER_CLIENT",
+                SUBSCRIPTIONS_PER_CLIENT,
+            )
             .env("SYMBOLON_BROKER_STORE_PATH", directory.join("store"))
             .env("SYMBOLON_LOG_LEVEL", "error");
         Ok(command)

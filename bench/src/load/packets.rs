@@ -130,18 +130,27 @@ pub(crate) fn answer(kind: u8, body: &[u8], out: &mut Vec<u8>) {
 
 /// A SUBSCRIBE to one Topic Filter.
 pub(crate) fn subscribe(filter: &str, qos: Qos) -> anyhow::Result<Vec<u8>> {
-    let subscribe = Subscribe {
-        packet_identifier: NonZeroU16::MIN,
-        subscription_identifier: None,
-        user_properties: UserProperties::default(),
-        subscriptions: vec![Subscription {
+    subscribe_to_all(&[filter], qos)
+}
+
+/// One SUBSCRIBE to all of them.
+pub(crate) fn subscribe_to_all(filters: &[impl AsRef<str>], qos: Qos) -> anyhow::Result<Vec<u8>> {
+    let subscription = |filter: &str| {
+        anyhow::Ok(Subscription {
             share_name: None,
             filter: TopicFilter::parse(filter)?,
             maximum_qos: qos,
             no_local: false,
             retain_as_published: false,
             retain_handling: RetainHandling::Send,
-        }],
+        })
+    };
+    let subscriptions = (filters.iter()).map(|filter| subscription(filter.as_ref()));
+    let subscribe = Subscribe {
+        packet_identifier: NonZeroU16::MIN,
+        subscription_identifier: None,
+        user_properties: UserProperties::default(),
+        subscriptions: subscriptions.collect::<Result<_, _>>()?,
     };
     let mut bytes = Vec::new();
     Packet::Subscribe(subscribe).encode(ProtocolVersion::V5, &mut bytes)?;

@@ -13,7 +13,7 @@ const GAP: f64 = 9.0;
 /// The scale begins at a tenth, and what is worse stands there too.
 const LEAST: f64 = 0.1;
 /// Of the brokers that are compared with the first, by their order.
-const COLOURS: [&str; 4] = ["#1f6f8b", "#8fc1d4", "#c9c9c9", "#e0a458"];
+pub(super) const COLOURS: [&str; 4] = ["#1f6f8b", "#8fc1d4", "#c9c9c9", "#e0a458"];
 
 /// A whole SVG document.
 pub(crate) fn svg(measured: &Measured, brokers: &[&str]) -> String {

@@ -143,7 +143,6 @@ impl Known {
         let key = match &client.authentication {
             ClientAuthentication::Key(jwk) => Some(PopKey::from_jwk(jwk)?),
             ClientAuthentication::Secret { .. }
-            | ClientAuthentication::RawPublicKey(_)
             | ClientAuthentication::Certificate { .. }
             | ClientAuthentication::CertificateName(_)
             | ClientAuthentication::RawPublicKey(_) => None,

@@ -2,6 +2,7 @@
 
 mod authority;
 mod authz_info;
+mod clock;
 mod publishers;
 mod reloading;
 mod resuming;

@@ -4,7 +4,7 @@ use super::{
     Administration, AdministrationError, Transport, Verb, place::device_ca, target::Target,
 };
 use crate::exit::usage;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use symbolon_auth_server::{
     admin::model::{
         Account, AccountCertificate, AccountPassword, Apply, AudienceGroup, AudienceGroupMembers,
@@ -267,8 +267,8 @@ impl Administration {
         self.order(Verb::Put, target, certificate).await
     }
 
-    /// The document that describes the API.
-    pub(crate) async fn openapi(&self) -> Answered<Value> {
+    /// The document that describes the API, as it comes.
+    pub(crate) async fn openapi(&self) -> Answered<Box<RawValue>> {
         self.get(Target::of(&["openapi.json"])).await
     }
 

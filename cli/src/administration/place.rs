@@ -39,8 +39,8 @@ pub(crate) struct Place {
         help_heading = HEADING
     )]
     account: Option<String>,
-    /// The certificate of the account (PEM), in place of a password
-    #[arg(long, value_name = "FILE", requires = "account_key", conflicts_with = "account", help_heading = HEADING)]
+    /// The certificate of the account (PEM), in place of its name and password
+    #[arg(long, value_name = "FILE", requires = "account_key", help_heading = HEADING)]
     account_certificate: Option<PathBuf>,
     /// Its private key (PEM)
     #[arg(long, value_name = "FILE", requires = "account_certificate", help_heading = HEADING)]
@@ -167,4 +167,40 @@ fn password_for(account: &str, url: &str) -> anyhow::Result<String> {
             "there is no terminal to ask for the password of {account}: name a file of it in {PASSWORD_FILE}"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(directory: &tempfile::TempDir, text: &str) -> PathBuf {
+        let path = directory.path().join("password");
+        private_file::write_secret(&path, text, true).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_of_its_file_spaces_and_all() {
+        let directory = tempfile::tempdir().unwrap();
+        for text in [" a b:c ", " a b:c \n", " a b:c \r\nmore\n"] {
+            let path = written(&directory, text);
+            assert_eq!(password_in(&path).unwrap(), " a b:c ");
+        }
+        for text in ["", "\n", "\nsecond"] {
+            let path = written(&directory, text);
+            let refused = password_in(&path).unwrap_err().to_string();
+            assert!(refused.ends_with("is empty"), "{refused}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_password_that_others_may_read_is_refused_and_not_told() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = written(&directory, "hunter2");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = password_in(&path).unwrap_err().to_string();
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }

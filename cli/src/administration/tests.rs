@@ -154,7 +154,8 @@ async fn rules_of_clients_groups_and_owners_decide() {
         group: Some("meters"),
         ..Subjects::default()
     };
-    assert_eq!(api.policies(of_group).await.unwrap(), [deny.clone()]);
+    let of_group = api.policies(of_group).await.unwrap();
+    assert_eq!(of_group.as_slice(), std::slice::from_ref(&deny));
     let of_client = Subjects {
         client: Some("meter"),
         ..Subjects::default()

@@ -250,7 +250,7 @@ impl Checker<'_> {
         });
         let complain = |error| {
             self.diagnostics
-                .push(Diagnostic::new(format!("as.database: {error}")))
+                .push(Diagnostic::new(format!("as.database: {error}")));
         };
         settings.map_err(complain).ok()
     }

@@ -109,7 +109,7 @@ impl Stranger {
     }
 
     /// Reads until the broker ends the connection.
-    pub(crate) fn is_sent_away(mut self) {
+    pub(crate) fn await_end(mut self) {
         let deadline = Instant::now() + LIMIT;
         while self.next(|_| ()).is_some() {
             assert!(Instant::now() < deadline, "it is not sent away");
@@ -134,9 +134,11 @@ impl Stranger {
         };
         assert!(self.send(&Packet::Subscribe(subscribe)));
         loop {
-            let answer = self.next(|packet| match packet {
-                Packet::SubAck(suback) => Some(!suback.reason_codes[0].is_failure()),
-                _ => None,
+            let answer = self.next(|packet| {
+                let Packet::SubAck(suback) = packet else {
+                    return None;
+                };
+                Some(!suback.reason_codes[0].is_failure())
             });
             if let Some(granted) = answer.expect("it stays connected") {
                 return granted;
@@ -152,9 +154,11 @@ impl Stranger {
         };
         assert!(self.send(&Packet::Publish(publish)));
         loop {
-            let answer = self.next(|packet| match packet {
-                Packet::PubAck(ack) => Some(!ack.reason_code.is_failure()),
-                _ => None,
+            let answer = self.next(|packet| {
+                let Packet::PubAck(ack) = packet else {
+                    return None;
+                };
+                Some(!ack.reason_code.is_failure())
             });
             if let Some(taken) = answer.expect("it stays connected") {
                 return taken;

@@ -7,7 +7,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use symbolon_client::Profile;
 use symbolon_e2e::{System, program::wait_for};
@@ -16,11 +16,13 @@ use symbolon_e2e::{System, program::wait_for};
 pub(crate) const OPEN: &str = "hostile";
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long an attack goes on.
+const AT_LEAST: Duration = Duration::from_secs(2);
 /// Metrics are up to a second old.
 const SOON: Duration = Duration::from_secs(10);
 /// What both servers may take in memory more than before while they are attacked, MiB: far more than the bounds that each test sets allow,
 /// and far less than what strangers send.
-const MEMORY_MIB: u64 = 64;
+const MEMORY_MIB: u64 = 32;
 
 pub(crate) struct World {
     system: System,
@@ -72,16 +74,12 @@ impl World {
         }
     }
 
-    pub(crate) fn ca(&self) -> String {
-        fs::read_to_string(&self.system.init().ca).unwrap()
-    }
-
     pub(crate) fn writer(&self) -> &Profile {
         &self.writer
     }
 
-    /// Lets strangers do as they like. The well-behaved go on meanwhile, memory stays within its bound, and each of these metrics rises.
-    pub(crate) fn attack(&self, name: &str, metrics: &[&str], attack: impl FnOnce(&Self)) {
+    /// Lets strangers do as they like, again and again for a while. The well-behaved go on meanwhile, memory stays within its bound, and each of these metrics rises.
+    pub(crate) fn attack(&self, name: &str, metrics: &[&str], attack: impl Fn(&Self)) {
         let pair = Pair::start(self.writer.clone(), self.reader.clone());
         let before: Vec<u64> = metrics.iter().map(|metric| self.metric(metric)).collect();
         let memory_before = self.resident_kib();
@@ -95,7 +93,10 @@ impl World {
             });
             // However it ends, nobody is to look on for ever.
             let _over = Over(&is_over);
-            attack(self);
+            let began = Instant::now();
+            while began.elapsed() < AT_LEAST {
+                attack(self);
+            }
         });
         pair.finish(name);
         let highest = highest.load(Ordering::Relaxed);

@@ -186,6 +186,7 @@ fn nothing_said_of(audience: &str) -> store::ResourceServer {
         derivation_key: None,
         rs_cnf: None,
         access: None,
+        rotation: store::Rotation::default(),
     }
 }
 

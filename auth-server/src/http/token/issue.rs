@@ -2,13 +2,14 @@
 
 use super::{Endpoints, Format, Refusal};
 use crate::{
+    EXI_KEPT_SECS,
     core::{
         grant::{self, Particulars, Parties},
         minting::{self, Binding, Minted, Token},
         policy::{Destination, Permitted, PolicyError},
         possession::PossessionError,
     },
-    issuing::Issuing,
+    issuing::{Issuing, now_millis},
     store::{
         Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, Remembered, Snapshot, sha256_of,
     },
@@ -21,9 +22,6 @@ use symbolon_ace_proto::{
 
 /// The longest token: two bytes of length, it and a proof of 64 bytes fill MQTT's Authentication Data (RFC 9431 §2.2.4.2.1).
 const MAX_TOKEN_BYTES: usize = 65_535 - 2 - 64;
-/// How long a token with `exi` is remembered beyond its span, seconds: whoever shows it to its resource server for the first time later than
-/// that can use it, and it cannot be revoked or asked about any more.
-const EXI_KEPT_SECS: u64 = 30 * 24 * 3600;
 /// How long a refresh token is good, seconds; each exchange makes a new one.
 const REFRESH_LIFETIME_SECS: u64 = 30 * 24 * 3600;
 
@@ -110,7 +108,7 @@ impl Endpoints {
     ) -> Result<TokenResponse, Refusal> {
         let server = &decided.destination.server;
         let identifier = match server.tokens.lifetime {
-            Lifetime::Exp => minting::random::<16>()?.to_vec(),
+            Lifetime::Exp => minting::timed_identifier(now_millis())?.to_vec(),
             Lifetime::Exi => {
                 let number = self.store.next_sequence_number(&server.audience).await?;
                 minting::numbered_identifier(&server.audience, number)

@@ -2,7 +2,7 @@
 
 use super::{Database, Issued};
 use crate::store::{
-    Client, ClientAuthentication, Location, Policy, ResourceServer, Revocation, Store, TokenKind,
+    Client, ClientAuthentication, Location, Policy, ResourceServer, Revocation, Store,
     token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester},
 };
 use symbolon_ace_proto::{PopAlgorithm, SymmetricKey, TokenHash, UnixTime, jwe::ContentKey};
@@ -39,7 +39,8 @@ on_both! {
     expired_tokens_are_forgotten_a_part_at_a_time_and_the_others_stay
     the_last_updates_are_kept_and_their_numbers_go_on
     a_client_keeps_its_newest_refresh_tokens
-    a_token_that_was_decided_by_rules_of_before_is_not_given_out
+    a_token_is_stored_only_where_nothing_has_changed_since_it_was_decided
+    many_tokens_are_stored_at_once_as_far_as_there_is_room_for_each_client
     an_identifier_is_seen_once_until_it_expires_and_then_forgotten
     a_change_of_the_revocation_list_is_counted_and_no_other
 }
@@ -184,40 +185,6 @@ async fn a_client_keeps_its_newest_refresh_tokens(database: Database) {
     assert!(matches!(second, Refresh::Grant(_)));
 }
 
-fn server() -> ResourceServer {
-    let content_key = ContentKey {
-        kid: "k".to_owned(),
-        key: SymmetricKey::from_bytes(&[7; 32]),
-    };
-    ResourceServer {
-        audience: "broker".to_owned(),
-        tokens: TokenKind::default(),
-        content_key: Some(content_key),
-        mac_key: None,
-        derivation_key: None,
-        rs_cnf: None,
-        access: None,
-    }
-}
-
-// Between the reading of rules and the giving out of a token lies the making of it; whoever takes a right away meanwhile does not see it.
-async fn a_token_that_was_decided_by_rules_of_before_is_not_given_out(database: Database) {
-    database.put_resource_server(&server()).await.unwrap();
-    let rule = Policy::allow("c", "broker", "x");
-    let id = database.add_policy(&rule).await.unwrap();
-    let later = NOW.plus_secs(60);
-    let read = database.last_record().await.unwrap();
-    database.remove_policy(id).await.unwrap();
-    let tokens = [&token(1, later)];
-    let issued = database.issue(&tokens, read, NOW).await.unwrap();
-    assert!(matches!(issued, Issued::Outdated { .. }));
-    let read = database.last_record().await.unwrap();
-    database.remove_client("c", NOW).await.unwrap();
-    let issued = database.issue(&tokens, read, NOW).await.unwrap();
-    assert!(matches!(issued, Issued::Outdated { .. }));
-    assert!(database.token(&digest(1)).await.unwrap().is_none());
-}
-
 // RFC 7523 §3, point 7: by whatever process, and after a restart.
 async fn an_identifier_is_seen_once_until_it_expires_and_then_forgotten(database: Database) {
     let expires_at = NOW.plus_secs(60);
@@ -245,4 +212,70 @@ async fn a_change_of_the_revocation_list_is_counted_and_no_other(database: Datab
     let one = Revocation::Identifier("1".to_owned());
     assert_eq!(database.revoke(&one, NOW).await.unwrap(), 1);
     assert!(database.list_number().await.unwrap() > first);
+}
+
+async fn with_a_broker(database: &Database) {
+    let key = ContentKey {
+        kid: "k".to_owned(),
+        key: SymmetricKey::from_bytes(&[7; 32]),
+    };
+    let server = ResourceServer::new("broker", key);
+    database.put_resource_server(&server).await.unwrap();
+}
+
+/// The number of the last record, if the token was stored.
+async fn issue(database: &Database, number: usize, until: u64) -> Option<u64> {
+    let token = token(number, UnixTime(2_000));
+    match database.issue(&[&token], until, NOW).await.unwrap() {
+        Issued::Done { stored, until } => {
+            assert_eq!(stored, [true]);
+            Some(until)
+        }
+        Issued::Outdated { .. } => None,
+    }
+}
+
+async fn a_token_is_stored_only_where_nothing_has_changed_since_it_was_decided(database: Database) {
+    with_a_broker(&database).await;
+    let before = database.last_record().await.unwrap();
+    let rule = Policy::allow("c", "broker", "x");
+    let id = database.add_policy(&rule).await.unwrap();
+    assert_eq!(issue(&database, 1, before).await, None);
+    assert!(database.token(&digest(1)).await.unwrap().is_none());
+    let after = database.last_record().await.unwrap();
+    let last = issue(&database, 1, after).await.unwrap();
+    assert_eq!(last, after + 1);
+    // What others issue and revoke, and clients that are new, change nothing.
+    let which = Revocation::Client("c".to_owned());
+    database.revoke(&which, NOW).await.unwrap();
+    let last = issue(&database, 2, after).await.unwrap();
+    assert_eq!(database.unchanged_since(after).await.unwrap(), Some(last));
+    database.remove_policy(id).await.unwrap();
+    assert_eq!(issue(&database, 3, last).await, None);
+    assert_eq!(database.unchanged_since(last).await.unwrap(), None);
+    let until = database.last_record().await.unwrap();
+    database.remove_client("c", NOW).await.unwrap();
+    assert_eq!(issue(&database, 3, until).await, None);
+    assert!(database.verify_audit(None).await.unwrap().is_ok());
+}
+
+async fn many_tokens_are_stored_at_once_as_far_as_there_is_room_for_each_client(
+    database: Database,
+) {
+    fill(&database, Store::MAX_TOKENS_PER_CLIENT - 40).await;
+    let tokens: Vec<NewToken> = (0..63)
+        .map(|number| token(number, UnixTime(1_500)))
+        .collect();
+    let tokens: Vec<&NewToken> = tokens.iter().collect();
+    let until = database.last_record().await.unwrap();
+    let Issued::Done { stored, until } = database.issue(&tokens, until, NOW).await.unwrap() else {
+        panic!("nothing has changed");
+    };
+    let mut expected = vec![true; 40];
+    expected.resize(63, false);
+    assert_eq!(stored, expected);
+    assert_eq!(database.last_record().await.unwrap(), until);
+    assert!(database.token(&digest(39)).await.unwrap().is_some());
+    assert!(database.token(&digest(40)).await.unwrap().is_none());
+    assert!(database.verify_audit(None).await.unwrap().is_ok());
 }

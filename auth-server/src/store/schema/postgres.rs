@@ -4,7 +4,7 @@ use crate::store::StoreError;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 /// One step each, and the version that it leads to, which is the number of its file. The first ones of SQLite are one here.
-const MIGRATIONS: [(i64, &str); 4] = [
+const MIGRATIONS: [(i64, &str); 5] = [
     (
         3,
         include_str!("../../../migrations/postgres/0003_base.sql"),
@@ -20,6 +20,10 @@ const MIGRATIONS: [(i64, &str); 4] = [
     (
         7,
         include_str!("../../../migrations/postgres/0007_changes_seen.sql"),
+    ),
+    (
+        8,
+        include_str!("../../../migrations/postgres/0008_shared_keys.sql"),
     ),
 ];
 

@@ -209,7 +209,7 @@ impl World {
                 let client = self.dice.below(self.clients.len());
                 self.act(client);
             }
-            96..98 if scenario.falls && self.dice.one_in(4) => self.fall(),
+            96..98 if scenario.falls && self.dice.one_in(2) => self.fall(),
             98 if scenario.crashes && self.dice.one_in(3) => self.crash(),
             98 if scenario.fills => self.set_full(!self.is_full),
             _ if self.dice.one_in(10) => self.restart(),
