@@ -1,5 +1,10 @@
 //! Several authorization servers on one database: what one has said counts at the other, and goes on counting when the one is killed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::{
     fs,
     net::TcpListener,
@@ -187,7 +192,8 @@ async fn ask(
     }
 }
 
-fn nothing_is_lost(system: &System, database: &str) {
+/// Registers the clients; their secrets.
+fn registered(system: &System, database: &str) -> Vec<String> {
     let mut secrets = Vec::new();
     for number in 0..CLIENTS {
         let profile = system.scratch(&format!("c{number}.json"));
@@ -205,6 +211,11 @@ fn nothing_is_lost(system: &System, database: &str) {
         let secret = json["client_auth"]["secret"].as_str().unwrap();
         secrets.push(secret.to_owned());
     }
+    secrets
+}
+
+fn nothing_is_lost(system: &System, database: &str) {
+    let secrets = registered(system, database);
     let other = copy_of(&system.site(), system.scratch("other"));
     let first = Server::start(&system.site(), database);
     let second = Server::start(&other, database);
