@@ -35,6 +35,8 @@ const MORE: &str = r#"
     INSERT INTO initial_access_token (id, sha256, admission, client_id, uses_left, created_at, expires_at)
     VALUES ('i', zeroblob(32), '{}', NULL, 3, 1, 2);
     INSERT INTO registration (client_id, sha256, metadata, refresh_tokens, registered_at) VALUES ('a', zeroblob(32), '{}', 1, 2);
+    INSERT INTO shared_key (audience, purpose, kid, secret, used_from, good_until)
+    VALUES ('broker', 'mac', 'k', zeroblob(32), 1, NULL), ('broker', 'content', 'k', zeroblob(32), 1, 2);
     INSERT INTO seen_identifier (mark, expires_at) VALUES (zeroblob(16), 3);
 "#;
 
