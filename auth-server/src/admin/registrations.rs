@@ -17,7 +17,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Tokens that let clients register themselves and have not expired, without the tokens",
     )
     .query(&[LIMIT, AFTER])
-    .answers::<Page<model::InitialAccessToken>>(200),
+    .lists::<model::InitialAccessToken>(),
     Route::new(
         (Method::Post, "/initial-access-tokens"),
         Access::Administrators,
