@@ -61,7 +61,9 @@ pub use cbor::MalformedMessage;
 pub use claims::{Claims, Lifetimes};
 pub use confirmation::Confirmation;
 pub use cwt::MacKey;
-pub use derived_key::{DERIVED_KEY_LENGTH, derived_key};
+pub use derived_key::{
+    DERIVATION_MARK_LENGTH, DERIVED_KEY_LENGTH, DerivationKey, derivation_mark, derived_key,
+};
 pub use hint::AsHint;
 pub use introspection::{IntrospectionRequest, IntrospectionResponse};
 pub use jwt::{KeySet, SigningKey, TokenError, Validation};

@@ -1,18 +1,20 @@
 //! The endpoints. Moves bytes between HTTP and `core/`.
 
-mod answer;
+pub(crate) mod answer;
 mod auditing;
-mod body;
-mod caller;
+pub(crate) mod body;
+pub(crate) mod caller;
 mod metadata;
 mod question;
+mod registration;
 mod revocation_list;
 mod token;
 
 use crate::{
-    core::{authenticate::AuthenticationRules, refusals::Refusals},
+    core::{authenticate::AuthenticationRules, refusals::Refusals, throttling::Throttle},
     issuer::{Endpoint, Issuer},
     issuing::{Issuing, now},
+    metrics::{Counting, Metrics, count},
     store::Store,
 };
 use answer::Format;
@@ -21,8 +23,9 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use caller::Authenticator;
 use std::{
@@ -38,6 +41,11 @@ use tokio::{
 const CACHE_CONTROL: &str = "public, max-age=60";
 /// The most requests that wait for news of revoked tokens; half of the connections there may be.
 const MAX_WAITING: usize = 256;
+/// How often it is looked, while somebody waits for news, whether another process has revoked something: a right that is taken away there
+/// counts no more within a second either.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Rest after the database did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often tokens that have expired are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -59,6 +67,11 @@ pub(crate) struct Endpoints {
     waiting: Semaphore,
     /// What of refusals goes into the audit log.
     refusals: Mutex<Refusals>,
+    /// Who shows wrong tokens where clients register.
+    throttle: Mutex<Throttle>,
+    /// Clients may register themselves.
+    registration: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Endpoints {
@@ -69,8 +82,10 @@ impl Endpoints {
         issuing: Arc<ArcSwap<Issuing>>,
         rules: AuthenticationRules,
     ) -> Self {
+        let metrics = Arc::new(Metrics::new(store.times()));
         Self {
-            authenticator: Authenticator::new(store.clone(), rules),
+            authenticator: Authenticator::new(store.clone(), rules, Arc::clone(&metrics)),
+            metrics,
             store,
             issuer,
             issuing,
@@ -78,7 +93,23 @@ impl Endpoints {
             closing: watch::Sender::new(false),
             waiting: Semaphore::new(MAX_WAITING),
             refusals: Mutex::default(),
+            throttle: Mutex::default(),
+            registration: true,
         }
+    }
+
+    /// Whether clients may register themselves.
+    #[must_use]
+    pub(crate) fn with_registration(self, registration: bool) -> Self {
+        Self {
+            registration,
+            ..self
+        }
+    }
+
+    /// For others that may change what is on the token revocation list.
+    pub(crate) fn changes(&self) -> watch::Sender<()> {
+        self.changes.clone()
     }
 
     fn tell_changes(&self) {
@@ -108,34 +139,95 @@ impl Endpoints {
     }
 }
 
+impl Endpoints {
+    /// Looks whether other processes have changed the token revocation list, for all who wait for news.
+    pub(crate) async fn watch_others(&self) {
+        let mut known = None;
+        loop {
+            sleep(LOOK_EVERY).await;
+            if self.waiting.available_permits() == MAX_WAITING {
+                continue;
+            }
+            match self.store.list_number().await {
+                Ok(number) => {
+                    if known.replace(number) != Some(number) {
+                        self.tell_changes();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for revoked tokens");
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
 /// What the handlers share.
 struct Shared {
     endpoints: Arc<Endpoints>,
     metadata: String,
 }
 
+/// A path, what requests to it are counted as, and what answers them.
+type Route = (String, &'static str, MethodRouter<Arc<Shared>>);
+
 /// All endpoints of an authorization server.
 pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     let issuer = endpoints.issuer.clone();
     let shared = Shared {
-        metadata: metadata::of(&issuer),
+        metadata: metadata::of(&issuer, endpoints.registration),
         endpoints,
     };
+    let registration = endpoints_of_registration(&issuer, shared.endpoints.registration);
     let list = get(revocation_list::handle).post(revocation_list::handle);
-    Router::new()
-        .route(&issuer.path(Endpoint::Token), post(token::handle))
-        .route(
-            &issuer.path(Endpoint::Introspection),
+    let routes = [
+        (issuer.path(Endpoint::Token), "token", post(token::handle)),
+        (
+            issuer.path(Endpoint::Introspection),
+            "introspection",
             post(question::introspect),
-        )
-        .route(&issuer.path(Endpoint::Revocation), post(question::revoke))
-        .route(&issuer.path(Endpoint::RevocationList), list)
-        .route(&issuer.path(Endpoint::JwkSet), get(jwk_set))
-        .route(&issuer.path(Endpoint::CoseKeySet), get(cose_key_set))
-        .route(&issuer.metadata_path(), get(server_metadata))
+        ),
+        (
+            issuer.path(Endpoint::Revocation),
+            "revocation",
+            post(question::revoke),
+        ),
+        (
+            issuer.path(Endpoint::RevocationList),
+            "revocation_list",
+            list,
+        ),
+        (issuer.path(Endpoint::JwkSet), "keys", get(jwk_set)),
+        (issuer.path(Endpoint::CoseKeySet), "keys", get(cose_key_set)),
+        (issuer.metadata_path(), "metadata", get(server_metadata)),
+    ];
+    let mut counted = Router::new();
+    for (path, endpoint, route) in routes.into_iter().chain(registration) {
+        let metrics = Arc::clone(&shared.endpoints.metrics);
+        let counting = Counting { metrics, endpoint };
+        let route = route.layer(from_fn_with_state(counting, count));
+        counted = counted.route(&path, route);
+    }
+    counted
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(shared))
+}
+
+/// None where clients may not register themselves.
+fn endpoints_of_registration(issuer: &Issuer, enabled: bool) -> Vec<Route> {
+    if !enabled {
+        return Vec::new();
+    }
+    let path = issuer.path(Endpoint::Registration);
+    let manage = get(registration::manage)
+        .put(registration::manage)
+        .delete(registration::manage);
+    vec![
+        (format!("{path}/{{client_id}}"), "registration", manage),
+        (path, "registration", post(registration::register)),
+    ]
 }
 
 async fn jwk_set(State(shared): State<Arc<Shared>>) -> Response {

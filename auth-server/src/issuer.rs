@@ -21,6 +21,8 @@ pub(crate) enum Endpoint {
     Revocation,
     /// RFC 9770.
     RevocationList,
+    /// RFC 7591.
+    Registration,
     /// The keys as a JWK Set (RFC 7517).
     JwkSet,
     /// The keys as a `COSE_KeySet` (RFC 9052 §7).
@@ -34,6 +36,7 @@ impl Endpoint {
             Self::Introspection => "/introspect",
             Self::Revocation => "/revoke",
             Self::RevocationList => "/trl",
+            Self::Registration => "/register",
             Self::JwkSet => "/jwks.json",
             Self::CoseKeySet => "/cose-keys",
         }
@@ -93,6 +96,12 @@ impl Issuer {
     /// Its path on this server.
     pub(crate) fn path(&self, endpoint: Endpoint) -> String {
         format!("{}{}", self.path, endpoint.as_str())
+    }
+
+    /// Whether its endpoints lie below this path.
+    pub(crate) fn is_within(&self, path: &str) -> bool {
+        let rest = self.path.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// RFC 8414 §3.1: the well-known part stands between host and path.

@@ -225,8 +225,7 @@ impl KeyRing {
     /// Whether there can be a next key, once what has run out is forgotten.
     pub fn has_room(&mut self, now: UnixTime) -> Result<(), KeyRingError> {
         self.forget(now);
-        let last = self.last();
-        if last.signs_from > now {
+        if let Some(last) = self.last().filter(|last| last.signs_from > now) {
             return Err(KeyRingError::NextIsThere(last.kid.clone(), last.signs_from));
         }
         if self.keys.len() >= Self::MAX_KEYS {
@@ -236,10 +235,8 @@ impl KeyRing {
     }
 
     /// The key that signs last.
-    pub fn last(&self) -> &RingKey {
-        self.keys
-            .last()
-            .expect("a ring has a key: every way to make or change one sees to it")
+    pub fn last(&self) -> Option<&RingKey> {
+        self.keys.last()
     }
 
     /// Lets the key that waits sign at once; `false` where none waits.
@@ -309,7 +306,7 @@ impl KeyRing {
     }
 
     /// The key that signs now.
-    pub fn active(&self, now: UnixTime) -> &RingKey {
+    pub(crate) fn active(&self, now: UnixTime) -> &RingKey {
         let at = self.active_at(now);
         let signing = at
             .map(|at| &self.keys[at])
@@ -602,6 +599,51 @@ mod tests {
             let refused = KeyRing::from_json(text, NOW).unwrap_err();
             let expected = [KeyRingError::Malformed, KeyRingError::NoneSigns];
             assert!(expected.contains(&refused), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_a_token_is_in_the_file_with_its_public_half_and_where_it_is() {
+        let mut ring = KeyRing::from(key(SigningAlgorithm::EdDsa));
+        let public = key(SigningAlgorithm::Es256).to_public_jwk();
+        let uri: KeyUri = "pkcs11:token=hsm;object=next".parse().unwrap();
+        let next = NextKey::InToken(uri.clone(), Box::new(public.clone()));
+        ring.rotate(next, UnixTime(1_300), LIFE, NOW).unwrap();
+        let again = NextKey::InToken(uri.clone(), Box::new(public));
+        let twice = ring.rotate(again, UnixTime(2_000), LIFE, UnixTime(1_300));
+        assert!(matches!(twice, Err(KeyRingError::Twice(_))));
+
+        let text = ring.to_json();
+        let ring = KeyRing::from_json(&text, NOW).unwrap();
+        assert_eq!(ring.to_json(), text);
+        assert_eq!(ring.last().and_then(RingKey::uri), Some(&uri));
+        assert!(ring.needs_hsm(NOW) && !ring.is_ready(NOW));
+        assert_eq!(ring.active(UnixTime(1_300)).algorithm(), "ES256");
+
+        let mut ring = ring;
+        let third = key(SigningAlgorithm::EdDsa);
+        let now = UnixTime(1_400);
+        ring.rotate(third, now, LIFE, now).unwrap();
+        assert!(!ring.needs_hsm(now) && ring.is_ready(now));
+        let place = ring.keys(LIFE, now).find_map(|(key, _)| key.uri().cloned());
+        assert_eq!(place, Some(uri));
+    }
+
+    #[test]
+    fn a_secret_key_does_not_stand_where_a_public_one_belongs() {
+        let secret = key(SigningAlgorithm::EdDsa).to_jwk();
+        let symmetric = serde_json::json!({"kty": "oct", "kid": "k", "k": "A".repeat(43)});
+        let active = serde_json::to_value(key(SigningAlgorithm::EdDsa).to_jwk()).unwrap();
+        let uri = "pkcs11:token=hsm;object=next";
+        for first in [
+            serde_json::json!({"signs_from": 0, "jwk": secret, "pkcs11": uri}),
+            serde_json::json!({"signs_from": 0, "jwk": symmetric, "pkcs11": uri}),
+            serde_json::json!({"signs_from": 0, "jwk": symmetric}),
+        ] {
+            let last = serde_json::json!({"signs_from": 1, "jwk": active});
+            let ring = serde_json::json!({"keys": [first, last]}).to_string();
+            let refused = KeyRing::from_json(&ring, NOW).unwrap_err();
+            assert_eq!(refused, KeyRingError::Malformed);
         }
     }
 

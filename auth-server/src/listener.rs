@@ -1,21 +1,41 @@
 //! Accepts connections and drives HTTP/1.1 over TLS on each. Whatever happens on one connection, the listener goes on.
 
-use crate::tls::PeerCertificates;
+use crate::{
+    core::network::Network,
+    metrics::Counted,
+    tls::{PeerCertificates, ServerTls},
+};
 use arc_swap::ArcSwap;
-use axum::{Extension, Router};
+use axum::{Extension, Router, http::request::Parts};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use prometheus_client::metrics::gauge::Gauge;
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+/// Where a request comes from.
+pub(crate) fn network_of(parts: &Parts) -> Network {
+    let address = parts.extensions.get::<PeerAddress>();
+    // Only requests of this process have none.
+    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Network::of(address.map_or(nowhere, |PeerAddress(address)| *address))
+}
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +54,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// Those of an administration listener.
+    pub(crate) const ADMINISTRATION: Self = Self {
+        connections: 64,
+        ..Self::SERVER
+    };
     /// Those of a running server.
     pub(crate) const SERVER: Self = Self {
         connections: 512,
@@ -51,14 +76,30 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// The most header lines.
 const MAX_HEADERS: usize = 64;
 
-/// Serves `router` until `shutdown` is done and running requests had their time.
+/// The address at the other end of a connection, for the endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+/// What a listener serves.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) router: Router,
+    /// How many connections there are.
+    pub(crate) connections: Gauge,
+}
+
+/// Serves a router until `shutdown` is done and running requests had their time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Arc<ArcSwap<rustls::ServerConfig>>,
-    router: Router,
+    tls: Arc<ArcSwap<ServerTls>>,
+    served: Served,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let Served {
+        router,
+        connections: count,
+    } = served;
     let permits = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -70,16 +111,18 @@ pub(crate) async fn serve(
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let connection = Connection {
                     // The certificate may have been replaced since the last connection.
-                    acceptor: TlsAcceptor::from(tls.load_full()),
+                    tls: tls.load_full(),
+                    peer,
                     router: router.clone(),
                     limits,
                     stopped: stopped.clone(),
                 };
+                let counted = Counted::new(&count);
                 connections.spawn(async move {
                     if let Err(error) = connection.drive(stream).await {
                         tracing::debug!(%peer, error, "connection ended");
                     }
-                    drop(permit);
+                    drop((permit, counted));
                 });
             }
         }
@@ -135,7 +178,8 @@ fn log_panic(finished: &Result<(), tokio::task::JoinError>) {
 }
 
 struct Connection {
-    acceptor: TlsAcceptor,
+    tls: Arc<ServerTls>,
+    peer: SocketAddr,
     router: Router,
     limits: Limits,
     stopped: watch::Receiver<()>,
@@ -148,14 +192,21 @@ impl Connection {
         stream
             .set_nodelay(true)
             .map_err(|error| error.to_string())?;
-        let stream = timeout(self.limits.handshake, self.acceptor.accept(stream))
+        let stream = timeout(self.limits.handshake, self.shake_hands(stream))
             .await
             .map_err(|_| "handshake took too long".to_owned())?
             .map_err(|error| error.to_string())?;
         self.serve_requests(stream).await
     }
 
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let config = self.tls.choose(&hello.client_hello());
+        hello.into_stream(config).await
+    }
+
     async fn serve_requests(mut self, stream: TlsStream<TcpStream>) -> Result<(), String> {
+        self.router = self.router.layer(Extension(PeerAddress(self.peer.ip())));
         // For the endpoints: whoever authenticates by a certificate, or shows one for its key.
         let shown = PeerCertificates::shown(stream.get_ref().1.peer_certificates());
         if let Some(certificates) = shown {
@@ -231,7 +282,12 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let (stop, stopped) = oneshot::channel();
             let tls = Arc::new(ArcSwap::new(tls));
-            let task = tokio::spawn(serve(listener, tls, router, limits, async {
+            let connections = Gauge::default();
+            let served = Served {
+                router,
+                connections,
+            };
+            let task = tokio::spawn(serve(listener, tls, served, limits, async {
                 stopped.await.unwrap();
             }));
             Self {

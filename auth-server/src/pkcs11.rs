@@ -1,4 +1,4 @@
-//! Signing keys that never leave a hardware security module: PKCS #11 (v2.40 and later), with EdDSA and ES256.
+//! Signing keys that never leave a hardware security module: PKCS #11 (v2.40 and later), with `EdDSA` and ES256.
 //!
 //! | module | holds |
 //! |---|---|
@@ -55,7 +55,9 @@ pub enum HsmError {
     #[error("several tokens are as {0} says: add `serial`")]
     SeveralTokens(String),
     /// The token refused the PIN. It is shown no second time, because a token locks itself after some.
-    #[error("the token refuses the PIN; it is not tried again before the configuration is read anew")]
+    #[error(
+        "the token refuses the PIN; it is not tried again before the configuration is read anew"
+    )]
     Pin,
     /// The token wants a PIN and there is none.
     #[error("the token wants a PIN: name a file with `pin_file`")]
@@ -218,7 +220,7 @@ fn algorithm_of(key: &PopKey) -> SigningAlgorithm {
     }
 }
 
-/// What comes from outside is not given out before it is known to be right: a fault in a signature with EdDSA can tell the key.
+/// What comes from outside is not given out before it is known to be right: a fault in a signature with `EdDSA` can tell the key.
 fn verified(key: &PopKey, message: &[u8], signature: Vec<u8>) -> Result<Vec<u8>, HsmError> {
     key.verify(message, &signature)
         .map(|()| signature)

@@ -1,14 +1,14 @@
 //! Another configuration while requests are served: checked as a whole, then taken over as a whole or not at all.
 
 use crate::{
-    Config, StartError,
+    AdminConfig, Config, ManagementConfig, StartError,
     issuing::{Issuing, now},
+    store::Location,
     tls::{self, ServerTls},
 };
 use arc_swap::ArcSwap;
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,8 +39,11 @@ pub struct Reloader {
 pub(crate) struct Fixed {
     pub(crate) listen: SocketAddr,
     pub(crate) issuer: String,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Location,
     pub(crate) client_ca_pem: Option<String>,
+    pub(crate) registration: bool,
+    pub(crate) admin: Option<AdminConfig>,
+    pub(crate) management: Option<ManagementConfig>,
 }
 
 /// A configuration that has been checked: taking it over cannot fail.
@@ -76,6 +79,15 @@ impl Reloader {
         }
         if self.fixed.client_ca_pem != config.client_ca_pem {
             differ.push("client_ca");
+        }
+        if self.fixed.registration != config.registration {
+            differ.push("registration");
+        }
+        if self.fixed.admin != config.admin {
+            differ.push("admin");
+        }
+        if self.fixed.management != config.management {
+            differ.push("management");
         }
         if !differ.is_empty() {
             return Err(ReloadError::NeedsRestart(differ));

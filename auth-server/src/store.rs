@@ -1,26 +1,52 @@
-//! What the authorization server remembers, in SQLite. Several processes may use one file at a time: what one writes, the next call of
-//! every other sees.
-
+//! What the authorization server remembers, in SQLite or PostgreSQL. Several processes may use one database at a time: what one writes, the
+//! next call of every other sees.
 //!
 //! | module | holds |
 //! |---|---|
+//! | `accounts` | who administers |
+//! | `location` | where the database is |
 //! | `authentication` | how clients and resource servers prove who they are |
+//! | `pages` | long lists, a part at a time |
+//! | `shared_keys` | keys shared with resource servers, while they rotate |
 //! | `resource_server` | resource servers and the kinds of their tokens |
+//! | `times` | how long changes take |
 //! | `token` | tokens that were issued, refresh tokens, the token revocation list |
+//! | `snapshot` | what tokens are decided by, read once |
+//! | `issuance` | tokens that are stored together |
+//! | `registration` | initial access tokens, and clients that register themselves |
 //! | `rules` | rules, groups, resource owners, the audit log |
 //! | `schema`, `database` | the database |
 
+mod accounts;
 mod authentication;
 mod database;
+mod issuance;
+mod location;
+mod pages;
+mod registration;
 mod resource_server;
 mod rules;
 mod schema;
+mod shared_keys;
+mod snapshot;
+mod times;
 mod token;
 
+pub use accounts::{Account, NewAccount, PasswordHash, Role};
 pub use authentication::{CertificateName, CertificateNameError, ClientAuthentication};
+pub(crate) use issuance::Remembered;
+pub use location::{Location, LocationError, PostgresUrl};
+pub(crate) use pages::Selection;
+pub use registration::{
+    Admission, Allowance, InitialAccessToken, NewInitialAccessToken, NewName, Secret,
+};
+pub(crate) use registration::{NewRegistration, Registration, SUFFIX_CHARACTERS, Update};
 pub use resource_server::{
     Lifetime, Protection, ResourceServer, ServerAccess, SymmetricKeys, TokenFormat, TokenKind,
 };
+pub use shared_keys::{NextSharedKey, Rotation};
+pub(crate) use snapshot::{Registered, Snapshot};
+pub(crate) use times::DatabaseTimes;
 pub use token::{IssuedToken, Revocation};
 pub(crate) use token::{
     ListUpdate, NewRefreshToken, NewToken, Refresh, RefreshGrant, Requester, StoredToken, Swept,
@@ -33,19 +59,22 @@ pub use crate::core::{
         plan::{Desired, Group, Loss, Plan},
         rule::{Effect, Policy, Subject, Validity},
     },
+    shared_keys::{KeyPurpose, SharedKey, SharedKeyError, SharedKeyRing},
 };
 pub use rules::{Considered, Explanation, Owner, Tree};
 
-use crate::core::policy::ClientId;
+use crate::{core::policy::ClientId, issuing::now};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use database::Database;
-use std::path::Path;
+use issuance::Issuance;
+use std::{path::Path, sync::Arc};
 use symbolon_ace_proto::{PopAlgorithm, Scope, TokenHash, UnixTime, cwt, token::Form};
 
 /// The database. Cheap to clone; every call is one transaction.
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    issuance: Arc<Issuance>,
 }
 
 /// Why the store cannot do what it is asked.
@@ -82,6 +111,14 @@ pub enum StoreError {
     /// The database itself failed.
     #[error("database: {0}")]
     Database(String),
+    /// The database is not reached, or too busy; the same may go well in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// When it is worth another try after [`StoreError::Unavailable`], seconds.
+    pub(crate) const RETRY_AFTER_SECS: u64 = 1;
 }
 
 /// A registered client.
@@ -128,8 +165,14 @@ impl Store {
 
     /// Opens the file, makes it (mode 0600) where there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path).await?;
-        Ok(Self { database })
+        Self::open_at(&path.into()).await
+    }
+
+    /// The same wherever the database is. A database of PostgreSQL must be there; our tables are made where it has none.
+    pub async fn open_at(location: &Location) -> Result<Self, StoreError> {
+        let database = Database::open(location).await?;
+        let issuance = Arc::default();
+        Ok(Self { database, issuance })
     }
 
     /// For whoever changes something by it: the name that the audit log gets, as `cli root`.
@@ -151,7 +194,8 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write.
+    /// Copies all that there is at one moment into a new file of mode 0600, while others read and write. It is a file of SQLite whatever the
+    /// database is.
     pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.database.backup(to).await
     }
@@ -160,6 +204,11 @@ impl Store {
     /// used twice.
     pub async fn revive(&self) -> Result<(), StoreError> {
         self.database.revive().await
+    }
+
+    /// Fills this database, which must be empty, with all that is in another: of the two one is a file. So a copy gets into PostgreSQL.
+    pub async fn take_over(&self, copy: &Self) -> Result<(), StoreError> {
+        self.database.fill_from(&copy.database).await
     }
 
     /// Registers a client with its policies, all or nothing.
@@ -184,6 +233,9 @@ impl Store {
 
     /// One client.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
         self.database.client(client_id).await
     }
 
@@ -214,7 +266,8 @@ impl Store {
 
     /// All resource servers, by audience.
     pub async fn resource_servers(&self) -> Result<Vec<ResourceServer>, StoreError> {
-        self.database.resource_servers(i64::MAX).await
+        let servers = self.database.resource_servers(i64::MAX).await?;
+        self.settle(servers, now()).await
     }
 
     /// One resource server.
@@ -223,6 +276,7 @@ impl Store {
         audience: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
         let named = self.database.resource_servers_named(audience).await?;
+        let named = self.settle(named, now()).await?;
         Ok(named.into_iter().find(|one| one.audience == audience))
     }
 
@@ -292,10 +346,12 @@ impl Store {
         &self,
         audience: Option<&str>,
     ) -> Result<Vec<ResourceServer>, StoreError> {
-        match audience {
+        let servers = match audience {
+            Some(audience) if is_nowhere(audience) => Ok(Vec::new()),
             Some(audience) => self.database.resource_servers_named(audience).await,
             None => self.database.resource_servers(2).await,
-        }
+        };
+        self.settle(servers?, now()).await
     }
 
     /// The resource server that authenticates by this identifier.
@@ -303,7 +359,12 @@ impl Store {
         &self,
         client_id: &str,
     ) -> Result<Option<ResourceServer>, StoreError> {
-        self.database.resource_server_of(client_id).await
+        if is_nowhere(client_id) {
+            return Ok(None);
+        }
+        let server = self.database.resource_server_of(client_id).await?;
+        let settled = self.settle(server.into_iter().collect(), now()).await?;
+        Ok(settled.into_iter().next())
     }
 
     /// The next sequence number of a token with `exi` for this resource server; never the same twice.
@@ -311,13 +372,19 @@ impl Store {
         self.database.next_sequence_number(audience).await
     }
 
-    /// Remembers a token that is about to be given out; `false` where the client has too many already.
-    pub(crate) async fn remember_token(
+    /// How often the token revocation list has changed, by whatever process.
+    pub(crate) async fn list_number(&self) -> Result<i64, StoreError> {
+        self.database.list_number().await
+    }
+
+    /// Remembers the mark of an identifier until `expires_at`, that second included; `false` where it was seen before, by whatever process.
+    pub(crate) async fn see(
         &self,
-        token: &NewToken<'_>,
+        mark: &[u8; 16],
+        expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<bool, StoreError> {
-        self.database.remember_token(token, now).await
+        self.database.see(mark, expires_at, now).await
     }
 
     /// The token with this digest, expired or not.
@@ -405,8 +472,39 @@ impl Store {
 
     /// Forgets tokens that have expired, a part at a time.
     pub(crate) async fn sweep(&self, now: UnixTime) -> Result<Swept, StoreError> {
-        self.database.sweep(now).await
+        const SWEPT_AT_ONCE: i64 = 1000;
+        let swept = self.database.sweep(now).await?;
+        let initial = self
+            .database
+            .sweep_initial_access_tokens(now, SWEPT_AT_ONCE)
+            .await?;
+        Ok(Swept {
+            more: swept.more || initial,
+            ..swept
+        })
     }
+}
+
+impl StoreError {
+    /// The same, for another of those whom it befell.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+            Self::Database(why) => Self::Database(why.clone()),
+            Self::Exists(..)
+            | Self::NotFound(..)
+            | Self::Invalid(..)
+            | Self::TooManyPolicies(_)
+            | Self::TooManyGroups(_)
+            | Self::NotOwned(..)
+            | Self::Newer => Self::Database(self.to_string()),
+        }
+    }
+}
+
+/// Whether a text stands nowhere in the database: no name has U+0000 in it, and PostgreSQL takes no such text, not even to look for it.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 fn client_id_of(text: &str) -> Result<ClientId<'_>, StoreError> {

@@ -18,6 +18,7 @@ const END_OF_HEADERS: &[u8] = b"\r\n\r\n";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
+    pub(crate) head: &'a str,
     pub(crate) body: &'a [u8],
     /// All of it, headers too.
     pub(crate) bytes: usize,
@@ -111,20 +112,20 @@ impl Pool {
         Ok(())
     }
 
-    /// One request and the body of its answer, which must have this status.
-    pub(crate) fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<Vec<u8>> {
+    /// One request, and head and body of its answer, which must have this status.
+    pub(crate) fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<(String, Vec<u8>)> {
         self.send(0, request)?;
-        let (mut body, began) = (None, Instant::now());
-        while body.is_none() {
+        let (mut answered, began) = (None, Instant::now());
+        while answered.is_none() {
             ensure!(began.elapsed() < LIMIT, "no answer");
             self.turn(LIMIT, |_, answer| {
                 let text = String::from_utf8_lossy(answer.body);
                 ensure!(answer.status == status, "status {}: {text}", answer.status);
-                body = Some(answer.body.to_vec());
+                answered = Some((answer.head.to_owned(), answer.body.to_vec()));
                 Ok(())
             })?;
         }
-        body.context("an answer")
+        answered.context("an answer")
     }
 }
 
@@ -151,6 +152,7 @@ impl<'a> Answer<'a> {
         };
         Ok(Some(Self {
             status: status.context("no status")?.parse()?,
+            head,
             body,
             bytes: start + length,
         }))
@@ -165,6 +167,17 @@ pub(crate) fn post(path: &str, authorization: Option<&str>, form: &str) -> Vec<u
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\n{authorization}\
          content-type: application/x-www-form-urlencoded\r\ncontent-length: {length}\r\n\r\n{form}"
+    )
+    .into_bytes()
+}
+
+/// A POST of JSON, with these further headers, each with its end of line.
+pub(crate) fn post_json(path: &str, headers: &str, body: &serde_json::Value) -> Vec<u8> {
+    let body = body.to_string();
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -200,7 +200,8 @@ fn authorization_of(client: &Registered) -> anyhow::Result<&str> {
 /// Asks for a token, as any device does.
 fn credentials_of(client: &Registered, pool: &mut Pool) -> anyhow::Result<Credentials> {
     let request = https::post("/token", Some(authorization_of(client)?), FORM);
-    let response: TokenResponse = serde_json::from_slice(&pool.ask(&request, 200)?)?;
+    let (_, body) = pool.ask(&request, 200)?;
+    let response: TokenResponse = serde_json::from_slice(&body)?;
     let Some(Confirmation::Key(jwk)) = response.cnf else {
         bail!("a token without its key");
     };

@@ -90,7 +90,7 @@ impl TokensArgs {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         process::allow_files(u64::try_from(self.connections)? + 256)?;
         let sites = Sites::make(self.clients)?;
-        let issuers: Vec<Box<dyn Issuer>> = issuers::find(self.beside)
+        let issuers: Vec<Box<dyn Issuer>> = issuers::find(self.beside)?
             .into_iter()
             .filter(|issuer| self.is_wanted(issuer.name()))
             .collect();

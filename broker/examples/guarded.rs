@@ -11,7 +11,7 @@ use symbolon_broker::{Broker, Config, Limits, ListenerConfig, Transport};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// How long its clients may take to leave. Under callgrind everything takes fifty times as long.
-const GOODBYE_LIMIT: Duration = Duration::from_secs(60);
+const GOODBYE_LIMIT: Duration = Duration::from_mins(1);
 
 fn config() -> Config {
     Config {

@@ -1,7 +1,7 @@
 //! What the broker is told at its start, with defaults.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
-use symbolon_ace_proto::{MacKey, Scope, SymmetricKey, jwe::ContentKey};
+use symbolon_ace_proto::{DerivationKey, MacKey, Scope, jwe::ContentKey};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// Everything the broker is told at its start.
@@ -144,7 +144,7 @@ impl AuthorizationConfig {
     pub const SERVERS_AT_MOST: usize = 16;
 }
 
-/// One authorization server. There must be a way to trust its tokens: [`jwks_uri`](Self::jwks_uri), [`mac_key`](Self::mac_key) or
+/// One authorization server. There must be a way to trust its tokens: [`jwks_uri`](Self::jwks_uri), [`mac_keys`](Self::mac_keys) or
 /// [`introspection`](Self::introspection).
 #[derive(Clone, Debug)]
 pub struct AuthorizationServerConfig {
@@ -156,12 +156,12 @@ pub struct AuthorizationServerConfig {
     pub ca_pem: String,
     /// This broker's audience there.
     pub audience: String,
-    /// The content keys shared with it, for symmetric keys in tokens.
+    /// The content keys shared with it, for symmetric keys in tokens, found by `kid`; [`Self::SHARED_KEYS_AT_MOST`].
     pub content_keys: Vec<ContentKey>,
-    /// The key shared with it for tokens that are protected by a MAC: JWTs with HS256, CWTs with HMAC 256/256.
-    pub mac_key: Option<MacKey>,
-    /// The key shared with it, 32 bytes, that the keys of tokens which only name theirs are derived with (RFC 9202 §3.3.1).
-    pub derivation_key: Option<SymmetricKey>,
+    /// The keys shared with it for tokens that are protected by a MAC: JWTs with HS256, CWTs with HMAC 256/256. Found by `kid`; as many.
+    pub mac_keys: Vec<MacKey>,
+    /// The keys shared with it that the keys of tokens which only name theirs are derived with (RFC 9202 §3.3.1), the eldest first; as many.
+    pub derivation_keys: Vec<DerivationKey>,
     /// The token endpoint, told to clients without a token.
     pub token_endpoint: String,
     /// The scope told to them, if any.
@@ -170,6 +170,11 @@ pub struct AuthorizationServerConfig {
     pub introspection: Option<IntrospectionConfig>,
     /// Where the list of revoked tokens is; without it a token counts until it expires.
     pub revocation_list: Option<RevocationListConfig>,
+}
+
+impl AuthorizationServerConfig {
+    /// The most keys that are shared for one purpose: one in use, one that comes, and those that go.
+    pub const SHARED_KEYS_AT_MOST: usize = 4;
 }
 
 /// Where the authorization server lists revoked tokens (RFC 9770).

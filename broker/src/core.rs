@@ -14,6 +14,7 @@
 //! | `router.rs`, `subscriptions.rs` | topic → subscribers |
 //! | `retaining.rs`, `retained.rs` | retained messages |
 //! | `journal.rs`, `holding.rs`, `restoring.rs` | what must outlive the process; the answers that wait for it; and how it comes back |
+//! | `falling.rs`, `replaying.rs` | how a shard goes on whose thread panicked |
 //! | `bounds.rs`, `quota.rs`, `pacing.rs` | bounds of topics, of sessions and Wills, of a client's rate |
 //! | `outbound.rs` | how much other shards may have of what this one sends them |
 //! | `shrinking.rs` | tables that a peak made large, made small again |
@@ -34,6 +35,7 @@ mod authz_info;
 mod bounds;
 pub(crate) mod connecting;
 pub(crate) mod counters;
+pub(crate) mod falling;
 pub(crate) mod figures;
 mod forwarding;
 pub(crate) mod freshness;
@@ -59,6 +61,7 @@ pub(crate) mod quota;
 pub(crate) mod reauthentication;
 pub(crate) mod refusal;
 pub(crate) mod reloading;
+pub(crate) mod replaying;
 mod restoring;
 pub mod retained;
 pub(crate) mod retaining;

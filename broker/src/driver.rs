@@ -7,6 +7,7 @@
 //! | `arrival.rs` | a connection until it is admitted: TLS, CONNECT, proof |
 //! | `known.rs` | clients that the handshake proved, and their tokens |
 //! | `reclaiming.rs` | gives memory back that a peak took |
+//! | `lives.rs` | the lives of a shard: the first, and those after a panic |
 //! | `restored.rs` | what was stored, dealt out to the shards |
 //! | `shard.rs` | a shard's thread: its mailbox, its timers, its tasks |
 //! | `time_of_day.rs` | the time of day, with a clock and without |
@@ -18,6 +19,7 @@ pub(crate) mod arrival;
 pub(crate) mod connection;
 pub(crate) mod known;
 pub(crate) mod listener;
+pub(crate) mod lives;
 pub(crate) mod reclaiming;
 pub(crate) mod restored;
 pub(crate) mod shard;

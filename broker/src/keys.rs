@@ -55,7 +55,9 @@ pub(crate) struct Server {
     issuer: Arc<str>,
     /// Where its keys are.
     keys: Option<(HttpsClient, String)>,
-    mac_key: Option<MacKey>,
+    /// The same, and the CAs that it was checked against: what was fetched stays good where other things of the server change.
+    fetched_from: (Option<String>, String),
+    mac_keys: Vec<MacKey>,
     introspector: Option<Introspector>,
     /// Where it lists revoked tokens.
     list: Option<ListSource>,
@@ -136,13 +138,12 @@ fn kept_of((source, held): Kept<'_>, config: &AuthorizationServerConfig) -> Opti
 
 /// Whether what is fetched from and asked of them is the same, so that the keys of one are those of the other.
 fn is_asked_alike(one: &AuthorizationServerConfig, other: &AuthorizationServerConfig) -> bool {
-    let mac_key = |config: &AuthorizationServerConfig| config.mac_key.clone();
     one.issuer == other.issuer
         && one.jwks_uri == other.jwks_uri
         && one.ca_pem == other.ca_pem
         && one.introspection == other.introspection
         && one.revocation_list == other.revocation_list
-        && mac_key(one) == mac_key(other)
+        && one.mac_keys == other.mac_keys
 }
 
 impl Server {
@@ -154,7 +155,8 @@ impl Server {
         let mut server = Self {
             issuer: config.issuer.as_str().into(),
             keys: None,
-            mac_key: config.mac_key.clone(),
+            fetched_from: (config.jwks_uri.clone(), config.ca_pem.clone()),
+            mac_keys: config.mac_keys.clone(),
             introspector: None,
             list: None,
             is_ready: AtomicBool::new(config.jwks_uri.is_none()),
@@ -179,14 +181,19 @@ impl Server {
         Ok(server)
     }
 
+    /// Whether what was fetched from it is what would be fetched from the other.
+    fn vouches_alike(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.fetched_from == other.fetched_from
+    }
+
     /// Where it lists revoked tokens.
     pub(crate) fn list(&self) -> Option<&ListSource> {
         self.list.as_ref()
     }
 
-    /// With the key that is shared with it.
+    /// With the keys that are shared with it.
     fn complete(&self, fetched: KeySet) -> KeySet {
-        fetched.with_mac_keys(self.mac_key.iter().cloned().collect())
+        fetched.with_mac_keys(self.mac_keys.clone())
     }
 }
 
@@ -260,9 +267,14 @@ impl Keys {
     fn take_over(&self, source: &Source) {
         let held = self.current.load();
         let sets = source.servers.iter().map(|server| {
-            let is_kept = (self.servers.load().iter()).any(|held| Arc::ptr_eq(held, server));
-            let keys = held.of(&server.issuer).filter(|_| is_kept).cloned();
-            let keys = keys.unwrap_or_else(|| server.complete(KeySet::default()));
+            let before = self.servers.load();
+            let before = before.iter().find(|before| before.vouches_alike(server));
+            let fetched = before.and_then(|before| {
+                let is_ready = before.is_ready.load(Ordering::Relaxed);
+                server.is_ready.fetch_or(is_ready, Ordering::Relaxed);
+                held.of(&server.issuer).cloned()
+            });
+            let keys = server.complete(fetched.unwrap_or_default());
             (Arc::clone(&server.issuer), keys)
         });
         let sets = KeySets::new(sets.collect()).after(&held);

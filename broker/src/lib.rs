@@ -34,7 +34,7 @@ pub use reload::{ReloadError, Reloader};
 
 use crate::core::{
     admission::{Admission, TokenKeeping},
-    authority::{Authority, DerivationKey},
+    authority::Authority,
     freshness::ClientNonces,
     grant::PublicTopics,
     hash_seed::HashSeed,
@@ -49,8 +49,9 @@ use crate::driver::{
     arrival::Arrival,
     known::TokenKeys,
     listener::{self, Entrance, Listener},
+    lives::{self, Falls},
     reclaiming,
-    shard::{self, ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
+    shard::{ARRIVALS, Batch, Common, MAILBOX_BATCHES, ShardStart, ShardStore},
     time_of_day::TimeOfDay,
 };
 use arc_swap::ArcSwap;
@@ -69,7 +70,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{StoreError, writer::StoreWriter};
-use symbolon_ace_proto::{AsHint, DERIVED_KEY_LENGTH, jwe::ContentKeys};
+use symbolon_ace_proto::{AsHint, DerivationKey, MacKey, jwe::ContentKeys};
 use threads::Threads;
 use tokio::sync::{Barrier, mpsc, watch};
 
@@ -157,15 +158,14 @@ impl Broker {
             restored: Barrier::new(shards),
             published: (0..shards).map(|_| Published::new()).collect(),
             commits: (restored.store.as_ref()).map(|store| Arc::clone(&store.commits)),
+            falls: Falls::new(shards),
         });
         token_keys.serve(&common);
         let (shutdown, _) = watch::channel(false);
         let mut threads = Threads::new();
         let mut spawn = |name, work: Work| threads.spawn(name, work).map_err(StartError::Thread);
-        spawn(
-            "background".into(),
-            background(fetcher, announced_source, &common, shutdown.subscribe()),
-        )?;
+        let work = background(fetcher, announced_source, &common, shutdown.subscribe());
+        spawn("background".into(), work)?;
         if let Some((_, listener)) = management {
             let work = management_work(listener, &common, shutdown.subscribe());
             spawn("management".into(), work)?;
@@ -224,7 +224,15 @@ impl Broker {
         self.reloader.clone()
     }
 
-    /// Waits until a thread of the broker has failed, which none should: clients of a shard without a thread hang. Whoever runs the broker
+    /// For tests: the next turn of this shard panics when all of it is done and nothing given away.
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub fn let_shard_fall(&self, shard: usize) {
+        self.reloader.let_shard_fall(shard);
+    }
+
+    /// Waits until a thread of the broker has failed, which none should. A shard that panics begins anew, a few times; any other thread, or a
+    /// shard too often, is a failure: its clients hang. Whoever runs the broker
     /// should end the process, to have it started anew: what is stored is there again then. Cancel safe.
     pub async fn failed(&self) {
         let mut failed = self.threads.failed();
@@ -398,10 +406,19 @@ impl AuthorizationConfig {
 
 impl AuthorizationServerConfig {
     fn complaint(&self) -> Option<&'static str> {
-        let key = self.derivation_key.as_ref();
-        if key.is_some_and(|key| key.as_bytes().len() != DERIVED_KEY_LENGTH) {
-            Some("a derivation key is not of 32 bytes")
-        } else if self.jwks_uri.is_none() && self.mac_key.is_none() && self.introspection.is_none()
+        let content = self.content_keys.iter().map(|key| key.kid.as_str());
+        let macs = self.mac_keys.iter().map(MacKey::kid);
+        let derivation = self.derivation_keys.iter().map(DerivationKey::kid);
+        let named = [content.collect(), macs.collect(), derivation.collect()];
+        let named: [Vec<&str>; 3] = named;
+        let most = Self::SHARED_KEYS_AT_MOST;
+        if named.iter().any(|names| names.len() > most) {
+            Some("more than 4 keys are shared for one purpose")
+        } else if named.iter().any(|names| has_twice(names)) {
+            Some("two keys that are shared for one purpose have the same name")
+        } else if self.jwks_uri.is_none()
+            && self.mac_keys.is_empty()
+            && self.introspection.is_none()
         {
             Some(
                 "an authorization server whose tokens nothing vouches for: no key set, no key for MACs, no introspection",
@@ -416,7 +433,7 @@ impl AuthorizationServerConfig {
             issuer: self.issuer.as_str().into(),
             audience: self.audience.clone(),
             content_keys: ContentKeys(self.content_keys.clone()),
-            derivation_key: self.derivation_key.as_ref().and_then(DerivationKey::new),
+            derivation_keys: self.derivation_keys.clone(),
             introspection: self.introspection.is_some(),
             hint: AsHint {
                 cnonce: None,
@@ -426,6 +443,10 @@ impl AuthorizationServerConfig {
             },
         }
     }
+}
+
+fn has_twice(names: &[&str]) -> bool {
+    (1..names.len()).any(|at| names[..at].contains(&names[at]))
 }
 
 /// Nonces under a new secret.
@@ -487,7 +508,7 @@ impl Shards<'_> {
             sessions,
             retained: Arc::clone(&self.retained),
         };
-        Ok(Box::new(move || shard::run(start)))
+        Ok(Box::new(move || lives::run(start)))
     }
 }
 

@@ -128,6 +128,12 @@ impl Reloader {
         Ok(())
     }
 
+    #[cfg(feature = "faults")]
+    pub(crate) fn let_shard_fall(&self, shard: usize) {
+        let faults = &self.shared.changing.common.falls.wanted;
+        faults[shard].store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Has the authorization server's keys fetched at once, for one that knows that they have changed. Those there are count until then.
     pub fn fetch_keys_anew(&self) {
         // Not while a reload waits for its announcement to be taken over.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 use symbolon_ace_proto::{Scope, scope::ScopeEntry};
-use symbolon_auth_server::store::Policy;
+use symbolon_auth_server::admin::model::{Effect, NewPolicy, Permission};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// A Topic Filter and what may be done on it.
@@ -54,13 +54,12 @@ fn merge(allowed: &[Allowed]) -> Vec<Allowed> {
 }
 
 /// As policies, one for each, so that each can be removed by itself. All else is as in `like`.
-pub(crate) fn policies(allowed: &[Allowed], like: &Policy) -> Vec<Policy> {
+pub(crate) fn policies(allowed: &[Allowed], like: &NewPolicy) -> Vec<NewPolicy> {
     allowed
         .iter()
-        .map(|entry| Policy {
+        .map(|entry| NewPolicy {
             filter: entry.filter.as_str().to_owned(),
-            publish: entry.publish,
-            subscribe: entry.subscribe,
+            permissions: permissions(entry.publish, entry.subscribe),
             ..like.clone()
         })
         .collect()
@@ -92,13 +91,36 @@ pub(crate) fn scope(arguments: &[String]) -> Result<Option<Scope>, String> {
     }
 }
 
+/// Those of the two that are given.
+pub(crate) fn permissions(publish: bool, subscribe: bool) -> Vec<Permission> {
+    let named = [
+        (publish, Permission::Publish),
+        (subscribe, Permission::Subscribe),
+    ];
+    let given = named.into_iter().filter(|(given, _)| *given);
+    given.map(|(_, permission)| permission).collect()
+}
+
 /// `pub`, `sub` or `pub sub`.
-pub(crate) fn permissions(publish: bool, subscribe: bool) -> Vec<&'static str> {
-    let named = [(publish, "pub"), (subscribe, "sub")];
-    named
-        .into_iter()
-        .filter_map(|(granted, name)| granted.then_some(name))
-        .collect()
+pub(crate) fn words(permissions: &[Permission]) -> String {
+    let words: Vec<&str> = permissions.iter().map(|one| one.as_str()).collect();
+    words.join(" ")
+}
+
+/// What policies at this audience are made like: an allow, for ever.
+pub(crate) fn anything_at(audience: &str) -> NewPolicy {
+    NewPolicy {
+        client_id: None,
+        group: None,
+        effect: Effect::Allow,
+        audience: audience.to_owned(),
+        filter: String::new(),
+        permissions: Vec::new(),
+        from: None,
+        until: None,
+        token_lifetime_secs: None,
+        owner: None,
+    }
 }
 
 #[cfg(test)]
@@ -108,9 +130,9 @@ mod tests {
     #[test]
     fn each_allow_is_a_policy_of_its_own() {
         let allowed = ["pub:a/#", "sub:a/#", "pubsub:b"].map(|text| text.parse().unwrap());
-        let policies = policies(&allowed, &Policy::allow("c", "aud", ""));
-        let may: Vec<_> = policies.iter().map(|p| (p.publish, p.subscribe)).collect();
-        assert_eq!(may, [(true, false), (false, true), (true, true)]);
+        let policies = policies(&allowed, &anything_at("aud"));
+        let may: Vec<_> = policies.iter().map(|p| words(&p.permissions)).collect();
+        assert_eq!(may, ["pub", "sub", "pub sub"]);
     }
 
     #[test]

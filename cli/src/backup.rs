@@ -11,7 +11,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use symbolon_auth_server::{KeyRing, store::Store};
+use symbolon_auth_server::{
+    KeyRing,
+    store::{Store, StoreError},
+};
 
 /// The files of a backup.
 const DATABASE: &str = "symbolon.db";
@@ -78,24 +81,18 @@ impl RestoreArgs {
         let copy = self.from.join(DATABASE);
         let refused = |error| usage(format!("{}: {error}", copy.display()));
         private_file::refuse_if_others_may_use(&copy).map_err(refused)?;
-        // Beside the database, so that one step puts it in its place.
-        let waiting = beside(&section.database, "restoring");
-        let revived = revive(&copy, &waiting);
-        if revived.is_err() {
-            remove(&waiting);
-        }
-        revived?;
-        private_file::give_to_the_owner_of(&section.database, &waiting)
-            .with_context(|| format!("cannot give {} away", waiting.display()))?;
-        let aside = beside(&section.database, &format!("before-{}", clock::now().0));
-        put_aside(&section.database, &aside)?;
-        fs::rename(&waiting, &section.database)
-            .with_context(|| format!("cannot make {}", section.database.display()))?;
+        let aside = match section.database.file() {
+            Some(database) => Some(put_in_place(&copy, database)?),
+            None => {
+                fill(section, &copy)?;
+                None
+            }
+        };
         if let (Some(path), Some(keys)) = (ring_file, &keys) {
             private_file::swap_secret(path, keys)?;
         }
         println!("restored from {}", self.from.display());
-        if aside.exists() {
+        if let Some(aside) = aside.filter(|aside| aside.exists()) {
             println!("what was there before is {}", aside.display());
         }
         println!(
@@ -118,6 +115,46 @@ fn read_keys(path: &Path) -> anyhow::Result<String> {
     KeyRing::from_json(&text, clock::now())
         .map_err(|error| usage(format!("{} {error}", path.display())))?;
     Ok(text)
+}
+
+/// Puts the copy in the place of the file; where that is now.
+fn put_in_place(copy: &Path, database: &Path) -> anyhow::Result<PathBuf> {
+    // Beside the database, so that one step puts it in its place.
+    let waiting = beside(database, "restoring");
+    let revived = revive(copy, &waiting);
+    if revived.is_err() {
+        remove(&waiting);
+    }
+    revived?;
+    private_file::give_to_the_owner_of(database, &waiting)
+        .with_context(|| format!("cannot give {} away", waiting.display()))?;
+    let aside = beside(database, &format!("before-{}", clock::now().0));
+    put_aside(database, &aside)?;
+    fs::rename(&waiting, database)
+        .with_context(|| format!("cannot make {}", database.display()))?;
+    Ok(aside)
+}
+
+/// Fills an empty database of PostgreSQL with the copy: all of it, or nothing.
+fn fill(section: &AuthorizationServerSettings, copy: &Path) -> anyhow::Result<()> {
+    // Of mode 0700: the copy holds secrets.
+    let directory = tempfile::tempdir().context("cannot make a directory")?;
+    let waiting = directory.path().join(DATABASE);
+    revive(copy, &waiting)?;
+    crate::runtime::block_on(async {
+        let copy = Store::open(&waiting).await?;
+        let store = registry::open_configured(section).await?;
+        let filled = store.take_over(&copy).await;
+        copy.close().await;
+        store.close().await;
+        match filled {
+            Err(StoreError::Exists(..)) => Err(usage(format!(
+                "{} is not empty: name an empty database in as.database",
+                section.database.shown()
+            ))),
+            filled => Ok(filled?),
+        }
+    })?
 }
 
 /// The copy, checked, of today's schema, closed.

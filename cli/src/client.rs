@@ -1,20 +1,24 @@
 //! `symbolon client`: registers devices and writes their profiles.
 
+mod destination;
+
+pub(crate) use destination::{Destination, DestinationArgs};
+
 use crate::{
+    administration::{Administration, Place},
     allow::{self, Allowed},
-    broker_address, certificate_file, certificates, clock,
-    config::{self, DirectoryArg, Settings},
+    certificate_file, config,
     exit::usage,
     output::{self, OutputArgs},
-    policy::ShownPolicy,
-    private_file, profile_file, registry,
+    private_file, profile_file,
 };
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::path::{Path, PathBuf};
 use symbolon_ace_proto::{PopAlgorithm, PopSigner};
-use symbolon_auth_server::store::{
-    CertificateName, Client, ClientAuthentication, Policy, Store, StoreError, Subject,
+use symbolon_auth_server::{
+    admin::model::{self, NewClient, NewPolicy},
+    store::{CertificateName, ClientAuthentication},
 };
 use symbolon_client::{
     Profile,
@@ -30,11 +34,11 @@ const MAX_NAME_BYTES: usize = 128;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ClientCommand {
     /// Register a device and write its profile
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// List the registered devices
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -43,7 +47,7 @@ pub(crate) enum ClientCommand {
         /// The device's name
         name: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -52,7 +56,7 @@ pub(crate) enum ClientCommand {
         /// The device's name
         name: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
 }
 
@@ -62,7 +66,7 @@ pub(crate) struct AddArgs {
     /// The device's name: its client identifier, and its MQTT Client Identifier
     name: String,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     /// What it may do: pub:FILTER, sub:FILTER or pubsub:FILTER; `${client_id}` in FILTER stands for NAME
     #[arg(long, value_name = "pub:FILTER", required = true)]
     allow: Vec<Allowed>,
@@ -85,12 +89,8 @@ pub(crate) struct AddArgs {
     /// The longest life of its tokens, seconds (default: the server's)
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
     token_lifetime_secs: Option<u64>,
-    /// The broker it is for, if not this configuration's
-    #[arg(long, value_name = "TEXT")]
-    audience: Option<String>,
-    /// That broker's address, as mqtts://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
+    #[command(flatten)]
+    destination: DestinationArgs,
     /// Where the profile goes (default: DIR/clients/NAME.json)
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
@@ -123,7 +123,7 @@ pub(crate) enum PopName {
 
 /// A device to register.
 #[derive(Clone, Debug)]
-pub(crate) struct NewClient<'a> {
+pub(crate) struct Device<'a> {
     /// Its name.
     pub(crate) name: &'a str,
     /// How it authenticates to the authorization server.
@@ -138,47 +138,19 @@ pub(crate) struct NewClient<'a> {
     pub(crate) refresh_tokens: bool,
 }
 
-/// For which broker, and how a device gets there.
-#[derive(Clone, Debug)]
-pub(crate) struct Destination {
-    audience: String,
-    broker: String,
-    issuer: String,
-    ca: String,
-}
-
-#[derive(serde::Serialize)]
-struct ShownClient {
-    client_id: String,
-    client_auth: &'static str,
-    pop: &'static str,
-    refresh_tokens: bool,
-    policies: Vec<ShownPolicy>,
-}
-
 impl ClientCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         crate::runtime::block_on(async {
             match self {
                 Self::Add(arguments) => arguments.run().await,
-                Self::List { directory, output } => {
-                    list(&registry::open(&directory.settings()?).await?, output).await
-                }
+                Self::List { place, output } => list(&place.open().await?.clients().await?, output),
                 Self::Show {
                     name,
-                    directory,
+                    place,
                     output,
-                } => {
-                    show(
-                        &registry::open(&directory.settings()?).await?,
-                        &name,
-                        output,
-                    )
-                    .await
-                }
-                Self::Remove { name, directory } => {
-                    let store = registry::open(&directory.settings()?).await?;
-                    store.remove_client(&name, clock::now()).await?;
+                } => show(&place.open().await?.client(&name).await?, output),
+                Self::Remove { name, place } => {
+                    place.open().await?.remove_client(&name).await?;
                     println!("removed {name}");
                     Ok(())
                 }
@@ -190,17 +162,15 @@ impl ClientCommand {
 impl AddArgs {
     async fn run(self) -> anyhow::Result<()> {
         check_name(&self.name)?;
-        let settings = self.directory.settings()?;
         if let Some(authentication) = self.certificate()? {
-            return self
-                .register_without_profile(&settings, authentication)
-                .await;
+            return self.register_without_profile(&authentication).await;
         }
-        let destination = Destination::choose(&settings, self.audience, self.broker)?;
+        let administration = self.place.open().await?;
+        let destination = Destination::choose(&administration, self.destination).await?;
         let file = if let Some(file) = self.profile {
             file
         } else {
-            let directory = settings.directory.join("clients");
+            let directory = self.place.profiles(&administration);
             private_file::make_private_directory(&directory)?;
             directory.join(format!("{}.json", self.name))
         };
@@ -210,8 +180,7 @@ impl AddArgs {
                 file.display()
             )));
         }
-        let store = registry::open(&settings).await?;
-        let client = NewClient {
+        let device = Device {
             name: &self.name,
             authentication: self.auth,
             pop: self.pop,
@@ -219,8 +188,8 @@ impl AddArgs {
             token_lifetime_secs: self.token_lifetime_secs,
             refresh_tokens: self.refresh_tokens,
         };
-        let profile = register(&store, &client, &destination).await?;
-        write_profile(&store, &profile, &file).await?;
+        let profile = register(&administration, &device, &destination).await?;
+        write_profile(&administration, &profile, &file).await?;
         if self.output.is_json() {
             return output::print_json(&profile);
         }
@@ -231,9 +200,7 @@ impl AddArgs {
         );
         Ok(())
     }
-}
 
-impl AddArgs {
     /// The certificate it authenticates with, where it does.
     fn certificate(&self) -> anyhow::Result<Option<ClientAuthentication>> {
         if let Some(file) = &self.client_certificate {
@@ -247,76 +214,72 @@ impl AddArgs {
     /// Its key is its own already: there is nothing to write down for it.
     async fn register_without_profile(
         self,
-        settings: &Settings,
-        authentication: ClientAuthentication,
+        authentication: &ClientAuthentication,
     ) -> anyhow::Result<()> {
-        let audience = registry::audience(settings, self.audience)?;
-        let store = registry::open(settings).await?;
-        let client = Client {
-            client_id: self.name.clone(),
-            authentication,
-            pop_algorithm: self.pop.algorithm(),
-            refresh_tokens: self.refresh_tokens,
-        };
-        let like = Policy {
+        let administration = self.place.open().await?;
+        let audience = administration.audience(self.destination.audience).await?;
+        let like = NewPolicy {
             token_lifetime_secs: self.token_lifetime_secs,
-            ..Policy::allow(&self.name, &audience, "")
+            ..allow::anything_at(&audience)
         };
-        let policies = allow::policies(&self.allow, &like);
-        store.add_client(&client, &policies).await?;
+        let new = NewClient {
+            client_id: self.name,
+            authentication: authentication.into(),
+            pop: self.pop.algorithm().into(),
+            refresh_tokens: self.refresh_tokens,
+            policies: allow::policies(&self.allow, &like),
+        };
+        let registered = administration.add_client(&new).await?;
         if self.output.is_json() {
-            return show(&store, &self.name, self.output).await;
+            return show(&registered, self.output);
         }
-        println!("registered {}", self.name);
+        println!("registered {}", registered.client_id);
         Ok(())
     }
 }
 
 /// Without its profile a client is of no use: it goes again when the file cannot be written.
 pub(crate) async fn write_profile(
-    store: &Store,
+    administration: &Administration,
     profile: &Profile,
     file: &Path,
 ) -> anyhow::Result<()> {
     let written = private_file::write_secret(file, &profile_file::to_text(profile), true);
     if written.is_err() {
-        store
-            .remove_client(&profile.client_id, clock::now())
-            .await?;
+        administration.remove_client(&profile.client_id).await?;
     }
     written
 }
 
 /// Registers a device with fresh keys; what it needs to know.
 pub(crate) async fn register(
-    store: &Store,
-    client: &NewClient<'_>,
+    administration: &Administration,
+    device: &Device<'_>,
     destination: &Destination,
 ) -> anyhow::Result<Profile> {
-    let pop_algorithm = client.pop.algorithm();
-    let pop_key = match client.pop {
+    let pop_algorithm = device.pop.algorithm();
+    let pop_key = match device.pop {
         PopName::Hs256 => None,
         PopName::Ed25519 | PopName::Es256 => Some(PopSigner::generate(pop_algorithm)?),
     };
-    let (authentication, client_auth) = credentials(client.authentication, pop_key.as_ref())?;
-    let like = Policy {
-        token_lifetime_secs: client.token_lifetime_secs,
-        ..Policy::allow(client.name, &destination.audience, "")
+    let (authentication, client_auth) = credentials(device.authentication, pop_key.as_ref())?;
+    let like = NewPolicy {
+        token_lifetime_secs: device.token_lifetime_secs,
+        ..allow::anything_at(&destination.audience)
     };
-    let policies = allow::policies(client.allow, &like);
-    let registered = Client {
-        client_id: client.name.to_owned(),
-        authentication,
-        pop_algorithm,
-        refresh_tokens: client.refresh_tokens,
+    let new = NewClient {
+        client_id: device.name.to_owned(),
+        authentication: (&authentication).into(),
+        pop: pop_algorithm.into(),
+        refresh_tokens: device.refresh_tokens,
+        policies: allow::policies(device.allow, &like),
     };
-    store.add_client(&registered, &policies).await?;
-    let now = clock::now();
-    let scope = store
-        .scope_of(client.name, &destination.audience, now)
+    administration.add_client(&new).await?;
+    let granted = administration
+        .scope(device.name, &destination.audience)
         .await?;
     Ok(Profile {
-        client_id: client.name.to_owned(),
+        client_id: device.name.to_owned(),
         issuer: destination.issuer.clone(),
         token_endpoint: config::token_endpoint(&destination.issuer),
         broker: destination.broker.clone(),
@@ -327,7 +290,7 @@ pub(crate) async fn register(
             alg: jwa_name(pop_algorithm).to_owned(),
             jwk: pop_key.map(|key| Box::new(key.to_jwk())),
         },
-        scope: serde_json::from_str(&scope.to_json())?,
+        scope: granted.scope,
         auth: None,
         encoding: None,
     })
@@ -343,9 +306,8 @@ fn credentials(
             let mut random = [0; SECRET_BYTES];
             aws_lc_rs::rand::fill(&mut random).context("no random numbers")?;
             let secret = URL_SAFE_NO_PAD.encode(random);
-            let sha256 = certificates::sha256(secret.as_bytes());
             Ok((
-                ClientAuthentication::Secret { sha256 },
+                ClientAuthentication::from_secret(&secret),
                 ClientAuth::Secret { secret },
             ))
         }
@@ -367,60 +329,17 @@ fn credentials(
     }
 }
 
-impl Destination {
-    /// What the configuration says, or what is given instead.
-    pub(crate) fn choose(
-        settings: &Settings,
-        audience: Option<String>,
-        broker: Option<String>,
-    ) -> anyhow::Result<Self> {
-        let section = settings.authorization_server.as_ref().ok_or_else(|| {
-            usage(format!(
-                "{}: there is no section [as]",
-                settings.file.display()
-            ))
-        })?;
-        let broker = broker
-            .or_else(|| settings.profile.broker.clone())
-            .ok_or_else(|| usage("profile.broker is not set: say where with --broker"))?;
-        broker_address::parse(&broker).map_err(usage)?;
-        let ca = settings
-            .profile
-            .ca
-            .as_deref()
-            .ok_or_else(|| usage("profile.ca is not set: devices need a CA to trust"))?;
-        Ok(Self {
-            audience: registry::audience(settings, audience)?,
-            broker,
-            issuer: section.issuer.clone(),
-            ca: private_file::read_text(ca)
-                .map_err(|error| usage(format!("{}: {error}", ca.display())))?,
-        })
-    }
-}
-
-async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
-    let mut shown = Vec::new();
-    let policies = store.policies(None).await?;
-    for client in store.clients().await? {
-        let own = policies
-            .iter()
-            .filter(|policy| policy.subject == Subject::Client(client.client_id.clone()));
-        shown.push(ShownClient::new(
-            &client,
-            own.map(ShownPolicy::from).collect(),
-        ));
-    }
+fn list(clients: &[model::Client], output: OutputArgs) -> anyhow::Result<()> {
     if output.is_json() {
-        return output::print_json(&shown);
+        return output::print_json(&clients);
     }
-    let rows: Vec<Vec<String>> = shown
+    let rows: Vec<Vec<String>> = clients
         .iter()
         .map(|client| {
             vec![
                 client.client_id.clone(),
-                client.client_auth.to_owned(),
-                client.pop.to_owned(),
+                client.client_auth.clone(),
+                client.pop.as_str().to_owned(),
                 client.policies.len().to_string(),
             ]
         })
@@ -431,39 +350,21 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<()> {
     )
 }
 
-async fn show(store: &Store, name: &str, output: OutputArgs) -> anyhow::Result<()> {
-    let client = store
-        .client(name)
-        .await?
-        .ok_or_else(|| StoreError::NotFound("client", name.to_owned()))?;
-    let policies = store.policies(Some(name)).await?;
-    let shown = ShownClient::new(&client, policies.iter().map(ShownPolicy::from).collect());
+fn show(client: &model::Client, output: OutputArgs) -> anyhow::Result<()> {
     if output.is_json() {
-        return output::print_json(&shown);
+        return output::print_json(&client);
     }
     output::print_pairs(&[
-        ("client", shown.client_id.clone()),
-        ("authentication", shown.client_auth.to_owned()),
-        ("proof key", shown.pop.to_owned()),
+        ("client", client.client_id.clone()),
+        ("authentication", client.client_auth.clone()),
+        ("proof key", client.pop.as_str().to_owned()),
         (
             "refresh tokens",
-            if shown.refresh_tokens { "yes" } else { "no" }.to_owned(),
+            if client.refresh_tokens { "yes" } else { "no" }.to_owned(),
         ),
     ])?;
     println!();
-    crate::policy::print_table(&shown.policies)
-}
-
-impl ShownClient {
-    fn new(client: &Client, policies: Vec<ShownPolicy>) -> Self {
-        Self {
-            client_id: client.client_id.clone(),
-            client_auth: client.authentication.method_name(),
-            pop: jwa_name(client.pop_algorithm),
-            refresh_tokens: client.refresh_tokens,
-            policies,
-        }
-    }
+    crate::policy::print_table(&client.policies)
 }
 
 impl PopName {
@@ -478,11 +379,7 @@ impl PopName {
 
 /// The name in JWA (RFC 7518, RFC 8037).
 pub(crate) fn jwa_name(algorithm: PopAlgorithm) -> &'static str {
-    match algorithm {
-        PopAlgorithm::Hs256 => "HS256",
-        PopAlgorithm::EdDsa => "EdDSA",
-        PopAlgorithm::Es256 => "ES256",
-    }
+    algorithm.as_str()
 }
 
 /// A name becomes a file name and stands for `${client_id}` in Topic Filters, so it has neither separators nor wildcards.

@@ -13,6 +13,7 @@
 
 mod changes;
 pub(crate) mod check;
+mod database;
 mod diagnostic;
 mod document;
 mod keys;
@@ -25,8 +26,8 @@ pub(crate) use diagnostic::ConfigError;
 pub(crate) use document::Override;
 pub(crate) use load::{authorization_server, broker, hsm, ring_in};
 pub(crate) use settings::{
-    AuthorizationServerSettings, Settings, SigningKeys, introspection_endpoint, jwks_uri, revocation_list,
-    token_endpoint,
+    AuthorizationServerSettings, Settings, SigningKeys, introspection_endpoint, jwks_uri,
+    revocation_list, token_endpoint,
 };
 
 use document::Document;

@@ -1,9 +1,13 @@
 //! Exit codes: stable, listed in `docs/commands.md`.
 
-use crate::mqtt::{describe, printable};
+use crate::{
+    administration::AdministrationError,
+    mqtt::{describe, printable},
+};
 use symbolon_auth_server::StartError as AuthServerStartError;
 use symbolon_broker::StartError as BrokerStartError;
 use symbolon_client::{ConnectError, discovery::DiscoveryError, token::TokenRequestError};
+use symbolon_tls::https::HttpsError;
 
 /// What the program tells its caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +61,11 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(message.into()))
 }
 
+/// Something that was named is not there; what, and which.
+pub(crate) fn missing(what: &str, name: &str) -> anyhow::Error {
+    anyhow::anyhow!("there is no {what} {name:?}")
+}
+
 impl Exit {
     /// The code for a failure: that of the first cause that has one.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
@@ -84,6 +93,9 @@ impl Exit {
         }
         if let Some(error) = cause.downcast_ref::<ConnectError>() {
             return Some(Self::of_connection(error));
+        }
+        if let Some(error) = cause.downcast_ref::<AdministrationError>() {
+            return Some(Self::of_administration(error));
         }
         if let Some(error) = cause.downcast_ref::<TokenRequestError>() {
             return Some(Self::of_token_request(error));
@@ -118,6 +130,22 @@ impl Exit {
             ConnectError::NotRenewed(error) => Self::of_token_request(error),
             ConnectError::Options(_) | ConnectError::Mode(_) => Self::Usage,
             ConnectError::NotSent(_) | ConnectError::Backlog | _ => Self::General,
+        }
+    }
+
+    fn of_administration(error: &AdministrationError) -> Self {
+        match error {
+            AdministrationError::Unreachable {
+                source: HttpsError::Url | HttpsError::Header(_),
+                ..
+            }
+            | AdministrationError::TooLong => Self::Usage,
+            AdministrationError::Unreachable { .. } => Self::Unreachable,
+            refused if refused.refuses_the_account() => Self::RefusedByAuthorizationServer,
+            AdministrationError::Refused { .. }
+            | AdministrationError::NotUnderstood { .. }
+            | AdministrationError::Endless
+            | AdministrationError::Unwritable(_) => Self::General,
         }
     }
 

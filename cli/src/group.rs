@@ -1,11 +1,11 @@
 //! `symbolon group`: devices that share policies.
 
 use crate::{
-    config::DirectoryArg,
+    administration::Place,
+    exit::missing,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_auth_server::store::{Group, StoreError};
+use symbolon_auth_server::admin::model::MemberChange;
 
 /// `symbolon group ...`.
 #[derive(Debug, clap::Subcommand)]
@@ -17,7 +17,7 @@ pub(crate) enum GroupCommand {
         /// Devices that are to be members
         clients: Vec<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// Remove devices from a group; without any, the group with its policies
     Remove {
@@ -26,12 +26,12 @@ pub(crate) enum GroupCommand {
         /// Devices that are to be members no more
         clients: Vec<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// List the groups
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -40,22 +40,10 @@ pub(crate) enum GroupCommand {
         /// The group's name
         name: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
-}
-
-#[derive(serde::Serialize)]
-struct ShownGroup {
-    name: String,
-    members: Vec<String>,
-}
-
-impl From<Group> for ShownGroup {
-    fn from(Group { name, members }: Group) -> Self {
-        Self { name, members }
-    }
 }
 
 impl GroupCommand {
@@ -68,37 +56,45 @@ impl GroupCommand {
             Self::Add {
                 name,
                 clients,
-                directory,
+                place,
             } => {
-                let store = registry::open(&directory.settings()?).await?;
-                let known = store.groups().await?;
+                let administration = place.open().await?;
+                let known = administration.groups().await?;
                 let is_new = !known.iter().any(|group| group.name == name);
                 if is_new || clients.is_empty() {
-                    store.add_group(&name).await?;
+                    administration.add_group(&name).await?;
                 }
-                if !clients.is_empty() {
-                    store.change_members(&name, &clients, &[]).await?;
+                let count = clients.len();
+                if count > 0 {
+                    let change = MemberChange {
+                        add: clients,
+                        remove: Vec::new(),
+                    };
+                    administration.change_members(&name, &change).await?;
                 }
-                println!("group {name}: added {}", counted(clients.len()));
+                println!("group {name}: added {}", counted(count));
             }
             Self::Remove {
                 name,
                 clients,
-                directory,
+                place,
             } => {
-                let store = registry::open(&directory.settings()?).await?;
+                let administration = place.open().await?;
                 if clients.is_empty() {
-                    store.remove_group(&name).await?;
+                    administration.remove_group(&name).await?;
                     println!("removed group {name} and its policies");
-                } else {
-                    store.change_members(&name, &[], &clients).await?;
-                    println!("group {name}: removed {}", counted(clients.len()));
+                    return Ok(());
                 }
+                let count = clients.len();
+                let change = MemberChange {
+                    add: Vec::new(),
+                    remove: clients,
+                };
+                administration.change_members(&name, &change).await?;
+                println!("group {name}: removed {}", counted(count));
             }
-            Self::List { directory, output } => {
-                let store = registry::open(&directory.settings()?).await?;
-                let groups = store.groups().await?.into_iter().map(ShownGroup::from);
-                let groups: Vec<ShownGroup> = groups.collect();
+            Self::List { place, output } => {
+                let groups = place.open().await?.groups().await?;
                 if output.is_json() {
                     return output::print_json(&groups);
                 }
@@ -109,13 +105,12 @@ impl GroupCommand {
             }
             Self::Members {
                 name,
-                directory,
+                place,
                 output,
             } => {
-                let store = registry::open(&directory.settings()?).await?;
-                let groups = store.groups().await?;
+                let groups = place.open().await?.groups().await?;
                 let group = groups.into_iter().find(|group| group.name == name);
-                let group = group.ok_or(StoreError::NotFound("group", name))?;
+                let group = group.ok_or_else(|| missing("group", &name))?;
                 if output.is_json() {
                     return output::print_json(&group.members);
                 }

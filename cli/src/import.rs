@@ -1,19 +1,20 @@
 //! `symbolon import`: clients and policies from other brokers' files.
 
 use crate::{
+    administration::{Administration, Place, Subjects},
     client::{
-        Authentication, Destination, NewClient, PopName, check_name, register, write_profile,
+        Authentication, Destination, DestinationArgs, Device, PopName, check_name, register,
+        write_profile,
     },
-    clock,
-    config::{DirectoryArg, Settings},
     exit::usage,
     output::{self, OutputArgs},
-    private_file, registry,
+    private_file,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use symbolon_auth_server::{
+    admin::model,
     import::{self, Imported, Target},
-    store::{Desired, Store, Subject},
+    store::{Desired, Policy, Subject},
 };
 
 /// The group that gets what a file says of all clients, where no other is named.
@@ -28,19 +29,15 @@ pub(crate) struct ImportArgs {
     /// The file
     file: PathBuf,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     /// Show what would be added and what cannot be carried over, and add nothing
     #[arg(long)]
     dry_run: bool,
     /// The group that gets what the file says of all clients
     #[arg(long, value_name = "NAME", default_value = GROUP)]
     group: String,
-    /// The broker the policies are for, if not this configuration's
-    #[arg(long, value_name = "TEXT")]
-    audience: Option<String>,
-    /// That broker's address, as mqtts://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
+    #[command(flatten)]
+    destination: DestinationArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -71,15 +68,12 @@ impl ImportArgs {
     }
 
     async fn run_async(self) -> anyhow::Result<()> {
-        let settings = self.directory.settings()?;
-        let destination =
-            Destination::choose(&settings, self.audience.clone(), self.broker.clone())?;
-        let audience = registry::audience(&settings, self.audience.clone())?;
-        let mut imported = self.read(&audience)?;
-        let store = registry::open(&settings).await?;
+        let administration = self.place.open().await?;
+        let destination = Destination::choose(&administration, self.destination.clone()).await?;
+        let mut imported = self.read(destination.audience())?;
         let mut new_clients = Vec::new();
         for name in imported.clients.clone() {
-            if store.client(&name).await?.is_some() {
+            if administration.find_client(&name).await?.is_some() {
                 continue;
             }
             match check_name(&name) {
@@ -88,12 +82,12 @@ impl ImportArgs {
             }
         }
         if !self.dry_run {
-            let places = Places::free(&settings, &new_clients)?;
-            let added = add(&store, &imported.desired, &places, &destination).await;
+            let places = Places::free(&self.place.profiles(&administration), &new_clients)?;
+            let added = add(&administration, &imported.desired, &places, &destination).await;
             if added.is_err() {
                 for name in &new_clients {
-                    if store.client(name).await?.is_some() {
-                        store.remove_client(name, clock::now()).await?;
+                    if administration.find_client(name).await?.is_some() {
+                        administration.remove_client(name).await?;
                     }
                 }
             }
@@ -164,9 +158,8 @@ struct Places(Vec<(String, PathBuf)>);
 
 impl Places {
     /// Fails before anything is added where a file is there already.
-    fn free(settings: &Settings, clients: &[String]) -> anyhow::Result<Self> {
-        let directory = settings.directory.join("clients");
-        private_file::make_private_directory(&directory)?;
+    fn free(directory: &Path, clients: &[String]) -> anyhow::Result<Self> {
+        private_file::make_private_directory(directory)?;
         let places = clients.iter().map(|name| {
             let file = directory.join(format!("{name}.json"));
             if file.exists() {
@@ -183,14 +176,14 @@ impl Places {
 
 /// Clients with keys of their own, then rules, then profiles that ask for all that the rules allow.
 async fn add(
-    store: &Store,
+    administration: &Administration,
     desired: &Desired,
     places: &Places,
     destination: &Destination,
 ) -> anyhow::Result<()> {
     let mut profiles = Vec::new();
     for (name, file) in &places.0 {
-        let client = NewClient {
+        let device = Device {
             name,
             authentication: Authentication::Key,
             pop: PopName::Ed25519,
@@ -198,29 +191,34 @@ async fn add(
             token_lifetime_secs: None,
             refresh_tokens: false,
         };
-        profiles.push((register(store, &client, destination).await?, file));
+        profiles.push((register(administration, &device, destination).await?, file));
     }
-    let desired = beside_what_there_is(store, desired).await?;
-    store.apply(&desired, false, clock::now()).await?;
+    let desired = beside_what_there_is(administration, desired).await?;
+    let desired = model::Desired::from(&desired);
+    administration.apply(desired, false).await?;
     for (mut profile, file) in profiles {
-        let scope = store
-            .scope_of(&profile.client_id, &profile.audience, clock::now())
+        let granted = administration
+            .scope(&profile.client_id, &profile.audience)
             .await?;
-        profile.scope = serde_json::from_str(&scope.to_json())?;
-        write_profile(store, &profile, file).await?;
+        profile.scope = granted.scope;
+        write_profile(administration, &profile, file).await?;
     }
     Ok(())
 }
 
 /// An import adds: rules and members that there are stay.
-async fn beside_what_there_is(store: &Store, imported: &Desired) -> anyhow::Result<Desired> {
+async fn beside_what_there_is(
+    administration: &Administration,
+    imported: &Desired,
+) -> anyhow::Result<Desired> {
     let mut desired = imported.clone();
-    for group in store.groups().await? {
+    for group in administration.groups().await? {
         if let Some(members) = desired.members.get_mut(&group.name) {
             members.extend(group.members);
         }
     }
-    for policy in store.policies(None).await? {
+    for policy in administration.policies(Subjects::default()).await? {
+        let policy = Policy::try_from(policy)?;
         if policy.granted_by.is_none()
             && let Some(rules) = desired.rules.get_mut(&policy.subject)
         {

@@ -6,9 +6,11 @@
 //! | [`serve`] | `symbolon up`, `as`, `broker` |
 //! | [`reload`] | `symbolon reload`, and SIGHUP |
 //! | [`service`] | what systemd is told |
+//! | [`administration`] | the client of the administration API, which the commands below that administer go through |
 //! | [`client`], [`group`], [`policy`], [`owner`] | who may do what |
 //! | [`import`] | clients and policies from other brokers' files |
 //! | [`audit`] | who did what |
+//! | [`account`] | who may administer over HTTPS |
 //! | [`signing_keys`] | `symbolon key` |
 //! | [`backup`] | `symbolon backup`, `restore` |
 //! | [`rs`], [`shared_key`], [`certificate_file`] | `symbolon rs`: resource servers |
@@ -17,8 +19,11 @@
 //! | [`store`] | `symbolon store` |
 //! | [`demo`] | `symbolon demo` |
 //! | [`config`] | `symbolon.toml`, environment and command line |
+//! | [`credential`] | secrets that systemd hands over |
 //! | [`exit`] | exit codes |
 
+mod account;
+mod administration;
 mod allow;
 mod audit;
 mod backup;
@@ -28,6 +33,7 @@ mod certificates;
 mod client;
 mod clock;
 mod config;
+mod credential;
 mod demo;
 mod exit;
 mod group;
@@ -100,6 +106,11 @@ enum Command {
     /// Who did what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Who may administer the authorization server over HTTPS
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Print what describes the administration API to programs (`OpenAPI` 3.1, JSON)
+    Openapi(account::OpenApiArgs),
     /// Copy the database and the signing keys into a new directory, also while servers run
     Backup(backup::BackupArgs),
     /// Put the database and the signing keys of a backup in the place of those there are
@@ -157,6 +168,8 @@ impl CommandLine {
             | Command::Why(_)
             | Command::Import(_)
             | Command::Audit(_)
+            | Command::Account(_)
+            | Command::Openapi(_)
             | Command::Key(_)
             | Command::Backup(_)
             | Command::Restore(_)
@@ -191,6 +204,8 @@ impl CommandLine {
             | Command::Why(_)
             | Command::Import(_)
             | Command::Audit(_)
+            | Command::Account(_)
+            | Command::Openapi(_)
             | Command::Key(_)
             | Command::Backup(_)
             | Command::Restore(_)
@@ -216,6 +231,8 @@ impl Command {
             Self::Why(arguments) => arguments.run(),
             Self::Import(arguments) => arguments.run(),
             Self::Audit(command) => command.run(),
+            Self::Account(command) => command.run(),
+            Self::Openapi(arguments) => arguments.run(),
             Self::Key(command) => command.run(),
             Self::Backup(arguments) => arguments.run(),
             Self::Restore(arguments) => arguments.run(),
@@ -246,6 +263,8 @@ impl Command {
             | Self::Why(_)
             | Self::Import(_)
             | Self::Audit(_)
+            | Self::Account(_)
+            | Self::Openapi(_)
             | Self::Key(_)
             | Self::Backup(_)
             | Self::Restore(_)

@@ -1,12 +1,14 @@
 //! `symbolon owner`: who owns which topics, and may grant within them.
 
 use crate::{
-    config::{DirectoryArg, Settings},
+    administration::{Administration, Place},
     exit::usage,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_auth_server::store::{Owner, Tree};
+use symbolon_auth_server::{
+    admin::model::{Owner, Tree},
+    store,
+};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// `symbolon owner ...`.
@@ -19,7 +21,7 @@ pub(crate) enum OwnerCommand {
         #[command(flatten)]
         trees: Trees,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// Take topics from an owner, or remove one, with the policies that they granted and that then lie outside
     Remove {
@@ -28,12 +30,12 @@ pub(crate) enum OwnerCommand {
         #[command(flatten)]
         trees: Trees,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// List owners and what they own
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -50,18 +52,6 @@ pub(crate) struct Trees {
     audience: Option<String>,
 }
 
-#[derive(serde::Serialize)]
-struct ShownOwner {
-    name: String,
-    trees: Vec<ShownTree>,
-}
-
-#[derive(serde::Serialize)]
-struct ShownTree {
-    audience: String,
-    filter: String,
-}
-
 impl OwnerCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         crate::runtime::block_on(self.run_async())?
@@ -69,67 +59,47 @@ impl OwnerCommand {
 
     async fn run_async(self) -> anyhow::Result<()> {
         match self {
-            Self::Add {
-                name,
-                trees,
-                directory,
-            } => {
-                let settings = directory.settings()?;
-                let trees = trees.parse(&settings)?;
-                if trees.is_empty() {
+            Self::Add { name, trees, place } => {
+                if trees.tree.is_empty() {
                     return Err(usage("say what they own, with --tree FILTER"));
                 }
-                let store = registry::open(&settings).await?;
+                let administration = place.open().await?;
+                let trees = trees.parse(&administration).await?;
                 let owner = Owner { name, trees };
-                store.add_owner(&owner).await?;
+                administration.add_owner(&owner).await?;
                 for tree in &owner.trees {
-                    println!("{} owns {}", owner.name, tree.filter.as_str());
+                    println!("{} owns {}", owner.name, tree.filter);
                 }
             }
-            Self::Remove {
-                name,
-                trees,
-                directory,
-            } => {
-                let settings = directory.settings()?;
-                let trees = trees.parse(&settings)?;
-                let store = registry::open(&settings).await?;
-                let gone = store.remove_owner(&name, &trees).await?;
-                match trees.len() {
-                    0 => println!("removed owner {name}"),
-                    _ => println!("{name} owns less"),
+            Self::Remove { name, trees, place } => {
+                let administration = place.open().await?;
+                let trees = trees.parse(&administration).await?;
+                let is_whole = trees.is_empty();
+                let gone = administration.remove_owner(&name, trees).await?;
+                if is_whole {
+                    println!("removed owner {name}");
+                } else {
+                    println!("{name} owns less");
                 }
-                for policy in gone {
+                for policy in gone.policies {
+                    let policy = store::Policy::try_from(policy)?;
                     println!("removed policy {}, {policy}", policy.id);
                 }
             }
-            Self::List { directory, output } => {
-                let store = registry::open(&directory.settings()?).await?;
-                return list(store.owners().await?, output);
+            Self::List { place, output } => {
+                return list(&place.open().await?.owners().await?, output);
             }
         }
         Ok(())
     }
 }
 
-fn list(owners: Vec<Owner>, output: OutputArgs) -> anyhow::Result<()> {
-    let shown = owners.into_iter().map(|owner| ShownOwner {
-        name: owner.name,
-        trees: owner
-            .trees
-            .into_iter()
-            .map(|tree| ShownTree {
-                audience: tree.audience,
-                filter: tree.filter.as_str().to_owned(),
-            })
-            .collect(),
-    });
-    let shown: Vec<ShownOwner> = shown.collect();
+fn list(shown: &[Owner], output: OutputArgs) -> anyhow::Result<()> {
     if output.is_json() {
         return output::print_json(&shown);
     }
     let mut rows = Vec::new();
-    for owner in &shown {
+    for owner in shown {
         if owner.trees.is_empty() {
             rows.push(vec![owner.name.clone(), String::new(), String::new()]);
         }
@@ -142,14 +112,14 @@ fn list(owners: Vec<Owner>, output: OutputArgs) -> anyhow::Result<()> {
 }
 
 impl Trees {
-    fn parse(self, settings: &Settings) -> anyhow::Result<Vec<Tree>> {
+    async fn parse(self, administration: &Administration) -> anyhow::Result<Vec<Tree>> {
         if self.tree.is_empty() {
             return Ok(Vec::new());
         }
-        let audience = registry::audience(settings, self.audience)?;
-        let trees = self.tree.iter().map(|text| {
-            let filter = TopicFilter::parse(text);
-            let filter = filter.map_err(|error| usage(format!("--tree {text}: {error}")))?;
+        let audience = administration.audience(self.audience).await?;
+        let trees = self.tree.into_iter().map(|filter| {
+            TopicFilter::parse(&filter)
+                .map_err(|error| usage(format!("--tree {filter}: {error}")))?;
             Ok(Tree {
                 audience: audience.clone(),
                 filter,

@@ -9,15 +9,13 @@ mod apply;
 pub(crate) mod explain;
 
 use crate::{
+    administration::{Administration, AdministrationError, Place, Subjects},
     allow::{self, Allowed},
     clock,
-    config::DirectoryArg,
-    exit::usage,
     moment::Moment,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_auth_server::store::{Effect, Policy, Store, Subject, Validity};
+use symbolon_auth_server::admin::model::{Effect, NewPolicy, Policy};
 
 /// `symbolon policy ...`.
 #[derive(Debug, clap::Subcommand)]
@@ -33,7 +31,7 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "NAME")]
         group: Option<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -42,7 +40,7 @@ pub(crate) enum PolicyCommand {
         /// The policy's number, as `policy list` shows it
         id: i64,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// Say whether a device may use a topic, and which policy decides; ends with code 1 if it may not
     Test(explain::TestArgs),
@@ -60,7 +58,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     /// What it may do: pub:FILTER, sub:FILTER or pubsub:FILTER; `${client_id}` in FILTER stands for the device's name, `${group}` for the group's
     #[arg(long, value_name = "pub:FILTER", required_unless_present = "deny")]
     allow: Vec<Allowed>,
@@ -86,44 +84,6 @@ pub(crate) struct AddArgs {
     output: OutputArgs,
 }
 
-/// A policy as it is printed.
-#[derive(Debug, serde::Serialize)]
-pub(crate) struct ShownPolicy {
-    id: i64,
-    client_id: Option<String>,
-    group: Option<String>,
-    effect: &'static str,
-    audience: String,
-    filter: String,
-    permissions: Vec<&'static str>,
-    from: Option<u64>,
-    until: Option<u64>,
-    token_lifetime_secs: Option<u64>,
-    owner: Option<String>,
-}
-
-impl From<&Policy> for ShownPolicy {
-    fn from(policy: &Policy) -> Self {
-        let (client_id, group) = match &policy.subject {
-            Subject::Client(name) => (Some(name.clone()), None),
-            Subject::Group(name) => (None, Some(name.clone())),
-        };
-        Self {
-            id: policy.id,
-            client_id,
-            group,
-            effect: effect(policy.effect),
-            audience: policy.audience.clone(),
-            filter: policy.filter.clone(),
-            permissions: allow::permissions(policy.publish, policy.subscribe),
-            from: policy.validity.from.map(|time| time.0),
-            until: policy.validity.until.map(|time| time.0),
-            token_lifetime_secs: policy.token_lifetime_secs,
-            owner: policy.granted_by.clone(),
-        }
-    }
-}
-
 impl PolicyCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         crate::runtime::block_on(self.run_async())?
@@ -135,20 +95,17 @@ impl PolicyCommand {
             Self::List {
                 client,
                 group,
-                directory,
+                place,
                 output,
             } => {
-                let store = registry::open(&directory.settings()?).await?;
-                let mut policies = store.policies(client.as_deref()).await?;
-                if let Some(group) = group {
-                    policies.retain(|policy| policy.subject == Subject::Group(group.clone()));
-                }
-                let shown: Vec<ShownPolicy> = policies.iter().map(ShownPolicy::from).collect();
-                print(&shown, output)
+                let of = Subjects {
+                    client: client.as_deref(),
+                    group: group.as_deref(),
+                };
+                print(&place.open().await?.policies(of).await?, output)
             }
-            Self::Remove { id, directory } => {
-                let store = registry::open(&directory.settings()?).await?;
-                store.remove_policy(id).await?;
+            Self::Remove { id, place } => {
+                place.open().await?.remove_policy(id).await?;
                 println!("removed policy {id}");
                 Ok(())
             }
@@ -160,90 +117,76 @@ impl PolicyCommand {
 
 impl AddArgs {
     async fn run(self) -> anyhow::Result<()> {
-        let settings = self.directory.settings()?;
-        let audience = registry::audience(&settings, self.audience)?;
-        let subject = match (self.client, self.group) {
-            (Some(client), _) => Subject::Client(client),
-            (None, Some(group)) => Subject::Group(group),
-            (None, None) => return Err(usage("name a device, or a group with --group")),
-        };
-        let like = Policy {
-            subject,
-            validity: Validity {
-                from: self.from.map(|moment| moment.0),
-                until: self.until.map(|moment| moment.0),
-            },
+        let administration = self.place.open().await?;
+        let audience = administration.audience(self.audience).await?;
+        let like = NewPolicy {
+            client_id: self.client,
+            group: self.group,
+            from: self.from.map(|moment| moment.0.0),
+            until: self.until.map(|moment| moment.0.0),
             token_lifetime_secs: self.token_lifetime_secs,
-            granted_by: self.owner,
-            ..Policy::allow("", &audience, "")
+            owner: self.owner,
+            ..allow::anything_at(&audience)
         };
-        let denying = Policy {
+        let denying = NewPolicy {
             effect: Effect::Deny,
             ..like.clone()
         };
-        let store = registry::open(&settings).await?;
         let mut added = Vec::new();
         let policies = allow::policies(&self.allow, &like).into_iter();
-        for mut policy in policies.chain(allow::policies(&self.deny, &denying)) {
-            policy.id = store.add_policy(&policy).await?;
-            added.push(policy);
+        for policy in policies.chain(allow::policies(&self.deny, &denying)) {
+            added.push(administration.add_policy(&policy).await?);
         }
-        let shown: Vec<ShownPolicy> = added.iter().map(ShownPolicy::from).collect();
-        print(&shown, self.output)?;
-        warn_of_cuts(&store, &added).await
+        print(&added, self.output)?;
+        match warn_of_cuts(&administration, &added).await {
+            // Resource owners do not see what others grant and deny.
+            Err(error) if error.refuses_the_account() => Ok(()),
+            warned => Ok(warned?),
+        }
     }
 }
 
 /// A scope has no "but not": what a deny cuts is said at once, and not first when a device asks.
-async fn warn_of_cuts(store: &Store, added: &[Policy]) -> anyhow::Result<()> {
-    let members = store.groups().await?;
+async fn warn_of_cuts(
+    administration: &Administration,
+    added: &[Policy],
+) -> Result<(), AdministrationError> {
+    let groups = administration.groups().await?;
     let mut clients: Vec<(&str, &str)> = Vec::new();
     for policy in added {
-        let names: Vec<&str> = match &policy.subject {
-            Subject::Client(name) => vec![name],
-            // The rules of a group are alike for all of its members: one stands for them.
-            Subject::Group(name) => members
-                .iter()
-                .filter(|group| group.name == *name)
-                .filter_map(|group| group.members.first().map(String::as_str))
-                .collect(),
-        };
-        for name in names {
+        let names = policy.client_id.iter().map(String::as_str);
+        // The rules of a group are alike for all of its members: one stands for them.
+        let group = groups
+            .iter()
+            .filter(|group| Some(&group.name) == policy.group.as_ref())
+            .filter_map(|group| group.members.first().map(String::as_str));
+        for name in names.chain(group) {
             if !clients.contains(&(name, &policy.audience)) {
                 clients.push((name, &policy.audience));
             }
         }
     }
     for (client, audience) in clients {
-        for cut in store.cuts(client, audience, clock::now()).await? {
+        for cut in administration.scope(client, audience).await?.cuts {
             eprintln!(
                 "note: policy {} allows {client} {}, of which policy {} denies a part that leaves no Topic Filter: \
                  the device gets nothing of it unless it asks for less",
-                cut.policy.id,
-                cut.filter.as_str(),
-                cut.cut_by.unwrap_or_default()
+                cut.policy, cut.filter, cut.cut_by
             );
         }
     }
     Ok(())
 }
 
-fn print(policies: &[ShownPolicy], output: OutputArgs) -> anyhow::Result<()> {
+fn print(policies: &[Policy], output: OutputArgs) -> anyhow::Result<()> {
     if output.is_json() {
         return output::print_json(&policies);
     }
     print_table(policies)
 }
 
-pub(crate) fn effect(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-    }
-}
-
 /// For people.
-pub(crate) fn print_table(policies: &[ShownPolicy]) -> anyhow::Result<()> {
+pub(crate) fn print_table(policies: &[Policy]) -> anyhow::Result<()> {
     let time = |secs: Option<u64>| {
         secs.map_or_else(String::new, |secs| {
             clock::local(symbolon_ace_proto::UnixTime(secs))
@@ -262,8 +205,8 @@ pub(crate) fn print_table(policies: &[ShownPolicy]) -> anyhow::Result<()> {
             vec![
                 policy.id.to_string(),
                 subject,
-                policy.effect.to_owned(),
-                policy.permissions.join(" "),
+                policy.effect.as_str().to_owned(),
+                allow::words(&policy.permissions),
                 policy.filter.clone(),
                 policy.audience.clone(),
                 lifetime,

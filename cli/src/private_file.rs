@@ -1,5 +1,6 @@
 //! Files that hold a secret: mode 0600, and refused when others may read them.
 
+use crate::credential;
 use anyhow::Context as _;
 use std::{
     fs::{self, OpenOptions},
@@ -20,6 +21,12 @@ pub(crate) fn write_secret(path: &Path, content: &str, replace: bool) -> anyhow:
 
 /// Puts a secret file in the place of another in one step: whoever reads it meanwhile gets the one or the other, whole.
 pub(crate) fn swap_secret(path: &Path, content: &str) -> anyhow::Result<()> {
+    if credential::is_one(path) {
+        let path = path.display();
+        anyhow::bail!(
+            "{path} is a credential of systemd's: it is changed where systemd has it from"
+        );
+    }
     let failed = || format!("cannot replace {}", path.display());
     let directory = path
         .parent()
@@ -76,6 +83,9 @@ pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
 
 /// Reads a text file of at most [`MAX_FILE_BYTES`]. The error is for people, without the path.
 pub(crate) fn read_text(path: &Path) -> Result<String, String> {
+    if let Some(why) = credential::why_missing(path) {
+        return Err(why);
+    }
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if metadata.is_dir() {
         return Err("is a directory".into());
@@ -86,14 +96,20 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
-/// On Unix: an error when group or world have any right on the file.
+/// On Unix: an error when group or world have any right on the file. Credentials of systemd's may be readable by their group: that is how
+/// their access list shows, and nobody else enters their directory.
 pub(crate) fn refuse_if_others_may_use(path: &Path) -> Result<(), String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let forbidden = if credential::is_one(path) {
+            0o037
+        } else {
+            0o077
+        };
+        if mode & forbidden != 0 {
             return Err(format!(
                 "others may use it (mode {mode:04o}) and it holds a secret; run: chmod 600 {}",
                 path.display()

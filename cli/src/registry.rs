@@ -1,6 +1,9 @@
 //! The authorization server's database, for the commands that administer it. A running server sees what they change.
 
-use crate::{config::Settings, exit::usage};
+use crate::{
+    config::{AuthorizationServerSettings, Settings},
+    exit::usage,
+};
 use anyhow::Context as _;
 use std::path::Path;
 use symbolon_auth_server::store::Store;
@@ -20,14 +23,26 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Store> {
             settings.file.display()
         ))
     })?;
-    if !section.database.exists() {
+    if let Some(file) = section.database.file()
+        && !file.exists()
+    {
         return Err(usage(format!(
             "there is no database {}; make one with: symbolon init DIR",
-            section.database.display()
+            file.display()
         )));
     }
-    let store = create(&section.database).await?;
-    Ok(store.acting_as(&actor()))
+    Ok(open_configured(section).await?.acting_as(&actor()))
+}
+
+/// Wherever the configuration says that the database is; of PostgreSQL it must be there, but may be empty.
+pub(crate) async fn open_configured(
+    section: &AuthorizationServerSettings,
+) -> anyhow::Result<Store> {
+    let location = section.database.location();
+    let location = location.map_err(|error| usage(format!("as.database: {error}")))?;
+    Store::open_at(&location)
+        .await
+        .with_context(|| format!("cannot open {location}"))
 }
 
 /// Whom the audit log names: the user that runs the command, and who became it by sudo.

@@ -58,7 +58,7 @@ mod unix {
         report::{Line, Report, Request},
     };
     use crate::{
-        config,
+        clock, config,
         exit::{NoServer, TimedOut},
         serve::Which,
     };
@@ -70,12 +70,15 @@ mod unix {
         sync::{Arc, Mutex, PoisonError},
         time::Duration,
     };
+    use symbolon_ace_proto::UnixTime;
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     /// The longest answer, bytes.
     const ANSWER_BYTES: u64 = 1024 * 1024;
     /// How long a reload may take.
     const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+    /// The longest until the end of keys is looked at again: the clock may be set meanwhile.
+    const LOOK_AGAIN: Duration = Duration::from_mins(15);
     const SERVERS: [Which; 3] = [Which::Both, Which::AuthorizationServer, Which::Broker];
 
     impl ReloadArgs {
@@ -194,7 +197,14 @@ mod unix {
             None => std::future::pending().await,
         };
         loop {
+            let end = next_end(&reloader).await;
             tokio::select! {
+                () = tokio::time::sleep(until(end)) => {
+                    if end.is_some_and(|end| end <= clock::now()) {
+                        tracing::info!("a key that is shared with an authorization server ends");
+                        reload(&reloader).await;
+                    }
+                }
                 _ = hangup.0.recv() => {
                     tracing::info!(signal = "SIGHUP", "reloading the configuration");
                     reload(&reloader).await;
@@ -206,6 +216,21 @@ mod unix {
                 }
             }
         }
+    }
+
+    /// Files are read for it, as for a reload.
+    async fn next_end(reloader: &Arc<Mutex<Reloader>>) -> Option<UnixTime> {
+        let reloader = Arc::clone(reloader);
+        let found = tokio::task::spawn_blocking(move || {
+            let held = reloader.lock();
+            held.unwrap_or_else(PoisonError::into_inner).next_end()
+        });
+        found.await.unwrap_or_default()
+    }
+
+    fn until(end: Option<UnixTime>) -> Duration {
+        let secs = end.map_or(u64::MAX, |end| clock::now().secs_until(end));
+        Duration::from_secs(secs).min(LOOK_AGAIN)
     }
 
     async fn answer(mut peer: Peer, reloader: &Arc<Mutex<Reloader>>) -> io::Result<()> {

@@ -1,23 +1,25 @@
 //! `symbolon rs`: resource servers, and what kind of tokens each gets.
 
 mod group;
+mod rotate;
 mod show;
 
 use crate::{
+    administration::Place,
     certificate_file,
-    config::DirectoryArg,
     exit::usage,
     output::OutputArgs,
-    private_file, registry,
+    private_file,
     shared_key::{self, Purpose},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use symbolon_ace_proto::{Jwk, MacKey, PopKey};
-use symbolon_auth_server::store::{
-    ClientAuthentication, Lifetime, Protection, ResourceServer, ServerAccess, Store, StoreError,
-    SymmetricKeys, TokenFormat, TokenKind,
+use symbolon_ace_proto::{Jwk, PopKey};
+use symbolon_auth_server::{
+    admin::model::{Authentication, PutResourceServer, ResourceServer, SharedKey},
+    store::{ClientAuthentication, Lifetime, Protection, SymmetricKeys, TokenFormat},
 };
 
 /// `symbolon rs ...`.
@@ -26,7 +28,7 @@ pub(crate) enum ResourceServerCommand {
     /// List the resource servers
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -35,7 +37,7 @@ pub(crate) enum ResourceServerCommand {
         /// Its audience
         audience: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -48,8 +50,13 @@ pub(crate) enum ResourceServerCommand {
         /// Its audience
         audience: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
+    /// Let a key that is shared with a resource server take turns with a new one. Its broker gets to know it at once, it is used after a while,
+    /// and the one before it stays good until the last token has run out
+    Rotate(rotate::RotateArgs),
+    /// List the keys that are shared with a resource server, by name, and what they do
+    Keys(rotate::KeysArgs),
     /// Audiences that stand for several resource servers
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -61,7 +68,7 @@ pub(crate) struct PutArgs {
     /// Its audience: the name in its tokens
     audience: String,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     /// The form of its tokens (default for a new one: jwt)
     #[arg(long = "format", value_parser = PossibleValuesParser::new(["jwt", "cwt", "reference"])
         .try_map(|name| TokenFormat::from_name(&name).ok_or("unknown")))]
@@ -119,133 +126,110 @@ impl ResourceServerCommand {
 
     async fn run_async(self) -> anyhow::Result<()> {
         match self {
-            Self::List { directory, output } => {
-                let store = registry::open(&directory.settings()?).await?;
-                show::list(&store.resource_servers().await?, output)
+            Self::List { place, output } => {
+                show::list(place.open().await?.resource_servers().await?, output)
             }
             Self::Show {
                 audience,
-                directory,
+                place,
                 output,
-            } => {
-                let store = registry::open(&directory.settings()?).await?;
-                show::one(&existing(&store, &audience).await?, output)
-            }
+            } => show::one(
+                place.open().await?.resource_server(&audience).await?,
+                output,
+            ),
             Self::Add(arguments) => arguments.add().await,
             Self::Set(arguments) => arguments.set().await,
-            Self::Remove {
-                audience,
-                directory,
-            } => {
-                let store = registry::open(&directory.settings()?).await?;
-                store.remove_resource_server(&audience).await?;
+            Self::Remove { audience, place } => {
+                let administration = place.open().await?;
+                administration.remove_resource_server(&audience).await?;
                 println!("removed {audience}");
                 Ok(())
             }
+            Self::Rotate(arguments) => arguments.run().await,
+            Self::Keys(arguments) => arguments.run().await,
             Self::Group(command) => command.run().await,
         }
     }
 }
 
-async fn existing(store: &Store, audience: &str) -> Result<ResourceServer, StoreError> {
-    let server = store.resource_server(audience).await?;
-    server.ok_or_else(|| StoreError::NotFound("resource server", audience.to_owned()))
-}
-
 impl PutArgs {
     async fn add(self) -> anyhow::Result<()> {
-        let store = registry::open(&self.directory.settings()?).await?;
-        if store.resource_server(&self.audience).await?.is_some() {
-            return Err(StoreError::Exists("resource server", self.audience).into());
+        let administration = self.place.open().await?;
+        let known = administration.find_resource_server(&self.audience).await?;
+        if known.is_some() {
+            anyhow::bail!("resource server {:?} exists already", self.audience);
         }
-        let new = ResourceServer {
-            audience: self.audience.clone(),
-            tokens: TokenKind::default(),
-            content_key: None,
-            mac_key: None,
-            derivation_key: None,
-            rs_cnf: None,
-            access: None,
-        };
-        self.put(&store, new).await
+        let put = self.to_put(None)?;
+        let made = administration.put_resource_server(&self.audience, &put);
+        show::one(made.await?, self.output)
     }
 
     async fn set(self) -> anyhow::Result<()> {
-        let store = registry::open(&self.directory.settings()?).await?;
-        let before = existing(&store, &self.audience).await?;
-        self.put(&store, before).await
+        let administration = self.place.open().await?;
+        let before = administration.resource_server(&self.audience).await?;
+        let put = self.to_put(Some(&before))?;
+        let changed = administration.put_resource_server(&self.audience, &put);
+        show::one(changed.await?, self.output)
     }
 
-    async fn put(self, store: &Store, before: ResourceServer) -> anyhow::Result<()> {
-        let output = self.output;
-        let server = self.changed(before)?;
-        store.put_resource_server(&server).await?;
-        show::one(&server, output)
+    /// What is said here, keys made where there are none.
+    fn to_put(&self, before: Option<&ResourceServer>) -> anyhow::Result<PutResourceServer> {
+        let shared = |purpose: Purpose, file: &Option<PathBuf>| {
+            let file = file.as_deref();
+            let key = file.map(|file| purpose.read_or_make(file)).transpose()?;
+            anyhow::Ok(key.as_ref().map(SharedKey::from))
+        };
+        Ok(PutResourceServer {
+            format: self.token_format.map(|kind| kind.as_str().to_owned()),
+            protection: self.protection.map(|kind| kind.as_str().to_owned()),
+            symmetric_keys: self.symmetric_keys.map(|kind| kind.as_str().to_owned()),
+            lifetime: self.lifetime.map(|kind| kind.as_str().to_owned()),
+            content_key: shared(Purpose::Content, &self.content_key)?,
+            mac_key: shared(Purpose::Mac, &self.mac_key)?,
+            derivation_key: shared(Purpose::Derivation, &self.derivation_key)?,
+            rs_cnf: self.rs_cnf()?,
+            client_id: self.client_id.clone(),
+            authentication: self.authentication(before)?,
+        })
     }
 
-    fn changed(self, mut server: ResourceServer) -> anyhow::Result<ResourceServer> {
-        let kind = &mut server.tokens;
-        kind.format = self.token_format.unwrap_or(kind.format);
-        kind.protection = self.protection.unwrap_or(kind.protection);
-        kind.symmetric_keys = self.symmetric_keys.unwrap_or(kind.symmetric_keys);
-        kind.lifetime = self.lifetime.unwrap_or(kind.lifetime);
-        if let Some(file) = &self.content_key {
-            server.content_key = Some(Purpose::Content.read_or_make(file)?);
-        }
-        if let Some(file) = &self.mac_key {
-            let key = Purpose::Mac.read_or_make(file)?;
-            server.mac_key = Some(MacKey::new(&key.kid, key.key)?);
-        }
-        if let Some(file) = &self.derivation_key {
-            server.derivation_key = Some(Purpose::Derivation.read_or_make(file)?.key);
-        }
+    /// How clients are to know it from now on, if that is said.
+    fn rs_cnf(&self) -> anyhow::Result<Option<Value>> {
         if let Some(file) = &self.certificate {
             let thumbprint = URL_SAFE_NO_PAD.encode(certificate_file::sha256(file)?);
-            server.rs_cnf = Some(serde_json::json!({ "x5t#S256": thumbprint }));
+            return Ok(Some(json!({ "x5t#S256": thumbprint })));
         }
         if let Some(file) = &self.public_key {
-            server.rs_cnf = Some(serde_json::json!({ "jwk": public_key(file)? }));
+            return Ok(Some(json!({ "jwk": public_key(file)? })));
         }
-        if self.any_certificate {
-            server.rs_cnf = None;
-        }
-        self.change_access(&mut server)?;
-        Ok(server)
+        Ok(self.any_certificate.then_some(Value::Null))
     }
 
-    fn change_access(self, server: &mut ResourceServer) -> anyhow::Result<()> {
+    fn authentication(
+        &self,
+        before: Option<&ResourceServer>,
+    ) -> anyhow::Result<Option<Authentication>> {
         let authentication = match (
             &self.introspection_secret,
             &self.introspection_key,
             &self.introspection_certificate,
         ) {
-            (Some(file), _, _) => Some(ClientAuthentication::from_secret(&shared_key::secret(
-                file,
-            )?)),
-            (_, Some(file), _) => Some(ClientAuthentication::Key(Box::new(public_key(file)?))),
-            (_, _, Some(file)) => Some(ClientAuthentication::Certificate {
+            (Some(file), _, _) => ClientAuthentication::from_secret(&shared_key::secret(file)?),
+            (_, Some(file), _) => ClientAuthentication::Key(Box::new(public_key(file)?)),
+            (_, _, Some(file)) => ClientAuthentication::Certificate {
                 sha256: certificate_file::sha256(file)?,
-            }),
-            (None, None, None) => None,
-        };
-        let before = server.access.take();
-        let (known_id, known) = before
-            .map(|access| (access.client_id, access.authentication))
-            .unzip();
-        let client_id = self.client_id.or(known_id);
-        server.access = match (authentication.or(known), client_id) {
-            (Some(authentication), client_id) => Some(ServerAccess {
-                client_id: client_id.unwrap_or_else(|| server.audience.clone()),
-                authentication,
-            }),
-            (None, Some(_)) => {
-                return Err(usage(
-                    "--client-id needs --introspection-secret, --introspection-key or --introspection-certificate",
-                ));
+            },
+            (None, None, None) => {
+                let has_one = before.is_some_and(|before| before.client_auth.is_some());
+                if self.client_id.is_some() && !has_one {
+                    return Err(usage(
+                        "--client-id needs --introspection-secret, --introspection-key or --introspection-certificate",
+                    ));
+                }
+                return Ok(None);
             }
-            (None, None) => None,
         };
-        Ok(())
+        Ok(Some(Authentication::from(&authentication)))
     }
 }
 

@@ -124,6 +124,8 @@ pub(crate) struct Servers {
 #[derive(Debug)]
 struct RunningAuthorizationServer {
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    management_address: Option<SocketAddr>,
     reloader: symbolon_auth_server::Reloader,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -232,6 +234,8 @@ impl RunningAuthorizationServer {
             .await
             .context("authorization server")?;
         let address = server.local_addr();
+        let admin_address = server.admin_addr();
+        let management_address = server.management_addr();
         let reloader = server.reloader();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async {
@@ -240,6 +244,8 @@ impl RunningAuthorizationServer {
         }));
         Ok(Self {
             address,
+            admin_address,
+            management_address,
             reloader,
             stop,
             task,
@@ -319,6 +325,12 @@ fn say_ready(servers: &Servers) -> anyhow::Result<()> {
             .authorization_server_address()
             .map(|address| format!("as={address}")),
     );
+    if let Some(server) = &servers.authorization_server {
+        let own = server.admin_address;
+        words.extend(own.map(|address| format!("admin={address}")));
+        let own = server.management_address;
+        words.extend(own.map(|address| format!("as_management={address}")));
+    }
     let addresses = servers.broker_addresses();
     if !addresses.is_empty() {
         let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();

@@ -126,7 +126,7 @@ impl KeyCommand {
                 // Before a key is made that nobody would ever ask for.
                 ring.has_room(time)
                     .map_err(|error| usage(error.to_string()))?;
-                let place = place.unwrap_or_else(|| place_of(ring.last()));
+                let place = place.unwrap_or_else(|| ring.last().map_or(Place::File, place_of));
                 let (key, kid) = next_key(place, alg.algorithm(), section)?;
                 let from = time.plus_secs(if now { 0 } else { after });
                 ring.rotate(key, from, lifetime_secs, time)

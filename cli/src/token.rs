@@ -3,6 +3,7 @@
 mod issued;
 
 use crate::{
+    administration::Place,
     allow,
     client::jwa_name,
     clock,
@@ -59,7 +60,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "NAME")]
         client: Option<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -72,7 +73,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "NAME")]
         client: Option<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
 }
 
@@ -111,14 +112,14 @@ impl TokenCommand {
             Self::Show { token, dir, output } => show(&token, dir, output),
             Self::List {
                 client,
-                directory,
+                place,
                 output,
-            } => crate::runtime::block_on(issued::list(client, &directory, output))?,
+            } => crate::runtime::block_on(issued::list(client, &place, output))?,
             Self::Revoke {
                 token,
                 client,
-                directory,
-            } => crate::runtime::block_on(issued::revoke(token, client, &directory))?,
+                place,
+            } => crate::runtime::block_on(issued::revoke(token, client, &place))?,
         }
     }
 }

@@ -1,4 +1,4 @@
-"""Runs one case against a running system: `run.py CASE SYSTEM.json`. `run.py --list FOLDER` prints the cases of `cases` or `bad_input`."""
+"""Runs one case against a running system: `run.py CASE SYSTEM.json`. `run.py --list FOLDER` prints the cases of `cases`, `bad_input` or `administration`."""
 
 import importlib
 import pathlib
@@ -7,7 +7,7 @@ import traceback
 
 from system import System
 
-FOLDERS = ("cases", "bad_input")
+FOLDERS = ("cases", "bad_input", "administration")
 
 
 def cases(*folders):

@@ -119,6 +119,14 @@ impl System {
         self.server = Some(server);
     }
 
+    /// The process of both servers.
+    ///
+    /// # Panics
+    /// Where it is not up.
+    pub fn process(&self) -> u32 {
+        self.server.as_ref().expect("it is up").id()
+    }
+
     /// The directory given to `init`.
     pub fn site(&self) -> PathBuf {
         self.directory.path().join("site")

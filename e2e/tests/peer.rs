@@ -268,6 +268,17 @@ mod kinds {
         a_named_key_opens_by_a_cwt_on_tls_1_2
         a_raw_key_opens_by_a_reference_on_both_versions_of_tls
         a_named_key_opens_by_a_reference_on_tls_1_2
+        a_signed_cwt_is_verified_by_the_published_keys
+    }
+}
+
+mod rotation {
+    super::cases! { &[] =>
+        tokens_under_an_earlier_content_key_are_good
+        tokens_under_an_earlier_mac_key_are_good
+        tokens_with_an_earlier_derivation_key_are_good
+        a_refresh_token_outlives_a_content_key
+        a_key_whose_time_is_over_is_forgotten
     }
 }
 
@@ -298,6 +309,7 @@ fn every_case_has_its_test() {
         known::NAMES,
         kinds::NAMES,
         cwts::NAMES,
+        rotation::NAMES,
     ];
     let mut tested = modules.concat();
     let mut cases = peer::cases("cases");

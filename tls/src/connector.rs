@@ -84,6 +84,22 @@ impl Connector {
         })
     }
 
+    /// Shows this certificate (PEM, leaf first) where the Server asks for one. Not with a pre-shared key.
+    pub(crate) fn showing_certificate(
+        self,
+        chain_pem: &str,
+        key_pem: &str,
+    ) -> Result<Self, SetupError> {
+        let engine = match &self.engine {
+            Engine::Certificate(engine) => engine.with_certificate(chain_pem, key_pem)?,
+            Engine::Keyed(_) => return Err(SetupError::TwoIdentities),
+        };
+        Ok(Self {
+            engine: Engine::Certificate(engine),
+            ..self
+        })
+    }
+
     /// Resolves `host` and tries its addresses in turn: connects TCP and does the handshake for `host`.
     pub async fn connect_host(&self, host: &str, port: u16) -> Result<Channel, HandshakeError> {
         self.within_limit(async {

@@ -83,6 +83,12 @@ impl HttpsClient {
         })
     }
 
+    /// Shows this certificate (PEM, leaf first) with its private key (PEM) where a server asks for one.
+    pub fn showing_certificate(self, chain_pem: &str, key_pem: &str) -> Result<Self, SetupError> {
+        let connector = self.connector.showing_certificate(chain_pem, key_pem)?;
+        Ok(Self { connector, ..self })
+    }
+
     /// Takes answers of up to so many bytes, in place of [`BODY_LIMIT`].
     #[must_use]
     pub fn with_body_limit(self, body_limit: usize) -> Self {

@@ -1,9 +1,9 @@
 //! Who asks: `client_secret_basic` or `client_secret_post` (RFC 6749 §2.3.1), `private_key_jwt` (RFC 7521, RFC 7523), `tls_client_auth` or
-//! `self_signed_tls_client_auth` (RFC 8705).
+//! `self_signed_tls_client_auth` (RFC 8705), or a raw public key in the TLS handshake (RFC 7250).
 
 use super::certificate::Certificate;
 use crate::{
-    store::{CertificateName, Client, ClientAuthentication, ResourceServer, sha256_of},
+    store::{CertificateName, Client, ClientAuthentication, Registered, ResourceServer, sha256_of},
     tls::{CertificateAuthorities, PeerCertificates},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -30,7 +30,7 @@ pub(crate) enum Credentials {
         /// The JWT.
         assertion: String,
     },
-    /// A certificate, whose key the TLS handshake has proved.
+    /// A certificate or a raw public key, whose key the TLS handshake has proved.
     Certificate {
         /// Who it claims to be.
         client_id: String,
@@ -49,12 +49,22 @@ pub(crate) enum Principal {
 }
 
 impl Principal {
-    fn authentication(&self) -> Option<&ClientAuthentication> {
+    /// How it authenticates, if it can.
+    pub(crate) fn authentication(&self) -> Option<&ClientAuthentication> {
         match self {
             Self::Client(client) => Some(&client.authentication),
             Self::ResourceServer(server) => {
                 server.access.as_ref().map(|access| &access.authentication)
             }
+        }
+    }
+}
+
+impl From<&Registered> for Principal {
+    fn from(registered: &Registered) -> Self {
+        match registered {
+            Registered::Client(client) => Self::Client(client.clone()),
+            Registered::ResourceServer(server) => Self::ResourceServer(server.clone()),
         }
     }
 }
@@ -112,7 +122,7 @@ pub(crate) enum AuthenticationError {
     WrongSecret,
     #[error("{0}")]
     Assertion(AssertionError),
-    #[error("the certificate is not the client's")]
+    #[error("the certificate or the raw public key is not the client's")]
     WrongCertificate,
     #[error("replayed assertion")]
     Replayed,
@@ -129,7 +139,7 @@ impl AuthenticationError {
             }
             Self::Unsupported => ErrorResponse::new(
                 ErrorCode::InvalidClient,
-                "use client_secret_basic, client_secret_post, private_key_jwt or a client certificate",
+                "use client_secret_basic, client_secret_post, private_key_jwt, a client certificate or a raw public key",
             ),
             // RFC 6749 §5.2 has several methods as invalid_request, RFC 7521 §4.2.1 as invalid_client; the former rules all methods.
             Self::Several | Self::HalfAssertion | Self::ClientIdMismatch | Self::NoClientId => {
@@ -287,6 +297,7 @@ fn check_secret(
         Some(
             ClientAuthentication::Key(_)
             | ClientAuthentication::Certificate { .. }
+            | ClientAuthentication::RawPublicKey(_)
             | ClientAuthentication::CertificateName(_),
         ) => ([0; 32], Some(AuthenticationError::OtherMethod)),
         None => ([0; 32], Some(AuthenticationError::UnknownClient)),
@@ -310,7 +321,12 @@ fn check_certificate(
     let vouched = authorities.is_some_and(|them| them.vouch_for(certificates, now));
     let right = match registered {
         Some(ClientAuthentication::Certificate { sha256 }) => {
-            bool::from(sha256.ct_eq(&sha256_of(certificates.end_entity())))
+            let shown = certificates.end_entity().map(sha256_of);
+            shown.is_some_and(|shown| bool::from(sha256.ct_eq(&shown)))
+        }
+        Some(ClientAuthentication::RawPublicKey(jwk)) => {
+            let shown = certificates.raw_public_key();
+            shown.is_some() && shown == PopKey::from_jwk(jwk).ok()
         }
         Some(ClientAuthentication::CertificateName(name)) => {
             vouched && is_named(certificates, name)
@@ -328,7 +344,9 @@ fn check_certificate(
 }
 
 fn is_named(certificates: &PeerCertificates, name: &CertificateName) -> bool {
-    Certificate::parse(certificates.end_entity())
+    certificates
+        .end_entity()
+        .and_then(Certificate::parse)
         .is_some_and(|certificate| certificate.is_named(name))
 }
 
@@ -337,6 +355,7 @@ fn assertion_key(registered: &ClientAuthentication) -> Option<PopKey> {
         ClientAuthentication::Key(jwk) => PopKey::from_jwk(jwk).ok(),
         ClientAuthentication::Secret { .. }
         | ClientAuthentication::Certificate { .. }
+        | ClientAuthentication::RawPublicKey(_)
         | ClientAuthentication::CertificateName(_) => None,
     }
 }

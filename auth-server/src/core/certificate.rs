@@ -101,19 +101,7 @@ impl<'a> Certificate<'a> {
 
     /// The public key, where it is one for `EdDSA` with Ed25519 or for ES256.
     pub(crate) fn public_key(&self) -> Option<PopKey> {
-        let encode = |bytes: &[u8]| {
-            use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-            URL_SAFE_NO_PAD.encode(bytes)
-        };
-        let jwk = if let Some(x) = self.public_key.strip_prefix(ED25519_PREFIX) {
-            serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) })
-        } else {
-            let point = self.public_key.strip_prefix(P256_PREFIX)?;
-            let (x, y) = point.split_at_checked(32)?;
-            serde_json::json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) })
-        };
-        let jwk: Jwk = serde_json::from_value(jwk).ok()?;
-        PopKey::from_jwk(&jwk).ok()
+        raw_public_key(self.public_key)
     }
 
     /// Whether it has this name.
@@ -149,6 +137,23 @@ impl<'a> Certificate<'a> {
         parts.reverse();
         Some(parts.join(","))
     }
+}
+
+/// The key in a `SubjectPublicKeyInfo`, which is all there is of a raw public key (RFC 7250 §3).
+pub(crate) fn raw_public_key(der: &[u8]) -> Option<PopKey> {
+    let encode = |bytes: &[u8]| {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        URL_SAFE_NO_PAD.encode(bytes)
+    };
+    let jwk = if let Some(x) = der.strip_prefix(ED25519_PREFIX) {
+        serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) })
+    } else {
+        let point = der.strip_prefix(P256_PREFIX)?;
+        let (x, y) = point.split_at_checked(32)?;
+        serde_json::json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) })
+    };
+    let jwk: Jwk = serde_json::from_value(jwk).ok()?;
+    PopKey::from_jwk(&jwk).ok()
 }
 
 fn content(element: Element<'_>, tag: u8) -> Option<&[u8]> {

@@ -48,7 +48,7 @@ impl Binding {
     pub(crate) fn fresh(server: &ResourceServer) -> Result<Option<Self>, PopError> {
         let kid = random::<KID_BYTES>()?;
         Ok(match server.tokens.symmetric_keys {
-            SymmetricKeys::Derived => Some(Self::DerivedNow(kid.to_vec())),
+            SymmetricKeys::Derived => Some(Self::DerivedNow(derived_name(kid, server))),
             SymmetricKeys::Encrypted if server.content_key.is_none() => None,
             SymmetricKeys::Encrypted => {
                 let key = SymmetricKey::from_bytes(&random::<DERIVED_KEY_LENGTH>()?);
@@ -143,7 +143,7 @@ impl Binding {
     }
 }
 
-/// `cnf` as it is told a resource server that asks: an encrypted key in the form that the message has.
+/// `cnf` as it is told a resource server that asks: an encrypted key in the form that the message has, under the content key in use.
 pub(crate) fn told(
     confirmation: Confirmation,
     server: &ResourceServer,
@@ -151,7 +151,9 @@ pub(crate) fn told(
 ) -> Option<Confirmation> {
     match confirmation {
         // A compact JWE has dots, and base64url of an Encrypted_COSE_Key has none.
-        Confirmation::Encrypted(text) if text.contains('.') == in_cbor => {
+        Confirmation::Encrypted(text)
+            if text.contains('.') == in_cbor || !is_of_now(&text, server) =>
+        {
             let jwk = decrypted(&text, server)?;
             encrypted(&jwk, server, in_cbor)
                 .ok()
@@ -163,9 +165,22 @@ pub(crate) fn told(
     }
 }
 
+/// The name of a key that is derived: where the resource server has several to derive with, it begins with what tells them apart.
+fn derived_name(mut random: [u8; KID_BYTES], server: &ResourceServer) -> Vec<u8> {
+    if let Some(mark) = server.derivation_mark() {
+        random[..mark.len()].copy_from_slice(&mark);
+    }
+    random.to_vec()
+}
+
 fn decrypted(encrypted: &str, server: &ResourceServer) -> Option<Jwk> {
-    let keys = ContentKeys(vec![server.content_key.clone()?]);
-    keys.decrypt(encrypted).ok()
+    server.content_keys().decrypt(encrypted).ok()
+}
+
+/// Whether it is encrypted under the key that is in use.
+fn is_of_now(encrypted: &str, server: &ResourceServer) -> bool {
+    let present = server.content_key.iter().cloned().collect();
+    ContentKeys(present).decrypt(encrypted).is_ok()
 }
 
 fn encrypted(jwk: &Jwk, server: &ResourceServer, as_cose: bool) -> Result<String, PopError> {
@@ -244,6 +259,15 @@ pub(crate) fn numbered_identifier(audience: &str, number: u64) -> Vec<u8> {
     [audience.as_bytes(), &number.to_be_bytes()].concat()
 }
 
+/// The identifier of any other token: 48 bits of time, milliseconds, and 80 random ones. Those of one time are neighbours in an index, so
+/// that many tokens change one page of it.
+pub(crate) fn timed_identifier(now_millis: u64) -> Result<[u8; 16], PopError> {
+    let mut identifier = random::<16>()?;
+    let [_, _, time @ ..] = now_millis.to_be_bytes();
+    identifier[..6].copy_from_slice(&time);
+    Ok(identifier)
+}
+
 pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
     let mut bytes = [0; LENGTH];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PopError::Crypto)?;
@@ -253,6 +277,16 @@ pub(crate) fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], PopError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identifiers_of_one_time_are_neighbours_and_differ() {
+        let [one, other] = [(); 2].map(|()| timed_identifier(0x0102_0304_0506).unwrap());
+        assert_eq!(
+            (&one[..6], &other[..6]),
+            (&[1, 2, 3, 4, 5, 6][..], &one[..6])
+        );
+        assert_ne!(one, other);
+    }
 
     // RFC 9200 §5.10.3
     #[test]

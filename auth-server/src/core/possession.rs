@@ -1,6 +1,6 @@
 //! Which proof-of-possession key a token gets. A client's own key is taken only where the request proves that the client holds it (RFC 9201
-//! §3.1). RFC 9431 defines no method for that; ours are a client assertion signed with it, a DPoP header (RFC 9449), or its certificate in the
-//! TLS handshake.
+//! §3.1). RFC 9431 defines no method for that; ours are a client assertion signed with it, a DPoP header (RFC 9449), or its certificate or
+//! its raw public key in the TLS handshake.
 
 use symbolon_ace_proto::{
     Confirmation, ErrorCode, ErrorResponse, PopAlgorithm, PopKey, dpop::DpopError,
@@ -15,7 +15,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) assertion_key: Option<&'a PopKey>,
     /// The key that signed its DPoP header.
     pub(crate) dpop_key: Option<&'a PopKey>,
-    /// The key of the certificate that it showed in the TLS handshake.
+    /// The key of the certificate, or the raw public key, that it showed in the TLS handshake.
     pub(crate) certificate_key: Option<&'a PopKey>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum PossessionError {
     #[error("req_cnf is not a key for the algorithm that the client is registered for")]
     OtherAlgorithm,
     #[error(
-        "possession of the key in req_cnf is not proved: sign client_assertion with it, send a DPoP header, or show its certificate"
+        "possession of the key in req_cnf is not proved: sign client_assertion with it, send a DPoP header, or show its certificate or the key itself in the TLS handshake"
     )]
     NotProved,
     #[error("req_cnf is missing: the client is registered for a key pair of its own")]

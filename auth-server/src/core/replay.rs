@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use symbolon_ace_proto::UnixTime;
 
 /// Half of a SHA-256: two identifiers that meet by chance cost one refusal.
-type Mark = [u8; 16];
+pub(crate) type Mark = [u8; 16];
 
 /// What was seen and has not expired.
 #[derive(Debug)]
@@ -44,13 +44,14 @@ impl Seen {
     }
 
     /// Remembers an identifier of a client until `expires_at`, that second included. Call it for verified ones only, so that strangers
-    /// cannot fill the memory. Where it is full, nothing is forgotten early: the new one is refused.
+    /// cannot fill the memory. Where it is full, nothing is forgotten early: the new one is refused. Gives the mark under which other processes
+    /// know it.
     pub(crate) fn remember(
         &mut self,
         (kind, client_id, identifier): (Kind, &str, &str),
         expires_at: UnixTime,
         now: UnixTime,
-    ) -> Result<(), SeenError> {
+    ) -> Result<Mark, SeenError> {
         self.forget_expired(now);
         let mark = mark_of(kind, client_id, identifier);
         if self.marks.contains(&mark) {
@@ -61,7 +62,7 @@ impl Seen {
         }
         self.marks.insert(mark);
         self.by_expiry.insert((expires_at, mark));
-        Ok(())
+        Ok(mark)
     }
 
     fn forget_expired(&mut self, now: UnixTime) {
@@ -98,17 +99,13 @@ mod tests {
     fn an_identifier_is_accepted_once_until_it_expires() {
         let mut seen = Seen::new(10);
         let id = (Kind::Assertion, "c", "1");
-        assert_eq!(seen.remember(id, NOW.plus_secs(60), NOW), Ok(()));
+        assert!(seen.remember(id, NOW.plus_secs(60), NOW).is_ok());
         for later in [0, 59, 60] {
-            assert_eq!(
-                seen.remember(id, NOW.plus_secs(60), NOW.plus_secs(later)),
-                Err(SeenError::Replayed)
-            );
+            let again = seen.remember(id, NOW.plus_secs(60), NOW.plus_secs(later));
+            assert_eq!(again, Err(SeenError::Replayed));
         }
-        assert_eq!(
-            seen.remember(id, NOW.plus_secs(120), NOW.plus_secs(61)),
-            Ok(())
-        );
+        let later = seen.remember(id, NOW.plus_secs(120), NOW.plus_secs(61));
+        assert!(later.is_ok());
     }
 
     #[test]
@@ -119,7 +116,7 @@ mod tests {
             (Kind::Assertion, "a", "bc"),
             (Kind::Dpop, "ab", "c"),
         ] {
-            assert_eq!(seen.remember(id, NOW, NOW), Ok(()));
+            assert!(seen.remember(id, NOW, NOW).is_ok());
         }
     }
 
@@ -132,7 +129,7 @@ mod tests {
         assert_eq!(seen.remember(id("3"), NOW, NOW), Err(SeenError::Full));
         assert_eq!(seen.remember(id("1"), NOW, NOW), Err(SeenError::Replayed));
         let later = NOW.plus_secs(11);
-        assert_eq!(seen.remember(id("3"), later, later), Ok(()));
+        assert!(seen.remember(id("3"), later, later).is_ok());
         assert_eq!(seen.marks.len(), seen.by_expiry.len());
     }
 }

@@ -1,5 +1,6 @@
 //! The answers' form: status, content type, caching.
 
+use crate::store::StoreError;
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -68,7 +69,7 @@ impl Format {
 }
 
 /// The media type without its parameters, in lower case.
-pub(super) fn media_type(value: Option<&HeaderValue>) -> Option<String> {
+pub(crate) fn media_type(value: Option<&HeaderValue>) -> Option<String> {
     let text = value?.to_str().ok()?;
     let media_type = text.split(';').next().unwrap_or_default();
     Some(media_type.trim().to_ascii_lowercase())
@@ -144,6 +145,25 @@ fn add_challenge(response: &mut Response) {
 pub(super) fn malformed(status: StatusCode, description: &str, format: Format) -> Response {
     let error = ErrorResponse::new(ErrorCode::InvalidRequest, description);
     no_store(status, format, error_body(&error, format))
+}
+
+/// What the store's failure is to whoever asked: nobody's fault where the database is away, and then worth another try soon.
+pub(super) fn store_failure(error: &StoreError, format: Format) -> Response {
+    if let StoreError::Unavailable(_) = error {
+        return not_now(failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            format,
+        ));
+    }
+    failure(StatusCode::INTERNAL_SERVER_ERROR, "server_error", format)
+}
+
+/// With the time after which it is worth another try (RFC 9110 §10.2.3).
+pub(super) fn not_now(mut response: Response) -> Response {
+    let secs = HeaderValue::from(StoreError::RETRY_AFTER_SECS);
+    response.headers_mut().insert(header::RETRY_AFTER, secs);
+    response
 }
 
 /// A failure that OAuth has no code for; in CBOR, where a code is a number, the status says it alone.

@@ -14,9 +14,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum BodyError {
-    #[error("the body is longer than 16 KiB")]
-    TooLarge,
+pub(crate) enum BodyError {
+    #[error("the body is longer than {} KiB", .0 / 1024)]
+    TooLarge(usize),
     #[error("the body took longer than 10 seconds")]
     TooSlow,
     #[error("the body is not complete")]
@@ -25,9 +25,9 @@ pub(super) enum BodyError {
 
 impl BodyError {
     /// What HTTP calls it.
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Incomplete => StatusCode::BAD_REQUEST,
         }
@@ -36,12 +36,17 @@ impl BodyError {
 
 /// Reads all of it.
 pub(super) async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
-    timeout(BODY_TIMEOUT, read_to_end(body))
+    read_at_most(body, MAX_BODY_BYTES).await
+}
+
+/// Reads all of one that may have so many bytes.
+pub(crate) async fn read_at_most(body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
+    timeout(BODY_TIMEOUT, read_to_end(body, most))
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn read_to_end(mut body: Body) -> Result<Vec<u8>, BodyError> {
+async fn read_to_end(mut body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
     let mut bytes = Vec::new();
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
@@ -51,14 +56,14 @@ async fn read_to_end(mut body: Body) -> Result<Vec<u8>, BodyError> {
             continue;
         };
         length = length.saturating_add(chunk.len());
-        if length <= MAX_BODY_BYTES {
+        if length <= most {
             bytes.extend_from_slice(&chunk);
-        } else if length > MAX_DISCARDED_BYTES {
+        } else if length - most > MAX_DISCARDED_BYTES {
             break;
         }
     }
-    if length > MAX_BODY_BYTES {
-        return Err(BodyError::TooLarge);
+    if length > most {
+        return Err(BodyError::TooLarge(most));
     }
     Ok(bytes)
 }
@@ -104,7 +109,7 @@ mod tests {
         let whole = vec![7; MAX_BODY_BYTES];
         assert_eq!(read(Body::from(whole.clone())).await, Ok(whole));
         let longer = Body::from(vec![7; MAX_BODY_BYTES + 1]);
-        assert_eq!(read(longer).await, Err(BodyError::TooLarge));
+        assert_eq!(read(longer).await, Err(BodyError::TooLarge(MAX_BODY_BYTES)));
     }
 
     #[tokio::test]
@@ -113,7 +118,10 @@ mod tests {
             chunks: usize::MAX,
             broken: false,
         };
-        assert_eq!(read(Body::new(peer)).await, Err(BodyError::TooLarge));
+        assert_eq!(
+            read(Body::new(peer)).await,
+            Err(BodyError::TooLarge(MAX_BODY_BYTES))
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,18 +6,22 @@ use crate::{
         authenticate::{
             Authenticated, AuthenticationError, AuthenticationRules, Credentials, Principal,
         },
+        failures::{Failures, Patience, Wait},
+        network::Network,
         pacing::Pacing,
         policy::ClientId,
         replay::{Kind, Seen, SeenError},
     },
-    store::{Client, ResourceServer, Store, StoreError},
+    listener::network_of,
+    metrics::{self, Metrics},
+    store::{Client, Snapshot, Store, StoreError},
     tls::PeerCertificates,
 };
 use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use symbolon_ace_proto::{PopKey, TokenRequest, UnixTime, client_assertion::ClientAssertion};
 
 /// The most assertions and proofs remembered against replay, about 100 bytes each. They live 5 minutes at most.
@@ -30,6 +34,8 @@ pub(super) struct Authenticator {
     rules: AuthenticationRules,
     seen: Mutex<Seen>,
     pacing: Mutex<Pacing>,
+    failures: Mutex<Failures>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why nobody is authenticated.
@@ -41,6 +47,8 @@ pub(super) enum CallerError {
     Busy(SeenError),
     #[error("too many requests of one caller")]
     TooFast,
+    #[error(transparent)]
+    Failures(#[from] Wait),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,17 +65,21 @@ impl CallerError {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_) => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                answer::failure(status, "server_error", format)
+            Self::Failures(Wait(secs)) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let mut response = answer::failure(status, "temporarily_unavailable", format);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, header::HeaderValue::from(*secs));
+                response
             }
+            Self::Store(error) => answer::store_failure(error, format),
         }
     }
 
     /// Whether the fault is ours.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Authentication(_) | Self::TooFast => false,
+            Self::Authentication(_) | Self::TooFast | Self::Failures(_) => false,
             Self::Busy(_) | Self::Store(_) => true,
         }
     }
@@ -80,21 +92,44 @@ pub(super) struct AuthenticatedClient {
     pub(super) assertion: Option<(ClientAssertion, PopKey)>,
 }
 
+/// One request, however often it is decided anew because something has changed meanwhile.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// What it is decided by.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Its assertion is remembered, and it has used its share up.
+    is_counted: bool,
+    /// Its `DPoP` proof is remembered.
+    pub(super) proof_is_counted: bool,
+}
+
+impl Attempt {
+    pub(super) fn first(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            is_counted: false,
+            proof_is_counted: false,
+        }
+    }
+}
+
 /// An identifier that was used before.
 #[derive(Debug)]
 pub(super) struct Replayed;
 
 /// More than one where one is allowed.
 #[derive(Debug)]
-pub(super) struct Several;
+pub(crate) struct Several;
 
 impl Authenticator {
-    pub(super) fn new(store: Store, rules: AuthenticationRules) -> Self {
+    pub(super) fn new(store: Store, rules: AuthenticationRules, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             rules,
             seen: Mutex::new(Seen::new(MAX_REMEMBERED)),
             pacing: Mutex::default(),
+            failures: Mutex::new(Failures::new(Patience::CLIENTS)),
+            metrics,
         }
     }
 
@@ -107,13 +142,47 @@ impl Authenticator {
         now: UnixTime,
     ) -> Result<AuthenticatedClient, CallerError> {
         let authenticated = self.authenticate(parts, request, claimed, now).await?;
-        match authenticated.principal {
-            Principal::Client(client) => Ok(AuthenticatedClient {
-                client,
-                assertion: authenticated.assertion,
-            }),
-            Principal::ResourceServer(_) => Err(AuthenticationError::UnknownClient.into()),
+        authenticated.client()
+    }
+
+    /// The same by a snapshot, where one who proves who it is may be known already: what is decided then must be checked before it counts.
+    pub(super) async fn client_by(
+        &self,
+        (parts, request): (&Parts, &TokenRequest),
+        attempt: &mut Attempt,
+        claimed: &mut Option<String>,
+        now: UnixTime,
+    ) -> Result<AuthenticatedClient, CallerError> {
+        let credentials = credentials(parts, request, claimed)?;
+        let client_id = credentials.client_id();
+        let network = self.admit(parts, client_id, now)?;
+        let known = attempt.snapshot.registered(client_id);
+        let known = known.map(|known| Principal::from(&*known));
+        let proved =
+            (known.clone()).map(|known| credentials.authenticate(Some(known), &self.rules, now));
+        let proved = match proved {
+            Some(Ok(authenticated)) => Ok(authenticated),
+            // Whoever fails is looked up whether known or not, so that the time does not tell who has been here before.
+            Some(Err(error)) => {
+                let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
+                if authentication_of(found.as_ref()) == authentication_of(known.as_ref()) {
+                    Err(error)
+                } else {
+                    credentials.authenticate(found, &self.rules, now)
+                }
+            }
+            None => {
+                let found = self.look_up(Some(&attempt.snapshot), client_id).await?;
+                credentials.authenticate(found, &self.rules, now)
+            }
+        };
+        let authenticated = self.judge(proved, (client_id, network), now)?;
+        if !attempt.is_counted {
+            self.count(&authenticated, client_id, now).await?;
+            attempt.is_counted = true;
         }
+        check_name(request, client_id)?;
+        authenticated.client()
     }
 
     /// Who asks, be it a client or a resource server.
@@ -135,60 +204,147 @@ impl Authenticator {
         claimed: &mut Option<String>,
         now: UnixTime,
     ) -> Result<Authenticated, CallerError> {
-        let authorization = only(&parts.headers, header::AUTHORIZATION.as_str())
-            .map_err(|Several| AuthenticationError::Several)?;
-        let certificates = parts.extensions.get::<PeerCertificates>();
-        let credentials = Credentials::parse(authorization, request, certificates)?;
-        let named = ClientId::parse(credentials.client_id()).ok();
-        *claimed = named.map(|named| named.as_str().to_owned());
-        let principal = self.registered(credentials.client_id()).await?;
-        let authenticated = credentials.authenticate(principal, &self.rules, now)?;
+        let credentials = credentials(parts, request, claimed)?;
+        let name = credentials.client_id();
+        let network = self.admit(parts, name, now)?;
+        let principal = self.look_up(None, name).await?;
+        let proved = credentials.authenticate(principal, &self.rules, now);
+        let authenticated = self.judge(proved, (name, network), now)?;
+        self.count(&authenticated, name, now).await?;
+        check_name(request, name)?;
+        Ok(authenticated)
+    }
+
+    /// Whether this name may be tried now by whoever asks; where they ask from.
+    fn admit(&self, parts: &Parts, name: &str, now: UnixTime) -> Result<Network, CallerError> {
+        let network = network_of(parts);
+        self.failures().admit(name, network, now).map_err(|wait| {
+            self.metrics.authentication_delayed(metrics::Caller::Client);
+            CallerError::from(wait)
+        })?;
+        Ok(network)
+    }
+
+    /// Remembers whether it was right.
+    fn judge(
+        &self,
+        proved: Result<Authenticated, AuthenticationError>,
+        (name, network): (&str, Network),
+        now: UnixTime,
+    ) -> Result<Authenticated, CallerError> {
+        if proved.is_ok() {
+            self.failures().handle_success(name, network);
+        } else {
+            self.failures().handle_failure(name, network, now);
+            self.metrics.authentication_failed(metrics::Caller::Client);
+        }
+        Ok(proved?)
+    }
+
+    /// What somebody who proved who it is uses up: its assertion, and its share of requests.
+    async fn count(
+        &self,
+        authenticated: &Authenticated,
+        client_id: &str,
+        now: UnixTime,
+    ) -> Result<(), CallerError> {
         if let Some((assertion, _)) = &authenticated.assertion {
             self.remember(
                 (Kind::Assertion, &assertion.client_id, &assertion.identifier),
                 assertion.expires_at,
                 now,
-            )?
+            )
+            .await?
             .map_err(|Replayed| AuthenticationError::Replayed)?;
         }
         // Only who proved who it is uses its own share up.
         let mut pacing = self.pacing.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pacing.admit(credentials.client_id(), now) {
+        if !pacing.admit(client_id, now) {
             return Err(CallerError::TooFast);
         }
-        let named = request.client_id.as_deref();
-        if named.is_some_and(|named| named != credentials.client_id()) {
-            return Err(AuthenticationError::ClientIdMismatch.into());
-        }
-        Ok(authenticated)
+        Ok(())
     }
 
-    /// Both are looked up for any name, so that the time tells nothing.
-    async fn registered(&self, client_id: &str) -> Result<Option<Principal>, StoreError> {
-        let client = self.store.client(client_id).await?.map(Principal::Client);
-        let server: Option<ResourceServer> = self.store.resource_server_of(client_id).await?;
-        Ok(client.or(server.map(|server| Principal::ResourceServer(Box::new(server)))))
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        // Numbers and times: a panic elsewhere leaves them right enough.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The outer error is ours (no room), the inner one the client's.
-    pub(super) fn remember(
+    async fn look_up(
+        &self,
+        snapshot: Option<&Snapshot>,
+        client_id: &str,
+    ) -> Result<Option<Principal>, StoreError> {
+        let found = self.store.look_up(snapshot, client_id).await?;
+        Ok(found.map(|found| Principal::from(&*found)))
+    }
+
+    /// The outer error is ours (no room, no database), the inner one the client's. Our own memory bounds what one process takes; the database knows
+    /// what others took, and this one before it was started.
+    pub(super) async fn remember(
         &self,
         identifier: (Kind, &str, &str),
         expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<Result<(), Replayed>, CallerError> {
         // A panic elsewhere leaves at worst a mark without expiry in it: still right, if not tidy.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.remember(identifier, expires_at, now) {
-            Ok(()) => Ok(Ok(())),
-            Err(SeenError::Replayed) => Ok(Err(Replayed)),
-            Err(error @ SeenError::Full) => Err(CallerError::Busy(error)),
+        let remembered = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(identifier, expires_at, now);
+        let mark = match remembered {
+            Ok(mark) => mark,
+            Err(SeenError::Replayed) => return Ok(Err(Replayed)),
+            Err(error @ SeenError::Full) => return Err(CallerError::Busy(error)),
+        };
+        let is_new = self.store.see(&mark, expires_at, now).await?;
+        Ok(if is_new { Ok(()) } else { Err(Replayed) })
+    }
+}
+
+impl Authenticated {
+    fn client(self) -> Result<AuthenticatedClient, CallerError> {
+        match self.principal {
+            Principal::Client(client) => Ok(AuthenticatedClient {
+                client,
+                assertion: self.assertion,
+            }),
+            Principal::ResourceServer(_) => Err(AuthenticationError::UnknownClient.into()),
         }
     }
 }
 
+/// `claimed` gets the name that they claim.
+fn credentials(
+    parts: &Parts,
+    request: &TokenRequest,
+    claimed: &mut Option<String>,
+) -> Result<Credentials, CallerError> {
+    let authorization = only(&parts.headers, header::AUTHORIZATION.as_str())
+        .map_err(|Several| AuthenticationError::Several)?;
+    let certificates = parts.extensions.get::<PeerCertificates>();
+    let credentials = Credentials::parse(authorization, request, certificates)?;
+    let named = ClientId::parse(credentials.client_id()).ok();
+    *claimed = named.map(|named| named.as_str().to_owned());
+    Ok(credentials)
+}
+
+fn check_name(request: &TokenRequest, client_id: &str) -> Result<(), CallerError> {
+    match request.client_id.as_deref() {
+        Some(named) if named != client_id => Err(AuthenticationError::ClientIdMismatch.into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What it authenticates by, to be compared.
+fn authentication_of(principal: Option<&Principal>) -> Option<(&'static str, Vec<u8>)> {
+    let authentication = principal.and_then(Principal::authentication)?;
+    Some(authentication.to_columns())
+}
+
 /// The value of a header that may stand once.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Several> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Several> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(header::HeaderValue::as_bytes)),

@@ -3,21 +3,22 @@
 use crate::{
     core::revocations::MAX_DIFF_BATCH,
     issuer::{Endpoint, Issuer},
-    store::Store,
+    store::{ClientAuthentication, Store},
 };
 use serde_json::json;
 
-/// The metadata document.
-pub(super) fn of(issuer: &Issuer) -> String {
+/// The metadata document; `registration` says whether clients may register themselves.
+pub(super) fn of(issuer: &Issuer, registration: bool) -> String {
     let methods = [
         "client_secret_basic",
         "client_secret_post",
         "private_key_jwt",
         "tls_client_auth",
         "self_signed_tls_client_auth",
+        ClientAuthentication::RAW_PUBLIC_KEY,
     ];
     let algorithms = ["EdDSA", "ES256"];
-    json!({
+    let mut document = json!({
         "issuer": issuer.as_str(),
         "token_endpoint": issuer.url(Endpoint::Token),
         "introspection_endpoint": issuer.url(Endpoint::Introspection),
@@ -40,6 +41,9 @@ pub(super) fn of(issuer: &Issuer) -> String {
         "symbolon_trl_hash": "sha-256",
         "symbolon_trl_max_n": Store::MAX_LIST_UPDATES,
         "symbolon_trl_max_diff_batch": MAX_DIFF_BATCH,
-    })
-    .to_string()
+    });
+    if registration {
+        document["registration_endpoint"] = issuer.url(Endpoint::Registration).into();
+    }
+    document.to_string()
 }

@@ -48,9 +48,13 @@ impl Failure {
                 response
             }
             Self::Caller(
-                error @ (CallerError::Busy(_) | CallerError::TooFast | CallerError::Store(_)),
+                error @ (CallerError::Busy(_)
+                | CallerError::TooFast
+                | CallerError::Failures(_)
+                | CallerError::Store(_)),
             ) => error.respond(format),
-            Self::Store(_) | Self::Answer(_) => {
+            Self::Store(error) => answer::store_failure(error, format),
+            Self::Answer(_) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }

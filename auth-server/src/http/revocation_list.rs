@@ -13,6 +13,7 @@ use crate::{
         revocations::{self, Query},
     },
     issuing::now,
+    metrics::Counted,
     store::{Requester, StoreError},
 };
 use axum::{
@@ -25,13 +26,10 @@ use symbolon_ace_proto::{
     TokenRequest,
     revocation_list::{MEDIA_TYPE, PROBLEM_MEDIA_TYPE, QueryError, RevocationList},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// The longest wait that is granted, seconds.
 const MAX_WAIT_SECS: u64 = 60;
-/// How often it is looked whether another process has revoked something: a right that is taken away there counts no more within a second
-/// either.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -89,11 +87,15 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
                     let status = answer::refusal(&error.response(), format).status();
                     answer::empty(status)
                 }
-                Failure::Caller(CallerError::TooFast) => {
+                Failure::Caller(CallerError::TooFast | CallerError::Failures(_)) => {
                     answer::empty(StatusCode::TOO_MANY_REQUESTS)
                 }
                 Failure::Caller(CallerError::Busy(_)) => {
                     answer::empty(StatusCode::SERVICE_UNAVAILABLE)
+                }
+                Failure::Caller(CallerError::Store(StoreError::Unavailable(_)))
+                | Failure::Store(StoreError::Unavailable(_)) => {
+                    answer::not_now(answer::empty(StatusCode::SERVICE_UNAVAILABLE))
                 }
                 Failure::Caller(CallerError::Store(_)) | Failure::Store(_) | Failure::Query(_) => {
                     answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
@@ -156,6 +158,7 @@ impl Endpoints {
         let Ok(_place) = self.waiting.try_acquire() else {
             return self.list_now(requester, &asked.query).await;
         };
+        let _counted = Counted::new(&self.metrics.waiting);
         self.wait_for_news(requester, &asked).await
     }
 
@@ -176,7 +179,6 @@ impl Endpoints {
                 tokio::select! {
                     _ = changes.changed() => {}
                     _ = closing.changed() => {}
-                    () = sleep(LOOK_EVERY) => {}
                 }
             };
             if timeout_at(until, something).await.is_err() {

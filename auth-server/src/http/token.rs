@@ -7,17 +7,16 @@ use super::{
     answer::{self, ACE_JSON, FORM, Format, JSON, media_type},
     auditing::Refused,
     body,
-    caller::{AuthenticatedClient, CallerError, Replayed, Several, only},
+    caller::{Attempt, AuthenticatedClient, CallerError, Replayed, Several, only},
 };
 use crate::{
     core::{
-        certificate::Certificate,
         policy::{self, Destination, PolicyError},
         possession::{self, Evidence, PossessionError, TokenKey},
         replay::Kind,
     },
     issuing::{SigningError, now},
-    store::{Refresh, RefreshGrant, StoreError, sha256_of},
+    store::{Refresh, RefreshGrant, Snapshot, StoreError, sha256_of},
     tls::PeerCertificates,
 };
 use axum::{
@@ -32,6 +31,9 @@ use symbolon_ace_proto::{
     PopKey, Scope, TokenRequest, TokenResponse, UnixTime,
     dpop::{self, DpopProof},
 };
+
+/// How often one request is decided: anew where rules, clients or resource servers have changed before its token was stored.
+const MAX_ATTEMPTS: usize = 8;
 
 /// Why a request gets no token.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,8 @@ enum Refusal {
     Possession(#[from] PossessionError),
     #[error("the client has as many tokens as it may have at a time")]
     TooManyTokens,
+    #[error("what tokens are decided by changes too often")]
+    Outdated,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot make or use a key: {0}")]
@@ -80,23 +84,69 @@ impl Refusal {
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 answer::failure(status, "temporarily_unavailable", format)
             }
+            Self::Outdated => answer::not_now(answer::failure(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                format,
+            )),
             Self::Signing(SigningError::Hsm(_)) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 answer::failure(status, "temporarily_unavailable", format)
             }
-            Self::Store(_)
-            | Self::Key(_)
-            | Self::Answer(_)
-            | Self::Signing(SigningError::Key(_)) => {
+            Self::Store(error) => answer::store_failure(error, format),
+            Self::Key(_) | Self::Answer(_) | Self::Signing(SigningError::Key(_)) => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 answer::failure(status, "server_error", format)
             }
         }
     }
 
+    /// Whether rules or resource servers that have changed could make it another answer.
+    fn rests_on_rules(&self) -> bool {
+        match self {
+            Self::Policy(_) | Self::Possession(_) => true,
+            Self::Request(_)
+            | Self::GrantType
+            | Self::RefreshToken
+            | Self::RefreshTokenReplayed
+            | Self::Caller(_)
+            | Self::TooManyTokens
+            | Self::Outdated
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Signing(_)
+            | Self::Answer(_) => false,
+        }
+    }
+
+    /// As OAuth calls it; what it has no word for, as the answer does.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.code.as_str(),
+            Self::GrantType => ErrorCode::UnsupportedGrantType.as_str(),
+            Self::RefreshToken | Self::RefreshTokenReplayed => ErrorCode::InvalidGrant.as_str(),
+            Self::Caller(CallerError::Authentication(error)) => error.response().code.as_str(),
+            Self::Policy(error) => error.response().code.as_str(),
+            Self::Possession(error) => error.response().code.as_str(),
+            Self::Caller(
+                CallerError::Busy(_) | CallerError::TooFast | CallerError::Failures(_),
+            )
+            | Self::TooManyTokens
+            | Self::Outdated
+            | Self::Signing(SigningError::Hsm(_)) => "temporarily_unavailable",
+            Self::Caller(CallerError::Store(_))
+            | Self::Store(_)
+            | Self::Key(_)
+            | Self::Signing(SigningError::Key(_))
+            | Self::Answer(_) => "server_error",
+        }
+    }
+
     fn is_ours(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Key(_) | Self::Answer(_) | Self::Signing(_) => true,
+            Self::Store(_) | Self::Key(_) | Self::Answer(_) | Self::Signing(_) | Self::Outdated => {
+                true
+            }
             Self::Caller(error) => error.is_ours(),
             Self::Request(_)
             | Self::GrantType
@@ -136,6 +186,9 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
             .await
             .and_then(|response| encoded(&response, format)),
     };
+    if let Err(refusal) = &answered {
+        shared.endpoints.metrics.token_refused(refusal.name());
+    }
     log.write(answered.as_ref().err());
     if let Err(refusal) = &answered
         && !refusal.is_ours()
@@ -220,6 +273,7 @@ fn asked_scope(
 }
 
 impl Endpoints {
+    /// Decides by what is known, and anew where that turns out to be so no more.
     async fn grant(
         &self,
         parts: &Parts,
@@ -227,10 +281,37 @@ impl Endpoints {
         format: Format,
         log: &mut Outcome,
     ) -> Result<TokenResponse, Refusal> {
+        let mut attempt = Attempt::first(self.store.snapshot().await?);
+        for _ in 0..MAX_ATTEMPTS {
+            let decided = self
+                .decide((parts, request), &mut attempt, format, log)
+                .await;
+            let is_final = match &decided {
+                Err(Refusal::Outdated) => false,
+                Err(refusal) if refusal.rests_on_rules() => {
+                    self.store.is_current(&attempt.snapshot).await?
+                }
+                Ok(_) | Err(_) => true,
+            };
+            if is_final {
+                return decided;
+            }
+            attempt.snapshot = self.store.snapshot().await?;
+        }
+        Err(Refusal::Outdated)
+    }
+
+    async fn decide(
+        &self,
+        (parts, request): (&Parts, &TokenRequest),
+        attempt: &mut Attempt,
+        format: Format,
+        log: &mut Outcome,
+    ) -> Result<TokenResponse, Refusal> {
         let now = now();
         let caller = self
             .authenticator
-            .client(parts, request, &mut log.client_id, now)
+            .client_by((parts, request), attempt, &mut log.client_id, now)
             .await?;
         let refreshing = self.refreshing(request, &caller, now).await?;
         let asked = request.audience.as_deref();
@@ -239,11 +320,12 @@ impl Endpoints {
             None => asked,
         };
         let key = match refreshing {
-            None => Some(self.key(parts, request, &caller, now)?),
+            None => Some(self.key((parts, request), attempt, &caller, now).await?),
             Some(_) => None,
         };
-        let servers = self.store.resource_servers_for(audience).await?;
-        let destination = policy::choose_destination(audience, servers)?;
+        let snapshot = &attempt.snapshot;
+        let servers = self.store.servers_for(snapshot, audience).await?;
+        let destination = policy::choose_destination(audience, servers.to_vec())?;
         log.audience = Some(destination.audience.clone());
         let key = match (key, &refreshing) {
             (Some(key), _) => key,
@@ -255,7 +337,9 @@ impl Endpoints {
         let issuing = self.issuing.load_full();
         let asked = asked_scope(request, refreshing.as_ref())?;
         let client_id = &caller.client.client_id;
-        let permitted = self.permitted(asked, client_id, &destination, now).await?;
+        let permitted = self
+            .permitted(asked, (snapshot, client_id), &destination, now)
+            .await?;
         let decided = Decided {
             client: &caller.client,
             destination,
@@ -263,6 +347,7 @@ impl Endpoints {
             permitted,
             client_nonce: request.client_nonce.clone(),
             refreshing: refreshing.map(|refreshing| (refreshing.sha256, refreshing.grant)),
+            snapshot: Arc::clone(snapshot),
         };
         self.issue(decided, &issuing, format, now).await
     }
@@ -303,14 +388,17 @@ impl Endpoints {
     }
 
     /// Which key is asked for, and whether the client may have it.
-    fn key(
+    async fn key(
         &self,
-        parts: &Parts,
-        request: &TokenRequest,
+        (parts, request): (&Parts, &TokenRequest),
+        attempt: &mut Attempt,
         caller: &AuthenticatedClient,
         now: UnixTime,
     ) -> Result<Key, Refusal> {
-        let dpop = self.verify_dpop(&parts.headers, &caller.client.client_id, now)?;
+        let client_id = &caller.client.client_id;
+        let dpop = self
+            .verify_dpop(&parts.headers, attempt, client_id, now)
+            .await?;
         let req_cnf = request.req_cnf.as_ref();
         if let Some(kid) = req_cnf.and_then(Confirmation::key_identifier) {
             return Ok(Key::Named(kid));
@@ -318,7 +406,7 @@ impl Endpoints {
         let certificate_key = parts
             .extensions
             .get::<PeerCertificates>()
-            .and_then(|shown| Certificate::parse(shown.end_entity())?.public_key());
+            .and_then(PeerCertificates::public_key);
         let evidence = Evidence {
             req_cnf,
             assertion_key: caller.assertion.as_ref().map(|(_, key)| key),
@@ -335,14 +423,14 @@ impl Endpoints {
     async fn permitted(
         &self,
         mut scope: Option<Scope>,
-        client_id: &str,
+        (snapshot, client_id): (&Snapshot, &str),
         destination: &Destination,
         now: UnixTime,
     ) -> Result<policy::Permitted, Refusal> {
         let mut lifetime_secs = self.issuing.load().token_lifetime_secs();
         let mut permitted = None;
         for audience in destination.members() {
-            let rules = self.store.rules(client_id, audience).await?;
+            let rules = self.store.rules_for(snapshot, client_id, audience).await?;
             let here = policy::permit(scope.as_ref(), &rules, lifetime_secs, now)?;
             lifetime_secs = here.token_lifetime_secs;
             scope = Some(here.scope.clone());
@@ -351,9 +439,10 @@ impl Endpoints {
         permitted.ok_or(Refusal::Policy(PolicyError::UnknownAudience))
     }
 
-    fn verify_dpop(
+    async fn verify_dpop(
         &self,
         headers: &HeaderMap,
+        attempt: &mut Attempt,
         client_id: &str,
         now: UnixTime,
     ) -> Result<Option<DpopProof>, Refusal> {
@@ -365,13 +454,17 @@ impl Endpoints {
         let text = String::from_utf8_lossy(header);
         let url = self.issuer.token_endpoint();
         let proof = dpop::verify(&text, "POST", &url, now).map_err(PossessionError::Dpop)?;
-        self.authenticator
-            .remember(
-                (Kind::Dpop, client_id, &proof.identifier),
-                proof.issued_at.plus_secs(dpop::WINDOW_SECS),
-                now,
-            )?
-            .map_err(|Replayed| PossessionError::DpopReplayed)?;
+        if !attempt.proof_is_counted {
+            self.authenticator
+                .remember(
+                    (Kind::Dpop, client_id, &proof.identifier),
+                    proof.issued_at.plus_secs(dpop::WINDOW_SECS),
+                    now,
+                )
+                .await?
+                .map_err(|Replayed| PossessionError::DpopReplayed)?;
+            attempt.proof_is_counted = true;
+        }
         Ok(Some(proof))
     }
 }
@@ -403,6 +496,7 @@ mod tests {
             (CallerError::Busy(SeenError::Full).into(), 503),
             (Refusal::TooManyTokens, 429),
             (StoreError::Database("secret".to_owned()).into(), 500),
+            (StoreError::Unavailable("secret".to_owned()).into(), 503),
             (PopError::Crypto.into(), 500),
             (SigningError::Hsm(HsmError::Silent).into(), 503),
         ] {

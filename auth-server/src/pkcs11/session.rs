@@ -285,9 +285,11 @@ fn generated(
 }
 
 fn label(id: &[u8]) -> String {
-    id.iter().take(4).fold("symbolon-".to_owned(), |text, byte| {
-        text + &format!("{byte:02x}")
-    })
+    id.iter()
+        .take(4)
+        .fold("symbolon-".to_owned(), |text, byte| {
+            text + &format!("{byte:02x}")
+        })
 }
 
 #[expect(

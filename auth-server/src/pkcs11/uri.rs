@@ -89,7 +89,7 @@ impl FromStr for KeyUri {
             .filter(|_| text.len() <= MAX_LENGTH)
             .ok_or(KeyUriError::NotOne)?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        for part in query.split('&').filter(|part| !part.is_empty()) {
+        if let Some(part) = query.split('&').find(|part| !part.is_empty()) {
             return Err(match part.split('=').next().unwrap_or_default() {
                 "pin-value" | "pin-source" => KeyUriError::Pin,
                 "module-path" | "module-name" => KeyUriError::Module,

@@ -125,25 +125,38 @@ mod tests {
         assert_eq!(workers.wait(LONG, |state| *state), Ok(3));
     }
 
+    /// Begins a job that hangs until it is released.
+    fn hang(workers: &Workers<u32>) -> mpsc::Sender<()> {
+        let (release, hangs) = mpsc::channel();
+        let (begun, is_begun) = mpsc::channel();
+        let job = move |_: &mut u32| {
+            begun.send(()).unwrap();
+            hangs.recv().unwrap();
+        };
+        workers.put(Box::new(job)).unwrap();
+        is_begun.recv_timeout(LONG).unwrap();
+        release
+    }
+
     #[tokio::test]
     async fn whoever_hangs_keeps_nobody_waiting_for_long_and_the_queue_has_an_end() {
         let workers = workers(1, 2);
-        let (release, hangs) = mpsc::channel::<()>();
-        let hung = workers.run(SOON, move |_| hangs.recv().is_ok()).await;
-        assert_eq!(hung, Err(Waited::TooLong));
-        assert_eq!(workers.wait(SOON, |_| ()), Err(Waited::TooLong));
+        let release = hang(&workers);
+        let (done, is_done) = mpsc::channel();
+        let waited = workers.wait(SOON, move |_| done.send(()).unwrap());
+        assert_eq!(waited, Err(Waited::TooLong));
         assert_eq!(workers.run(SOON, |_| ()).await, Err(Waited::TooLong));
         assert_eq!(workers.run(SOON, |_| ()).await, Err(Waited::QueueFull));
         release.send(()).unwrap();
+        // Then there is room.
+        is_done.recv_timeout(LONG).unwrap();
         assert_eq!(workers.run(LONG, |state| *state).await, Ok(0));
     }
 
     #[tokio::test]
     async fn a_job_that_nobody_waits_for_is_not_begun() {
         let workers = workers(1, 2);
-        let (release, hangs) = mpsc::channel::<()>();
-        let hung = workers.run(SOON, move |_| hangs.recv().is_ok()).await;
-        assert_eq!(hung, Err(Waited::TooLong));
+        let release = hang(&workers);
         let late = workers.run(SOON, |state| *state = 7).await;
         assert_eq!(late, Err(Waited::TooLong));
         release.send(()).unwrap();

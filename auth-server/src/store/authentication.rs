@@ -19,6 +19,9 @@ pub enum ClientAuthentication {
         /// SHA-256 of the certificate in DER, `x5t#S256`.
         sha256: [u8; 32],
     },
+    /// `symbolon_rpk`, which no standard has a name for: this public key in the TLS handshake (RFC 7250), as RFC 9202 §3.2 has it between
+    /// clients and resource servers.
+    RawPublicKey(Box<Jwk>),
     /// `tls_client_auth` (RFC 8705 §2.1): a certificate of a CA that the server trusts for this, with this name in it.
     CertificateName(CertificateName),
 }
@@ -83,12 +86,22 @@ impl fmt::Debug for ClientAuthentication {
             Self::Secret { .. } => f.write_str("Secret(..)"),
             Self::Key(jwk) => f.debug_tuple("Key").field(jwk).finish(),
             Self::Certificate { .. } => f.write_str("Certificate(..)"),
+            Self::RawPublicKey(jwk) => f.debug_tuple("RawPublicKey").field(jwk).finish(),
             Self::CertificateName(name) => f.debug_tuple("CertificateName").field(name).finish(),
         }
     }
 }
 
+/// How a raw public key is kept.
+#[derive(serde::Deserialize)]
+struct RawKey {
+    raw_public_key: Box<Jwk>,
+}
+
 impl ClientAuthentication {
+    /// The name of the method with a raw public key, which none is registered for (RFC 7591 §2, RFC 8705 §6).
+    pub const RAW_PUBLIC_KEY: &'static str = "symbolon_rpk";
+
     /// For a client with this secret; only its SHA-256 is kept. The secret must have 256 random bits: the digest is not stretched.
     pub fn from_secret(secret: &str) -> Self {
         Self::Secret {
@@ -102,29 +115,39 @@ impl ClientAuthentication {
             Self::Secret { .. } => "client_secret_basic",
             Self::Key(_) => "private_key_jwt",
             Self::Certificate { .. } => "self_signed_tls_client_auth",
+            Self::RawPublicKey(_) => Self::RAW_PUBLIC_KEY,
             Self::CertificateName(_) => "tls_client_auth",
         }
     }
 
     /// As it is kept: of a key, the public members and nothing else, so that a private key given by mistake is not stored.
     pub(super) fn storable(&self, whose: &str) -> Result<Self, StoreError> {
-        let Self::Key(jwk) = self else {
-            return Ok(self.clone());
+        let (jwk, kept): (_, fn(Box<Jwk>) -> Self) = match self {
+            Self::Key(jwk) => (jwk, Self::Key),
+            Self::RawPublicKey(jwk) => (jwk, Self::RawPublicKey),
+            Self::Secret { .. } | Self::Certificate { .. } | Self::CertificateName(_) => {
+                return Ok(self.clone());
+            }
         };
         let refused = |why: String| StoreError::Invalid("key of client", whose.to_owned(), why);
         let key = PopKey::from_jwk(jwk).map_err(|error| refused(error.to_string()))?;
         match key.algorithm() {
-            PopAlgorithm::Hs256 => Err(refused("a client assertion needs a key pair".to_owned())),
-            PopAlgorithm::EdDsa | PopAlgorithm::Es256 => Ok(Self::Key(Box::new(key.to_jwk()))),
+            PopAlgorithm::Hs256 => Err(refused("it must be a key pair".to_owned())),
+            PopAlgorithm::EdDsa | PopAlgorithm::Es256 => Ok(kept(Box::new(key.to_jwk()))),
         }
     }
 
     /// The two columns.
-    pub(super) fn to_columns(&self) -> (&'static str, Vec<u8>) {
+    pub(crate) fn to_columns(&self) -> (&'static str, Vec<u8>) {
         match self {
             Self::Secret { sha256 } => ("secret", sha256.to_vec()),
             Self::Key(jwk) => ("key", jwk.to_json().as_bytes().to_vec()),
             Self::Certificate { sha256 } => ("certificate", sha256.to_vec()),
+            // The database knows four methods; the member tells it from a key of assertions.
+            Self::RawPublicKey(jwk) => {
+                let raw = format!("{{\"raw_public_key\":{}}}", *jwk.to_json());
+                ("key", raw.into_bytes())
+            }
             Self::CertificateName(name) => ("certificate_name", name.to_string().into_bytes()),
         }
     }
@@ -135,7 +158,10 @@ impl ClientAuthentication {
             "secret" => Some(Self::Secret {
                 sha256: data.try_into().ok()?,
             }),
-            "key" => Some(Self::Key(serde_json::from_slice(&data).ok()?)),
+            "key" => match serde_json::from_slice::<RawKey>(&data) {
+                Ok(raw) => Some(Self::RawPublicKey(raw.raw_public_key)),
+                Err(_) => Some(Self::Key(serde_json::from_slice(&data).ok()?)),
+            },
             "certificate" => Some(Self::Certificate {
                 sha256: data.try_into().ok()?,
             }),

@@ -1,6 +1,6 @@
 //! Resource servers: what kind of tokens each gets, and what it shares with the authorization server.
 
-use super::{ClientAuthentication, Store, StoreError};
+use super::{ClientAuthentication, Rotation, Store, StoreError};
 use symbolon_ace_proto::{Jwk, PopAlgorithm, PopKey, SymmetricKey, cwt::MacKey, jwe::ContentKey};
 
 /// A registered resource server: a broker.
@@ -21,6 +21,8 @@ pub struct ResourceServer {
     pub rs_cnf: Option<serde_json::Value>,
     /// How it authenticates where it asks about tokens; without it, it cannot ask.
     pub access: Option<ServerAccess>,
+    /// The keys shared with it that come and those that went; of no meaning where it is stored.
+    pub rotation: Rotation,
 }
 
 /// How a resource server authenticates to introspection and to the token revocation list.
@@ -123,6 +125,7 @@ impl ResourceServer {
             derivation_key: None,
             rs_cnf: None,
             access: None,
+            rotation: Rotation::default(),
         }
     }
 

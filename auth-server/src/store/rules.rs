@@ -88,6 +88,11 @@ impl Store {
             name_of("group", name)?;
         }
         for (subject, policies) in &desired.rules {
+            let what = match subject {
+                Subject::Client(_) => "client",
+                Subject::Group(_) => "group",
+            };
+            name_of(what, subject.name())?;
             for policy in policies {
                 if policy.subject != *subject || policy.granted_by.is_some() {
                     let why = "it is for another".to_owned();

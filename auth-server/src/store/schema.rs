@@ -1,16 +1,40 @@
-//! Brings the SQLite schema up to date, once, however many processes open the file together.
+//! Brings the SQLite schema up to date, once, however many processes open the file together; PostgreSQL's in `postgres`.
+
+pub(super) mod postgres;
 
 use super::StoreError;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 /// `SYMB`: tells our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x5359_4d42;
 
-/// One step each; a step sets `user_version` to its own number at its end.
-const MIGRATIONS: [&str; 3] = [
-    include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
-    include_str!("../../migrations/sqlite/0002_kinds_tokens.sql"),
-    include_str!("../../migrations/sqlite/0003_groups_owners_audit.sql"),
+/// One step each, and the version (`user_version`) that it leads to, which is the number of its file.
+const MIGRATIONS: [(i64, &str); 7] = [
+    (
+        1,
+        include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
+    ),
+    (
+        2,
+        include_str!("../../migrations/sqlite/0002_kinds_tokens.sql"),
+    ),
+    (
+        3,
+        include_str!("../../migrations/sqlite/0003_groups_owners_audit.sql"),
+    ),
+    (4, include_str!("../../migrations/sqlite/0004_accounts.sql")),
+    (
+        5,
+        include_str!("../../migrations/sqlite/0005_registration.sql"),
+    ),
+    (
+        7,
+        include_str!("../../migrations/sqlite/0007_changes_seen.sql"),
+    ),
+    (
+        8,
+        include_str!("../../migrations/sqlite/0008_shared_keys.sql"),
+    ),
 ];
 
 /// Applies the steps the file still lacks. A file with more steps than we know is refused, so that an old program never
@@ -32,10 +56,16 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     let version: i64 = sqlx::query_scalar("PRAGMA user_version")
         .fetch_one(&mut *transaction)
         .await?;
-    let applied = usize::try_from(version).map_err(|_| StoreError::Newer)?;
-    let missing = MIGRATIONS.get(applied..).ok_or(StoreError::Newer)?;
-    for step in missing {
+    let newest = MIGRATIONS.last().map_or(0, |(number, _)| *number);
+    if version > newest {
+        return Err(StoreError::Newer);
+    }
+    for (number, step) in MIGRATIONS.iter().filter(|(number, _)| *number > version) {
         sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+        let statement = format!("PRAGMA user_version = {number}");
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -53,7 +83,7 @@ mod tests {
             .filename(path)
             .create_if_missing(true);
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(MIGRATIONS[0])
+        sqlx::raw_sql(MIGRATIONS[0].1)
             .execute(&mut connection)
             .await
             .unwrap();

@@ -1,6 +1,6 @@
 //! Tokens that were issued, refresh tokens, and what changed on the token revocation list.
 
-use symbolon_ace_proto::{Scope, TokenHash, UnixTime};
+use symbolon_ace_proto::{TokenHash, UnixTime};
 
 /// A token that was issued and has not expired, for the operator.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,17 +29,17 @@ pub enum Revocation {
 }
 
 /// A token as it is to be remembered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewToken<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct NewToken {
     pub(crate) sha256: [u8; 32],
     pub(crate) listed_as: TokenHash,
-    pub(crate) identifier: &'a str,
-    pub(crate) client_id: &'a str,
-    pub(crate) audience: &'a str,
-    /// For the audit log.
-    pub(crate) scope: &'a Scope,
-    pub(crate) pop_kid: Option<&'a [u8]>,
-    pub(crate) answer: &'a str,
+    pub(crate) identifier: String,
+    pub(crate) client_id: String,
+    pub(crate) audience: String,
+    /// In JSON, for the audit log.
+    pub(crate) scope: String,
+    pub(crate) pop_kid: Option<Vec<u8>>,
+    pub(crate) answer: String,
     pub(crate) family: Option<[u8; 16]>,
     pub(crate) expires_at: UnixTime,
 }

@@ -9,7 +9,6 @@ use rustls::{
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,13 +21,13 @@ use symbolon_ace_proto::{
     jwt::{self, SigningAlgorithm},
 };
 use symbolon_auth_server::{
-    AuthServer, Config, Reloader,
-    store::{Client, ClientAuthentication, Policy, ResourceServer, ServerAccess, Store},
+    AdminConfig, AuthServer, Config, ManagementConfig, Reloader,
+    store::{Client, ClientAuthentication, Location, Policy, ResourceServer, ServerAccess, Store},
 };
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -54,14 +53,38 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A server with one resource server, [`AUDIENCE`], and no clients.
 pub(crate) struct Server {
     pub(crate) store: Store,
-    pub(crate) database: PathBuf,
+    pub(crate) database: Location,
     pub(crate) address: SocketAddr,
     pub(crate) reloader: Reloader,
+    /// Where health and metrics are.
+    pub(crate) management: SocketAddr,
     connector: TlsConnector,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
     roots: RootCertStore,
     directory: Arc<TempDir>,
+}
+
+/// A database without a server.
+pub(crate) struct Place {
+    _directory: TempDir,
+    pub(crate) location: Location,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let location = crate::place::new(directory.path());
+        Self {
+            _directory: directory,
+            location,
+        }
+    }
+
+    /// The store, as a process of its own has it.
+    pub(crate) async fn open(&self) -> Store {
+        Store::open_at(&self.location).await.unwrap()
+    }
 }
 
 /// An HTTP answer.
@@ -81,47 +104,67 @@ impl Server {
     }
 
     pub(crate) async fn start_as(issuer: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(directory, issuer, None).await
+        Self::start_new(|config| issuer.clone_into(&mut config.issuer)).await
     }
 
     /// One that believes this CA about clients.
     pub(crate) async fn start_believing(client_ca_pem: &str) -> Self {
-        let directory = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_in(directory, ISSUER, Some(client_ca_pem.to_owned())).await
+        let pem = client_ca_pem.to_owned();
+        Self::start_new(|config| config.client_ca_pem = Some(pem)).await
+    }
+
+    /// One where nobody may register.
+    pub(crate) async fn start_without_registration() -> Self {
+        Self::start_new(|config| config.registration = false).await
     }
 
     /// Another on the same database.
     pub(crate) async fn start_beside(&self) -> Self {
-        Self::start_in(Arc::clone(&self.directory), ISSUER, None).await
+        let place = (Arc::clone(&self.directory), self.database.clone());
+        Self::start_in(place, |_| {}).await
     }
 
-    async fn start_in(
-        directory: Arc<TempDir>,
-        issuer: &str,
-        client_ca_pem: Option<String>,
+    async fn start_new(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let database = crate::place::new(directory.path());
+        Self::start_in((directory, database), change).await
+    }
+
+    /// One whose administration API is not served.
+    pub(crate) async fn start_without_admin() -> Self {
+        Self::start_new(|config| config.admin = None).await
+    }
+
+    pub(crate) async fn start_in(
+        (directory, database): (Arc<TempDir>, Location),
+        change: impl FnOnce(&mut Config),
     ) -> Self {
-        let database = directory.path().join("as.sqlite");
-        let store = Store::open(&database).await.unwrap();
+        let store = Store::open_at(&database).await.unwrap();
         store
             .put_resource_server(&resource_server(AUDIENCE))
             .await
             .unwrap();
         let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let server = AuthServer::bind(Config {
+        let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            issuer: issuer.to_owned(),
+            issuer: ISSUER.to_owned(),
             certificate_chain_pem: certified.cert.pem(),
             private_key_pem: certified.signing_key.serialize_pem(),
-            client_ca_pem,
+            client_ca_pem: None,
             database: database.clone(),
             signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
                 .unwrap()
                 .into(),
             token_lifetime_secs: LIFETIME,
-        })
-        .await
-        .unwrap();
+            registration: true,
+            admin: Some(AdminConfig::default()),
+            management: Some(ManagementConfig {
+                address: "127.0.0.1:0".parse().unwrap(),
+                insecure: false,
+            }),
+        };
+        change(&mut config);
+        let server = AuthServer::bind(config).await.unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(certified.cert.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -136,6 +179,7 @@ impl Server {
             database,
             address: server.local_addr(),
             reloader: server.reloader(),
+            management: server.management_addr().unwrap(),
             connector: TlsConnector::from(Arc::new(config)),
             stop: Some(stop),
             task: tokio::spawn(server.serve(async {
@@ -156,6 +200,23 @@ impl Server {
             .with_root_certificates(self.roots.clone())
             .with_client_auth_cert(chain, key)
             .unwrap();
+        self.connector = TlsConnector::from(Arc::new(config));
+    }
+
+    /// From now on requests come with this raw public key.
+    pub(crate) fn show_raw_key(&mut self, key: &KeyPair) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let private = provider.key_provider.load_private_key(private).unwrap();
+        let public = private.public_key().unwrap();
+        let public = CertificateDer::from(public.as_ref().to_vec());
+        let certified = rustls::sign::CertifiedKey::new(vec![public], private);
+        let resolver = rustls::client::AlwaysResolvesClientRawPublicKeys::new(Arc::new(certified));
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_client_cert_resolver(Arc::new(resolver));
         self.connector = TlsConnector::from(Arc::new(config));
     }
 
@@ -219,19 +280,27 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let lines = [("connection", "close"), ("host", "localhost")];
-        let lines = lines.iter().chain(headers);
-        let lines: Vec<String> = lines
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect();
-        let request = format!(
-            "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
-            lines.join("\r\n"),
-            body.len()
-        );
-        self.send_raw(&[request.as_bytes(), body].concat())
+        self.send_raw(&request(start, headers, body))
             .await
             .expect("an answer")
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn send_from(
+        &self,
+        from: &str,
+        start: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = self.connector.connect(name, stream).await.unwrap();
+        let request = request(start, headers, body);
+        stream.write_all(&request).await.unwrap();
+        read_answer(&mut stream).await.expect("an answer")
     }
 
     /// A token request in JSON.
@@ -350,6 +419,20 @@ impl Answer {
         assert!(description.bytes().all(plain), "{description:?}");
         description.to_owned()
     }
+}
+
+fn request(start: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let lines = [("connection", "close"), ("host", "localhost")];
+    let lines = lines.iter().chain(headers);
+    let lines: Vec<String> = lines
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let request = format!(
+        "{start} HTTP/1.1\r\n{}\r\ncontent-length: {}\r\n\r\n",
+        lines.join("\r\n"),
+        body.len()
+    );
+    [request.as_bytes(), body].concat()
 }
 
 async fn read_answer(stream: &mut TlsStream<TcpStream>) -> Option<Answer> {

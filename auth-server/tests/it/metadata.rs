@@ -19,6 +19,7 @@ async fn metadata_names_the_endpoints_and_what_they_support() {
         "private_key_jwt",
         "tls_client_auth",
         "self_signed_tls_client_auth",
+        "symbolon_rpk",
     ]);
     assert_eq!(
         answer.granted(),
@@ -27,6 +28,7 @@ async fn metadata_names_the_endpoints_and_what_they_support() {
             "token_endpoint": TOKEN_ENDPOINT,
             "introspection_endpoint": "https://as.example.com/introspect",
             "revocation_endpoint": "https://as.example.com/revoke",
+            "registration_endpoint": "https://as.example.com/register",
             "jwks_uri": "https://as.example.com/jwks.json",
             "response_types_supported": [],
             "grant_types_supported": ["client_credentials", "refresh_token"],
@@ -44,6 +46,18 @@ async fn metadata_names_the_endpoints_and_what_they_support() {
             "symbolon_trl_max_diff_batch": 32,
         })
     );
+}
+
+#[tokio::test]
+async fn where_nobody_may_register_there_is_no_endpoint_for_it() {
+    let server = Server::start_without_registration().await;
+    let answer = server
+        .send("GET /.well-known/oauth-authorization-server", &[], b"")
+        .await;
+    assert!(answer.granted().get("registration_endpoint").is_none());
+    for start in ["POST /register", "GET /register/c"] {
+        assert_eq!(server.send(start, &[], b"").await.status, 404);
+    }
 }
 
 // RFC 8414 §3.1
@@ -67,6 +81,8 @@ async fn an_issuer_with_a_path_has_its_endpoints_below_it() {
     answer.granted();
     let answer = server.send("POST /tenant/token", &[], b"").await;
     answer.refused(415, "invalid_request");
+    let answer = server.send("POST /tenant/register", &[], b"").await;
+    answer.refused(401, "invalid_token");
     assert_eq!(server.send("POST /token", &[], b"").await.status, 404);
 }
 
@@ -114,6 +130,7 @@ async fn other_paths_and_methods_get_a_short_json_error() {
 #[tokio::test]
 async fn a_server_that_cannot_work_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
+    let place = crate::place::new(directory.path());
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let config = || Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -121,11 +138,14 @@ async fn a_server_that_cannot_work_does_not_start() {
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
-        database: directory.path().join("as.sqlite"),
+        database: place.clone(),
         signing_key: SigningKey::generate(SigningAlgorithm::Es256)
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
+        admin: None,
+        management: None,
     };
     let bound = AuthServer::bind(config()).await.unwrap();
     let taken = AuthServer::bind(Config {
@@ -143,12 +163,13 @@ async fn a_server_that_cannot_work_does_not_start() {
     ));
     let lifetime = AuthServer::bind(Config {
         token_lifetime_secs: 0,
+        registration: true,
         ..config()
     });
     assert!(matches!(lifetime.await, Err(StartError::TokenLifetime)));
     let database = AuthServer::bind(Config {
         client_ca_pem: None,
-        database: directory.path().join("none/as.sqlite"),
+        database: crate::place::unusable(directory.path()),
         ..config()
     });
     assert!(matches!(database.await, Err(StartError::Store(_))));

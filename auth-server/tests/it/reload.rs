@@ -2,16 +2,15 @@
 
 use crate::harness::{AUDIENCE, ISSUER, Server, basic, now, with_secret};
 use serde_json::json;
-use std::path::Path;
 use symbolon_ace_proto::{
     PopAlgorithm, SigningKey, Validation,
     jwt::{self, SigningAlgorithm},
 };
-use symbolon_auth_server::{Config, ReloadError};
+use symbolon_auth_server::{AdminConfig, Config, ManagementConfig, ReloadError, store::Location};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// As the server was started, with another certificate and signing key, and a lifetime of 60 s.
-fn config(database: &Path) -> Config {
+fn config(database: &Location) -> Config {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -19,11 +18,17 @@ fn config(database: &Path) -> Config {
         certificate_chain_pem: certified.cert.pem(),
         private_key_pem: certified.signing_key.serialize_pem(),
         client_ca_pem: None,
-        database: database.to_owned(),
+        database: database.clone(),
         signing_key: SigningKey::generate(SigningAlgorithm::EdDsa)
             .unwrap()
             .into(),
         token_lifetime_secs: 60,
+        registration: true,
+        admin: Some(AdminConfig::default()),
+        management: Some(ManagementConfig {
+            address: "127.0.0.1:0".parse().unwrap(),
+            insecure: false,
+        }),
     }
 }
 
@@ -66,7 +71,7 @@ async fn what_needs_a_restart_is_named_and_nothing_changes() {
     let mut next = config(&server.database);
     next.listen = "127.0.0.1:1".parse().unwrap();
     next.issuer = "https://other.example".to_owned();
-    next.database = "other.sqlite".into();
+    next.database = Location::File("other.sqlite".into());
     let refused = server.reloader.prepare(next);
     let Err(ReloadError::NeedsRestart(keys)) = refused else {
         panic!("{refused:?}");

@@ -107,7 +107,7 @@ async fn a_client_revokes_its_own_token_and_no_other() {
 #[tokio::test]
 async fn the_operator_revokes_by_identifier_token_or_client_and_another_process_sees_it() {
     let server = start().await;
-    let other = Store::open(&server.database).await.unwrap();
+    let other = Store::open_at(&server.database).await.unwrap();
     let one = token_of(&server, "c").await;
     let issued = other.tokens(Some("c"), now()).await.unwrap();
     assert_eq!((issued.len(), issued[0].audience.as_str()), (1, AUDIENCE));
@@ -256,7 +256,7 @@ async fn whoever_waits_is_told_as_soon_as_something_is_revoked() {
     // At once, not at the next look.
     assert!(revoked.elapsed() < Duration::from_secs(20));
     // By another process too.
-    let other = Store::open(&server.database).await.unwrap();
+    let other = Store::open_at(&server.database).await.unwrap();
     let second = token_of(&server, "c").await;
     let waiting = added(&server, RESOURCE_SERVER, "?diff=0&cursor=0&wait=60");
     let revoking = async {

@@ -120,3 +120,41 @@ async fn what_a_file_takes_away_is_revoked_and_a_dry_run_takes_nothing() {
     assert!(!server.is_active(&whole).await);
     server.stop().await;
 }
+
+// Rules are read, then the token is made, then it is remembered: whoever takes a right away in between must find no hole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_token_slips_through_while_a_right_is_taken_away() {
+    let server = start().await;
+    let other = server.start_beside().await;
+    for round in 0..10 {
+        let filter = format!("slip/{round}");
+        let rule = allow(&server.store, client("c"), &filter).await;
+        let scope = Scope::from_json(&format!(r#"[["{filter}",["pub"]]]"#)).unwrap();
+        let body = json!({ "audience": AUDIENCE, "scope": scope.to_base64url() });
+        let authorization = basic("c", SECRET);
+        let headers = [("authorization", authorization.as_str())];
+        let removing = async {
+            tokio::time::sleep(std::time::Duration::from_millis(2 * round)).await;
+            server.store.remove_policy(rule).await.unwrap();
+        };
+        let (one, two, three, four, ()) = tokio::join!(
+            server.ask(&headers, &body),
+            other.ask(&headers, &body),
+            server.ask(&headers, &body),
+            other.ask(&headers, &body),
+            removing
+        );
+        for answer in [one, two, three, four] {
+            if answer.status == 200 {
+                let json = answer.json();
+                let token = json["access_token"].as_str().unwrap();
+                assert!(!server.is_active(token).await, "round {round}");
+            } else {
+                let body = &answer.body;
+                assert!([400, 503].contains(&answer.status), "{body}");
+            }
+        }
+    }
+    other.stop().await;
+    server.stop().await;
+}

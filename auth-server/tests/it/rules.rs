@@ -1,6 +1,6 @@
 //! Groups, owners, rules that deny, many changes at once.
 
-use crate::harness::{AUDIENCE, SECRET, resource_server, scope};
+use crate::harness::{AUDIENCE, Place, SECRET, resource_server, scope};
 use std::collections::{BTreeMap, BTreeSet};
 use symbolon_ace_proto::{Permission, PopAlgorithm, UnixTime};
 use symbolon_auth_server::store::{
@@ -8,16 +8,13 @@ use symbolon_auth_server::store::{
     Subject, Tree, Validity, Verdict,
 };
 use symbolon_mqtt_proto::TopicFilter;
-use tempfile::TempDir;
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
 /// Clients `a` and `b`, without rules.
-async fn open() -> (TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("as.sqlite"))
-        .await
-        .unwrap();
+async fn open() -> (Place, Store) {
+    let place = Place::new();
+    let store = place.open().await;
     store
         .put_resource_server(&resource_server(AUDIENCE))
         .await
@@ -25,7 +22,7 @@ async fn open() -> (TempDir, Store) {
     for name in ["a", "b"] {
         store.add_client(&client(name), &[]).await.unwrap();
     }
-    (directory, store)
+    (place, store)
 }
 
 fn client(client_id: &str) -> Client {
@@ -66,7 +63,7 @@ fn names(names: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn the_rules_of_a_group_bear_on_its_members_alone() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     store.add_group("meters").await.unwrap();
     let members = names(&["a"]);
     store.change_members("meters", &members, &[]).await.unwrap();
@@ -94,7 +91,7 @@ async fn the_rules_of_a_group_bear_on_its_members_alone() {
 
 #[tokio::test]
 async fn members_change_all_or_nothing_and_a_removed_client_leaves_its_groups() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     store.add_group("g").await.unwrap();
     let twice = store.add_group("g").await;
     assert!(matches!(twice, Err(StoreError::Exists("group", _))));
@@ -117,7 +114,7 @@ async fn members_change_all_or_nothing_and_a_removed_client_leaves_its_groups() 
 
 #[tokio::test]
 async fn a_client_is_in_so_many_groups_and_no_more() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     for number in 0..=Store::MAX_GROUPS_PER_CLIENT {
         let name = format!("g{number}");
         store.add_group(&name).await.unwrap();
@@ -129,7 +126,7 @@ async fn a_client_is_in_so_many_groups_and_no_more() {
 
 #[tokio::test]
 async fn all_of_a_rule_is_there_after_reopening() {
-    let (directory, store) = open().await;
+    let (place, store) = open().await;
     let rule = Policy {
         effect: Effect::Deny,
         publish: false,
@@ -148,9 +145,7 @@ async fn all_of_a_rule_is_there_after_reopening() {
     };
     store.add_policy(&later).await.unwrap();
     store.close().await;
-    let store = Store::open(&directory.path().join("as.sqlite"))
-        .await
-        .unwrap();
+    let store = place.open().await;
     let stored = store.policies(None).await.unwrap();
     let id = stored[0].id;
     assert_eq!(stored[0], Policy { id, ..rule });
@@ -158,7 +153,7 @@ async fn all_of_a_rule_is_there_after_reopening() {
 
 #[tokio::test]
 async fn an_owner_grants_within_their_trees_and_what_is_taken_from_them_goes() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let owner = Owner {
         name: "site1".to_owned(),
         trees: vec![tree("site/1/#"), tree("shared/1")],
@@ -205,7 +200,7 @@ async fn an_owner_grants_within_their_trees_and_what_is_taken_from_them_goes() {
 
 #[tokio::test]
 async fn why_says_which_rule_decides() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     store.add_group("g").await.unwrap();
     store
         .change_members("g", &names(&["a"]), &[])
@@ -247,7 +242,7 @@ fn desired(members: &[&str], rules: &[Policy]) -> Desired {
 
 #[tokio::test]
 async fn a_plan_is_shown_without_being_carried_out_and_then_carried_out_once() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let first = desired(&["a", "b"], &[of_group("g", Effect::Allow, "x/#")]);
     store.apply(&first, false, NOW).await.unwrap();
     let second = desired(
@@ -277,7 +272,7 @@ async fn a_plan_is_shown_without_being_carried_out_and_then_carried_out_once() {
 
 #[tokio::test]
 async fn a_plan_that_cannot_be_carried_out_changes_nothing_and_says_so_before() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let wrong = desired(&["a", "ghost"], &[of_group("g", Effect::Allow, "x")]);
     for dry_run in [true, false] {
         let refused = store.apply(&wrong, dry_run, NOW).await;

@@ -1,30 +1,26 @@
-//! The store on real files.
+//! The store on a real database.
 
-use crate::harness::{AUDIENCE, SECRET, key, now, resource_server, scope};
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use crate::harness::{AUDIENCE, Place, SECRET, key, now, resource_server, scope};
+use std::sync::Arc;
 use symbolon_ace_proto::UnixTime;
 use symbolon_ace_proto::{PopAlgorithm, PopKey, PopSigner};
 use symbolon_auth_server::store::{
     Client, ClientAuthentication, Policy, Store, StoreError, Subject,
 };
-use tempfile::TempDir;
-use tokio::sync::Barrier;
 
 const NOW: UnixTime = UnixTime(1_000_000);
 
-async fn open() -> (TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("as.sqlite"))
-        .await
-        .unwrap();
+async fn open() -> (Place, Store) {
+    let place = Place::new();
+    let store = place.open().await;
     store
         .put_resource_server(&resource_server(AUDIENCE))
         .await
         .unwrap();
-    (directory, store)
+    (place, store)
 }
 
-fn client(client_id: &str) -> Client {
+pub(crate) fn client(client_id: &str) -> Client {
     Client {
         client_id: client_id.to_owned(),
         authentication: ClientAuthentication::from_secret(SECRET),
@@ -33,7 +29,7 @@ fn client(client_id: &str) -> Client {
     }
 }
 
-fn policy(client_id: &str, filter: &str) -> Policy {
+pub(crate) fn policy(client_id: &str, filter: &str) -> Policy {
     Policy {
         subscribe: false,
         ..Policy::allow(client_id, AUDIENCE, filter)
@@ -42,7 +38,7 @@ fn policy(client_id: &str, filter: &str) -> Policy {
 
 #[tokio::test]
 async fn what_is_stored_is_there_after_reopening() {
-    let (directory, store) = open().await;
+    let (place, store) = open().await;
     let own = key(PopAlgorithm::Es256);
     let with_key = Client {
         client_id: "b".to_owned(),
@@ -62,9 +58,7 @@ async fn what_is_stored_is_there_after_reopening() {
     store.add_client(&client("a"), &[]).await.unwrap();
     store.close().await;
 
-    let store = Store::open(&directory.path().join("as.sqlite"))
-        .await
-        .unwrap();
+    let store = place.open().await;
     let clients = store.clients().await.unwrap();
     let names: Vec<_> = clients.iter().map(|client| &*client.client_id).collect();
     assert_eq!(names, ["a", "b"]);
@@ -107,37 +101,8 @@ async fn what_is_stored_is_there_after_reopening() {
 }
 
 #[tokio::test]
-async fn whatever_stands_in_a_path_is_the_path() {
-    let directory = tempfile::tempdir().unwrap();
-    for name in ["a?mode=memory", "50%20#x", "b b", "\u{e4}.sqlite"] {
-        let path = directory.path().join("none").join("..").join(name);
-        std::fs::create_dir_all(directory.path().join("none")).unwrap();
-        let store = Store::open(&path).await.unwrap();
-        store.add_client(&client("a"), &[]).await.unwrap();
-        store.close().await;
-        let again = Store::open(&directory.path().join(name)).await.unwrap();
-        assert_eq!(again.clients().await.unwrap().len(), 1, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn only_the_owner_may_read_the_files() {
-    let (directory, store) = open().await;
-    store.add_client(&client("a"), &[]).await.unwrap();
-    let mut files = 0;
-    for file in std::fs::read_dir(directory.path()).unwrap() {
-        let file = file.unwrap();
-        let mode = file.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
-        files += 1;
-    }
-    // The database, its log and the log's index.
-    assert_eq!(files, 3);
-}
-
-#[tokio::test]
 async fn a_client_and_its_policies_are_added_all_or_nothing() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let unknown = Policy {
         audience: "nowhere".to_owned(),
         ..policy("a", "y")
@@ -162,7 +127,7 @@ async fn a_client_and_its_policies_are_added_all_or_nothing() {
 
 #[tokio::test]
 async fn a_removed_client_takes_its_policies_along() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     for name in ["a", "b"] {
         store
             .add_client(&client(name), &[policy(name, "x")])
@@ -180,7 +145,7 @@ async fn a_removed_client_takes_its_policies_along() {
 
 #[tokio::test]
 async fn policies_come_and_go_by_their_identifiers() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let orphan = store.add_policy(&policy("a", "x")).await;
     assert!(matches!(orphan, Err(StoreError::NotFound("client", _))));
     store.add_client(&client("a"), &[]).await.unwrap();
@@ -196,7 +161,7 @@ async fn policies_come_and_go_by_their_identifiers() {
 
 #[tokio::test]
 async fn what_must_not_be_stored_is_refused() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     store.add_client(&client("a"), &[]).await.unwrap();
     for client_id in ["", "a/b", "+", "#", "$a", "a b", "\u{e4}", "a\n"] {
         let added = store.add_client(&client(client_id), &[]).await;
@@ -247,29 +212,8 @@ async fn what_must_not_be_stored_is_refused() {
 }
 
 #[tokio::test]
-async fn a_private_key_given_by_mistake_is_not_stored() {
-    let (directory, store) = open().await;
-    let own = key(PopAlgorithm::EdDsa);
-    let private = own.to_jwk();
-    let mistaken = Client {
-        authentication: ClientAuthentication::Key(Box::new(private.clone())),
-        ..client("a")
-    };
-    // Refused or stripped: either way the file never sees it.
-    drop(store.add_client(&mistaken, &[]).await);
-    store.close().await;
-    let json = serde_json::to_value(&private).unwrap();
-    let secret = json["d"].as_str().unwrap();
-    for file in std::fs::read_dir(directory.path()).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        let mut windows = bytes.windows(secret.len());
-        assert!(!windows.any(|window| window == secret.as_bytes()));
-    }
-}
-
-#[tokio::test]
 async fn a_resource_server_put_again_is_replaced_and_keeps_its_policies() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     store
         .add_client(&client("a"), &[policy("a", "x")])
         .await
@@ -287,7 +231,7 @@ async fn a_resource_server_put_again_is_replaced_and_keeps_its_policies() {
 
 #[tokio::test]
 async fn the_scope_of_a_client_has_its_identifier_filled_in() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let subscribe = Policy {
         publish: false,
         subscribe: true,
@@ -311,7 +255,7 @@ async fn the_scope_of_a_client_has_its_identifier_filled_in() {
 
 #[tokio::test]
 async fn a_client_cannot_have_more_policies_than_a_scope_has_entries() {
-    let (_directory, store) = open().await;
+    let (_place, store) = open().await;
     let policies: Vec<Policy> = (0..Store::MAX_POLICIES_PER_CLIENT)
         .map(|number| policy("a", &format!("x/{number}")))
         .collect();
@@ -322,14 +266,13 @@ async fn a_client_cannot_have_more_policies_than_a_scope_has_entries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_processes_may_open_and_write_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("as.sqlite");
+    let place = Arc::new(Place::new());
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
-        let path = path.clone();
+        let place = Arc::clone(&place);
         writers.spawn(async move {
-            // Each its own pool, as another process has, and all on a file that is not there yet.
-            let store = Store::open(&path).await.unwrap();
+            // Each its own pool, as another process has, and all on a database that is not there yet.
+            let store = place.open().await;
             store
                 .put_resource_server(&resource_server(AUDIENCE))
                 .await
@@ -349,102 +292,7 @@ async fn several_processes_may_open_and_write_at_once() {
     while let Some(done) = writers.join_next().await {
         done.unwrap();
     }
-    let store = Store::open(&path).await.unwrap();
+    let store = place.open().await;
     assert_eq!(store.clients().await.unwrap().len(), 80);
     assert_eq!(store.policies(None).await.unwrap().len(), 160);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_file_is_made_once_however_many_open_it_together() {
-    let directory = tempfile::tempdir().unwrap();
-    for round in 0..20 {
-        let path = directory.path().join(format!("{round}.sqlite"));
-        let together = Arc::new(Barrier::new(8));
-        let mut openers = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let (path, together) = (path.clone(), Arc::clone(&together));
-            openers.spawn(async move {
-                together.wait().await;
-                Store::open(&path).await.unwrap();
-            });
-        }
-        while let Some(opened) = openers.join_next().await {
-            opened.unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_file_of_a_newer_version_or_of_another_program_is_refused_and_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let newer = directory.path().join("newer.sqlite");
-    Store::open(&newer).await.unwrap().close().await;
-    // `user_version` stands at byte 60, big-endian; `application_id` at 68 (SQLite file format §1.3).
-    let mut bytes = std::fs::read(&newer).unwrap();
-    bytes[60..64].copy_from_slice(&1000_u32.to_be_bytes());
-    std::fs::write(&newer, &bytes).unwrap();
-    assert!(matches!(Store::open(&newer).await, Err(StoreError::Newer)));
-
-    bytes[68..72].copy_from_slice(&1_u32.to_be_bytes());
-    let foreign = directory.path().join("foreign.sqlite");
-    std::fs::write(&foreign, &bytes).unwrap();
-    let opened = Store::open(&foreign).await;
-    assert!(matches!(opened, Err(StoreError::Database(_))));
-
-    let text = directory.path().join("text");
-    let content = "This is no database, and should stay what it is.\n".repeat(100);
-    std::fs::write(&text, &content).unwrap();
-    let opened = Store::open(&text).await;
-    assert!(matches!(opened, Err(StoreError::Database(_))));
-    assert_eq!(std::fs::read_to_string(&text).unwrap(), content);
-
-    let nowhere = directory.path().join("none").join("as.sqlite");
-    let opened = Store::open(&nowhere).await;
-    assert!(matches!(opened, Err(StoreError::Database(_))));
-}
-
-#[tokio::test]
-async fn a_database_of_the_first_version_keeps_what_is_in_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("as.sqlite");
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true);
-    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    for statements in [
-        include_str!("../../migrations/sqlite/0001_clients_servers_policies.sql"),
-        "INSERT INTO client VALUES ('a', zeroblob(32), NULL, 'HS256');
-         INSERT INTO client VALUES ('b', NULL, '{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}', 'EdDSA');
-         INSERT INTO resource_server VALUES ('broker', 'k', zeroblob(32), NULL);
-         INSERT INTO policy VALUES (5, 'a', 'broker', 'x', 1, 0, 60);
-         INSERT INTO policy VALUES (9, 'a', 'broker', 'y', 1, 1, NULL);
-         DELETE FROM policy WHERE id = 9;",
-    ] {
-        sqlx::raw_sql(statements).execute(&pool).await.unwrap();
-    }
-    pool.close().await;
-    let store = Store::open(&path).await.unwrap();
-    let clients = store.clients().await.unwrap();
-    assert_eq!(clients.len(), 2);
-    assert!(matches!(
-        clients[0].authentication,
-        ClientAuthentication::Secret { sha256 } if sha256 == [0; 32]
-    ));
-    assert!(matches!(
-        clients[1].authentication,
-        ClientAuthentication::Key(_)
-    ));
-    let server = store.resource_server("broker").await.unwrap().unwrap();
-    assert_eq!(server.content_key.unwrap().kid, "k");
-    assert_eq!(
-        server.tokens,
-        symbolon_auth_server::store::TokenKind::default()
-    );
-    let policies = store.policies(None).await.unwrap();
-    assert_eq!((policies.len(), policies[0].id), (1, 5));
-    // An identifier that was removed never names another policy.
-    assert_eq!(store.add_policy(&policy("a", "z")).await.unwrap(), 10);
-    // And what refers to what is kept: a client takes its policies along.
-    store.remove_client("a", now()).await.unwrap();
-    assert_eq!(store.policies(None).await.unwrap(), []);
 }

@@ -430,6 +430,12 @@ async fn an_assertion_is_accepted_once() {
     let body = by_assertion(&assertion("c", &own));
     server.ask(&[], &body).await.granted();
     server.ask(&[], &body).await.refused(401, "invalid_client");
+    // By whatever process on the same database: a second one, or this one started again.
+    let other = server.start_beside().await;
+    other.ask(&[], &body).await.refused(401, "invalid_client");
+    let next = by_assertion(&assertion("c", &own));
+    other.ask(&[], &next).await.granted();
+    server.ask(&[], &next).await.refused(401, "invalid_client");
 }
 
 #[tokio::test]
@@ -594,10 +600,11 @@ async fn a_token_that_no_connect_could_carry_is_not_issued() {
 async fn a_broken_database_is_a_server_error_that_tells_nothing() {
     let server = Server::start().await;
     server.add("c", with_secret(PopAlgorithm::Hs256)).await;
-    let path = server.database.to_str().unwrap();
-    let pool = sqlx::SqlitePool::connect(path).await.unwrap();
-    let broken = "UPDATE client SET auth_method = 'key', auth_data = CAST('broken' AS BLOB)";
-    sqlx::query(broken).execute(&pool).await.unwrap();
+    let broken = crate::place::bytes_of("broken");
+    let statement = format!("UPDATE client SET auth_method = 'key', auth_data = {broken}");
+    crate::place::tamper(&server.database, statement)
+        .await
+        .unwrap();
     let authorization = basic("c", SECRET);
     let header = [("authorization", &*authorization)];
     let answer = server.ask(&header, &json!({})).await;
@@ -620,7 +627,7 @@ async fn what_another_process_changes_holds_for_the_next_request() {
     let answer = server.ask(&header, &body).await;
     answer.refused(400, "invalid_scope");
 
-    let other = Store::open(&server.database).await.unwrap();
+    let other = Store::open_at(&server.database).await.unwrap();
     let id = other
         .add_policy(&policy("c", "new", Some(60)))
         .await

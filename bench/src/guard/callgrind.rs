@@ -21,7 +21,7 @@ const THREAD: &str = "shard-0";
 const ASLEEP: usize = 3;
 const PAUSE: Duration = Duration::from_micros(100);
 /// What is counted: this function, and all that it calls.
-const SHARD: &str = "symbolon_broker::driver::shard::run";
+const SHARD: &str = "symbolon_broker::driver::lives::run";
 /// Where callgrind writes how much there was of all.
 const TOTAL: &str = "summary: ";
 

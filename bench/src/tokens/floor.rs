@@ -144,7 +144,8 @@ impl Known {
             ClientAuthentication::Key(jwk) => Some(PopKey::from_jwk(jwk)?),
             ClientAuthentication::Secret { .. }
             | ClientAuthentication::Certificate { .. }
-            | ClientAuthentication::CertificateName(_) => None,
+            | ClientAuthentication::CertificateName(_)
+            | ClientAuthentication::RawPublicKey(_) => None,
         };
         Ok(Self {
             authentication: client.authentication.clone(),

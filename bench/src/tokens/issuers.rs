@@ -1,6 +1,9 @@
 //! The authorization servers that are compared. Each is a process on a port of its own, on the loopback interface, over HTTPS with the same
 //! certificate, that ends when it is dropped.
 
+mod glewlwyd;
+mod oidc_provider;
+
 use super::{Sites, floor};
 use crate::{
     registered::{Method, Registered},
@@ -8,7 +11,10 @@ use crate::{
     site::{Site, free_address},
     wire::secure::ClientTls,
 };
-use std::{borrow::Cow, env, net::SocketAddr, process::Command};
+use anyhow::Context as _;
+use glewlwyd::Glewlwyd;
+use oidc_provider::OidcProvider;
+use std::{env, net::SocketAddr, process::Command};
 
 /// What is needed to start one kind.
 pub(super) trait Issuer {
@@ -28,20 +34,37 @@ pub(super) struct Running<'s> {
     pub(super) address: SocketAddr,
     pub(super) tls: ClientTls,
     pub(super) asking: Asking<'s>,
+    /// Where it keeps what it keeps.
+    _directory: Option<tempfile::TempDir>,
 }
 
 /// What requests are made of.
 pub(super) struct Asking<'s> {
     pub(super) path: &'static str,
-    pub(super) form: Cow<'static, str>,
+    pub(super) form: &'static str,
     /// What assertions name.
     pub(super) audience: String,
     pub(super) clients: &'s [Registered],
 }
 
-/// All that are found; those of others where they are asked for.
-pub(super) fn find(_beside: bool) -> Vec<Box<dyn Issuer>> {
-    vec![Box::new(Symbolon), Box::new(Floor)]
+/// Ours and the floor; those of others where they are asked for and found.
+pub(super) fn find(beside: bool) -> anyhow::Result<Vec<Box<dyn Issuer>>> {
+    let mut all: Vec<Box<dyn Issuer>> = vec![Box::new(Symbolon), Box::new(Floor)];
+    if beside {
+        // This program lies in TARGET/release.
+        let program = env::current_exe()?;
+        let target = program.ancestors().nth(2).context("no target directory")?;
+        let directory = target.join("beside");
+        all.push(Box::new(OidcProvider::find(&directory)?));
+        match Glewlwyd::find(&directory) {
+            Some(glewlwyd) => all.push(Box::new(glewlwyd)),
+            None => eprintln!(
+                "Glewlwyd is not found: apt-get download glewlwyd, dpkg -x it to {}/root",
+                directory.display()
+            ),
+        }
+    }
+    Ok(all)
 }
 
 /// `symbolon as`.
@@ -63,7 +86,7 @@ impl Asking<'_> {
     fn of<'s>(site: &Site, clients: &'s [Registered]) -> Asking<'s> {
         Asking {
             path: "/token",
-            form: "grant_type=client_credentials".into(),
+            form: "grant_type=client_credentials",
             audience: site.issuer.clone(),
             clients,
         }
@@ -93,6 +116,7 @@ impl Issuer for Symbolon {
             address,
             tls: ClientTls::trusting(&site.certificates().ca)?,
             asking: Asking::of(site, &fleet.clients),
+            _directory: None,
         })
     }
 }
@@ -121,6 +145,7 @@ impl Issuer for Floor {
             address,
             tls: ClientTls::trusting(&site.certificates().ca)?,
             asking: Asking::of(site, &fleet.clients),
+            _directory: None,
         })
     }
 }

@@ -101,7 +101,7 @@ impl Load {
 /// The next request of a client. An assertion is made anew each time: none is taken twice.
 fn request(client: &Registered, asking: &Asking<'_>) -> anyhow::Result<Vec<u8>> {
     match &client.authentication {
-        Authentication::Basic(header) => Ok(https::post(asking.path, Some(header), &asking.form)),
+        Authentication::Basic(header) => Ok(https::post(asking.path, Some(header), asking.form)),
         Authentication::Signer(signer) => {
             let now = UnixTime(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
             let assertion =

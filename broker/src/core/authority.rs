@@ -1,11 +1,7 @@
 //! The authorization servers: whose tokens count, and which keys vouch for which of them. The keys of one never vouch for tokens of another.
 
 use std::sync::Arc;
-use symbolon_ace_proto::{
-    AsHint, Confirmation, DERIVED_KEY_LENGTH, KeySet, PopKey, SymmetricKey, derived_key,
-    jwe::ContentKeys,
-};
-use zeroize::Zeroizing;
+use symbolon_ace_proto::{AsHint, Confirmation, DerivationKey, KeySet, PopKey, jwe::ContentKeys};
 
 /// One authorization server, and this broker as it knows it.
 #[derive(Clone, Debug)]
@@ -15,16 +11,13 @@ pub(crate) struct Authority {
     /// This broker's audience there.
     pub(crate) audience: String,
     pub(crate) content_keys: ContentKeys,
-    pub(crate) derivation_key: Option<DerivationKey>,
+    /// What the keys of its tokens are derived with (RFC 9202 §3.3.1).
+    pub(crate) derivation_keys: Vec<DerivationKey>,
     /// It can be asked what a token by reference says.
     pub(crate) introspection: bool,
     /// The value of `ace_as_hint` (RFC 9431 §2.4.1).
     pub(crate) hint: AsHint,
 }
-
-/// What the keys of its tokens are derived with (RFC 9202 §3.3.1). `Debug` does not show it.
-#[derive(Clone)]
-pub(crate) struct DerivationKey(Zeroizing<[u8; DERIVED_KEY_LENGTH]>);
 
 /// The keys that verify tokens, by the issuer that they are of.
 #[derive(Clone, Debug, Default)]
@@ -36,24 +29,6 @@ pub(crate) struct KeySets {
 
 /// The key that a token is bound to, and its name in `cnf`.
 pub(crate) type NamedKey = (PopKey, Option<Vec<u8>>);
-
-impl DerivationKey {
-    /// `None` where the key is not of 32 bytes.
-    pub(crate) fn new(key: &SymmetricKey) -> Option<Self> {
-        Some(Self(Zeroizing::new(key.as_bytes().try_into().ok()?)))
-    }
-
-    fn derive(&self, token: &[u8]) -> PopKey {
-        let key = Zeroizing::new(derived_key(&self.0, token));
-        PopKey::Hs256(SymmetricKey::from_bytes(&*key))
-    }
-}
-
-impl std::fmt::Debug for DerivationKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DerivationKey(..)")
-    }
-}
 
 impl KeySets {
     /// Of these authorization servers.
@@ -110,7 +85,10 @@ impl Authority {
         let Some(kid) = confirmation.key_identifier() else {
             return confirmation.resolve_named(&self.content_keys).ok();
         };
-        let derived = || Some(self.derivation_key.as_ref()?.derive(token));
+        let derived = || {
+            let key = DerivationKey::choose(&self.derivation_keys, &kid)?;
+            Some(PopKey::Hs256(key.derive(token)))
+        };
         let key = stored(&kid).or_else(derived)?;
         Some((key, Some(kid)))
     }

@@ -282,6 +282,25 @@ impl Counters {
         self.0[what.place()] = now as u64;
     }
 
+    /// In place of those of a shard that fell: what was counted stays so, and of what there was now there is nothing.
+    pub(crate) fn succeed(fallen: Self) -> Self {
+        let mut counters = fallen;
+        for now in [
+            Count::Clients,
+            Count::Subscriptions,
+            Count::SharedSubscriptions,
+            Count::RetainedMessages,
+            Count::RetainedBytes,
+            Count::Handshakes,
+            Count::Sessions,
+            Count::HeldAnswers,
+            Count::Unwritten,
+        ] {
+            counters.set(now, 0);
+        }
+        counters
+    }
+
     /// All of them, by [`Count::place`].
     pub(crate) fn numbers(&self) -> &[u64; NUMBERS] {
         &self.0

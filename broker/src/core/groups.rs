@@ -164,6 +164,22 @@ impl Groups {
             .map_or_else(Census::default, Group::census)
     }
 
+    /// The groups that this shard has members of, in the order of their names.
+    pub(crate) fn own(&self) -> Vec<(Arc<SubscriptionKey>, Census)> {
+        let all = self.all.iter();
+        let all = all.map(|(_, group)| (Arc::clone(&group.name), group.census()));
+        let mut own: Vec<_> = all.filter(|(_, census)| !census.is_empty()).collect();
+        own.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        own
+    }
+
+    /// The groups that another shard has members of.
+    pub(crate) fn of_shard(&self, shard: ShardIndex) -> Vec<Arc<SubscriptionKey>> {
+        let all = self.all.iter().map(|(_, group)| group);
+        let its = all.filter(|group| !group.elsewhere[usize::from(shard)].is_empty());
+        its.map(|group| Arc::clone(&group.name)).collect()
+    }
+
     /// Another shard tells of its members.
     pub(crate) fn set_census(&mut self, key: GroupKey, shard: ShardIndex, census: Census) {
         if let Some(group) = self.all.get_mut(key as usize) {

@@ -60,8 +60,12 @@ pub(crate) struct Holding {
     to_confirm: Vec<VecDeque<(u64, u64)>>,
     /// For each shard, how many messages it asked about.
     heard: Vec<u64>,
+    /// The same when the turn began.
+    heard_before: Vec<u64>,
     /// Sessions whose end is not written, by client, and the entry that says it.
     ending: HashMap<Box<str>, u64, ahash::RandomState>,
+    /// Sessions of others may have ended before this entry.
+    ended_before: u64,
 }
 
 impl Holding {
@@ -73,8 +77,31 @@ impl Holding {
             confirmed: vec![0; count],
             to_confirm: vec![VecDeque::new(); count],
             heard: vec![0; count],
+            heard_before: vec![0; count],
             ending: HashMap::with_hasher(seed.state()),
+            ended_before: 0,
         }
+    }
+
+    /// In place of one whose shard fell: what others asked about before its last turn is all in the journal, up to this entry.
+    pub(super) fn succeed(&mut self, fallen: &Self, journaled: u64) {
+        self.heard.clone_from(&fallen.heard_before);
+        self.ended_before = journaled;
+        for (questions, heard) in self.to_confirm.iter_mut().zip(&self.heard) {
+            questions.extend((*heard > 0).then_some((*heard, journaled)));
+        }
+    }
+
+    /// Whatever is noted from now on belongs to another turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.heard_before.copy_from_slice(&self.heard);
+    }
+
+    /// Another shard has begun anew, and counts what it asks about from nothing.
+    pub(super) fn forget_questions(&mut self, from: ShardIndex) {
+        let from = usize::from(from);
+        self.heard[from] = 0;
+        self.to_confirm[from].clear();
     }
 
     /// A message goes to this shard whose commit we wait for.
@@ -145,7 +172,7 @@ impl Shard {
     pub(super) fn needs_end_of(&self, client: &str) -> Needs {
         Needs {
             tickets: 0,
-            own: self.holding.ending.get(client).copied().unwrap_or(0),
+            own: (self.holding.ending.get(client).copied()).unwrap_or(self.holding.ended_before),
             others: SmallVec::new(),
         }
     }
@@ -226,6 +253,10 @@ impl Shard {
 
     /// Another shard has written what came of our messages, so many of them.
     pub(super) fn handle_confirmed(&mut self, from: ShardIndex, count: u64, now: Now) {
+        // Of what an earlier life of this shard asked.
+        if self.rebirth.awaits(from) {
+            return;
+        }
         self.holding.confirmed[usize::from(from)] = count;
         self.release_held(now);
     }

@@ -103,6 +103,26 @@ impl Interest {
         }
     }
 
+    /// In place of one whose shard fell: requests of its clients may still be acknowledged, and must not be taken for others.
+    pub(crate) fn succeed(&mut self, fallen: &Self) {
+        self.next_request = fallen.next_request;
+    }
+
+    /// Nobody waits for what was restored: it is told in another way.
+    pub(crate) fn forget_restored(&mut self) {
+        self.restored_due = 0;
+    }
+
+    /// Every filter there is a subscription to, and whether a stored session holds one; in the order of filters.
+    pub(crate) fn all(&self) -> Vec<(TopicFilter, bool)> {
+        let counts = self.counts.iter();
+        let mut all: Vec<_> = counts
+            .map(|(filter, count)| (filter.clone(), count.durable > 0))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
     /// A request that no SUBSCRIBE waits for: what stored sessions hold is told at the start.
     pub(crate) fn tell_restored(&mut self) -> u64 {
         self.restored_due += self.other_shards;
@@ -143,7 +163,7 @@ impl Interest {
     /// One acknowledgement came; the SUBSCRIBEs that need no more.
     pub(crate) fn acknowledge(&mut self, request: u64) -> Vec<Waiting> {
         if request == RESTORED {
-            self.restored_due -= 1;
+            self.restored_due = self.restored_due.saturating_sub(1);
         }
         let Some(waiting) = self.requests.get_mut(&request) else {
             return Vec::new();

@@ -132,6 +132,8 @@ pub(crate) struct Journal {
     next_transaction: u64,
     /// Where the entries of the part begin that is being written.
     part_from: Option<usize>,
+    /// How many entries there were, waiting and in all, when the turn began.
+    before: (usize, u64),
 }
 
 /// Bits of a transaction's number that tell it from others of its shard.
@@ -150,7 +152,21 @@ impl Journal {
             session_step: u64::from(count),
             next_transaction: u64::from(index) << TRANSACTION_BITS,
             part_from: None,
+            before: (0, 0),
         }
+    }
+
+    /// Whatever is pushed from now on belongs to another turn.
+    pub(crate) fn begin_turn(&mut self) {
+        self.before = (self.entries.len(), self.sequence);
+    }
+
+    /// As it was when the turn began. Names that were given since are not given again.
+    pub(crate) fn undo_turn(&mut self) {
+        let (waiting, sequence) = self.before;
+        self.entries.truncate(waiting);
+        self.sequence = sequence;
+        self.part_from = None;
     }
 
     /// Whether there is a store.

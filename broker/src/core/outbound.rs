@@ -30,6 +30,15 @@ struct Peer {
     untaken_bytes: usize,
     /// Taken from it, and not yet told.
     untold_bytes: usize,
+    before: Before,
+}
+
+/// As it was when the turn began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    waiting: usize,
+    untaken_bytes: usize,
+    untold_bytes: usize,
 }
 
 impl Outbound {
@@ -38,6 +47,27 @@ impl Outbound {
         Self {
             shards: (0..count).map(|_| Peer::default()).collect(),
             window_bytes: WINDOW_BYTES,
+        }
+    }
+
+    /// Whatever is pushed from now on belongs to another turn.
+    pub(super) fn begin_turn(&mut self) {
+        for peer in &mut self.shards {
+            peer.before = Before {
+                waiting: peer.waiting.len(),
+                untaken_bytes: peer.untaken_bytes,
+                untold_bytes: peer.untold_bytes,
+            };
+        }
+    }
+
+    /// As it was when the turn began.
+    pub(super) fn undo_turn(&mut self) {
+        for peer in &mut self.shards {
+            let before = peer.before;
+            peer.waiting.truncate(before.waiting);
+            peer.untaken_bytes = before.untaken_bytes;
+            peer.untold_bytes = before.untold_bytes;
         }
     }
 
@@ -113,6 +143,8 @@ impl ShardMessage {
             | Self::Uninterested { .. }
             | Self::Group { .. }
             | Self::Settled { .. }
+            | Self::Reborn { .. }
+            | Self::Welcome(_)
             | Self::System(_)
             | Self::Taken { .. }
             | Self::Acknowledged { .. } => 0,

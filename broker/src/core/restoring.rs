@@ -38,6 +38,10 @@ impl Shard {
         for (place, message) in messages {
             session.restore_message(place, message, record.sent_below);
         }
+        session.resend_after = self.rebirth.inherited();
+        for queued in &mut session.queue {
+            queued.journaled = self.rebirth.inherited();
+        }
         let key = session_key(self.sessions.insert(session));
         let client_identifier = record.client_identifier.clone();
         let rival = self.by_client.insert(client_identifier.clone(), key);

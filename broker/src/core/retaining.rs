@@ -46,6 +46,9 @@ pub(crate) struct Retaining {
     bytes_limit: usize,
 }
 
+/// What is kept of a topic: a message, or that it was deleted.
+pub(crate) type Kept = (Box<str>, Stamp, Option<Arc<Message>>);
+
 /// What a sweep found, each with its stamp.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
@@ -137,12 +140,47 @@ impl Retaining {
         } else {
             Content::Message(Arc::clone(message))
         };
-        let entry = Entry { stamp, content };
+        self.replace(topic.as_str(), Entry { stamp, content });
+    }
+
+    /// In place of one whose shard fell: what its stamps were above, these are too.
+    pub(crate) fn succeed(&mut self, fallen: &Self) {
+        self.clock = self.clock.max(fallen.clock);
+    }
+
+    /// What a shard that lost everything is told by this one: what is of these shards, or all of it.
+    pub(crate) fn all(&self, is_meant: impl Fn(Stamp) -> bool) -> Vec<Kept> {
+        let mut all = Vec::new();
+        self.entries.for_each(|topic, entry| {
+            if is_meant(entry.stamp) {
+                let message = match &entry.content {
+                    Content::Message(message) => Some(Arc::clone(message)),
+                    Content::Deleted { .. } => None,
+                };
+                all.push((topic.into(), entry.stamp, message));
+            }
+        });
+        all
+    }
+
+    /// Takes over what another shard keeps, unless something later is here.
+    pub(crate) fn adopt(&mut self, (topic, stamp, message): &Kept, now: Now) {
+        self.clock = self.clock.max(stamp.counter);
+        if let Some(message) = message {
+            self.apply(message, *stamp, now);
+        } else if (self.entries.get(topic)).is_none_or(|entry| entry.stamp <= *stamp) {
+            let content = Content::Deleted { at_ms: now.ms };
+            let stamp = *stamp;
+            self.replace(topic, Entry { stamp, content });
+        }
+    }
+
+    fn replace(&mut self, topic: &str, entry: Entry) {
         if let Some(size) = entry.size() {
             self.messages += 1;
             self.bytes += size;
         }
-        let previous = self.entries.insert(topic.as_str(), entry);
+        let previous = self.entries.insert(topic, entry);
         if let Some(size) = previous.as_ref().and_then(Entry::size) {
             self.messages -= 1;
             self.bytes -= size;

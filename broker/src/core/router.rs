@@ -120,6 +120,15 @@ impl Router {
         self.subscriptions.remove(filter, target).is_some()
     }
 
+    /// The filters of a target. Looks at all filters there are.
+    pub(crate) fn filters_of(&self, target: Target) -> Vec<TopicFilter> {
+        let mut filters = Vec::new();
+        (self.subscriptions).for_each_filter_of(target, |text| {
+            filters.extend(TopicFilter::parse(text));
+        });
+        filters
+    }
+
     /// Whether `route` still says the truth.
     pub(crate) fn is_current(&self, route: &Route) -> bool {
         route.epoch == self.epoch

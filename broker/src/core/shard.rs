@@ -6,6 +6,7 @@
 use super::{
     admission::Admission,
     counters::{Count, Counters},
+    falling::{Rebirth, Told, Welcome},
     forwarding::Frames,
     groups::{Census, Groups},
     hash_seed::HashSeed,
@@ -77,6 +78,10 @@ pub(crate) enum ShardMessage {
     Settled { ticket: u64 },
     /// Values of `$SYS` that are new or have changed.
     System(Arc<[Arc<Message>]>),
+    /// I have fallen, and begun anew: this is all that my clients want, and of what you want I know nothing. Answer with [`Self::Welcome`].
+    Reborn { life: u32, told: Arc<Told> },
+    /// All that a shard needs that has begun anew.
+    Welcome(Box<Welcome>),
     /// So much of what you sent is taken.
     Taken { bytes: usize },
     /// The request is in place here.
@@ -157,6 +162,7 @@ pub(crate) struct Shard {
     pub(super) connected: usize,
     due: Vec<Timer>,
     pub(super) next_serial: u64,
+    pub(super) rebirth: Rebirth,
 }
 
 /// What a shard is made from.
@@ -212,12 +218,13 @@ impl Shard {
             counters: Counters::default(),
             due: Vec::new(),
             next_serial: 1,
+            rebirth: Rebirth::default(),
         }
     }
 
     /// Messages from another shard, in its order.
-    pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: Vec<ShardMessage>, now: Now) {
-        let bytes = batch.iter().map(ShardMessage::bytes).sum();
+    pub(crate) fn handle_batch(&mut self, from: ShardIndex, batch: &[ShardMessage], now: Now) {
+        let mut bytes = batch.iter().map(ShardMessage::bytes).sum();
         for message in batch {
             match message {
                 ShardMessage::Publish {
@@ -229,45 +236,52 @@ impl Shard {
                     if transaction.is_some() {
                         self.journal.begin_part();
                     }
-                    self.handle_remote_publish(&message, stamp, now);
+                    self.handle_remote_publish(message, *stamp, now);
                     if transaction.is_some() {
-                        self.journal.end_part(transaction);
+                        self.journal.end_part(*transaction);
                     }
-                    if confirm {
+                    if *confirm {
                         self.note_question(from);
                     }
                 }
-                ShardMessage::Confirmed { count } => self.handle_confirmed(from, count, now),
+                ShardMessage::Confirmed { count } => self.handle_confirmed(from, *count, now),
                 ShardMessage::Interested {
                     filter,
                     durable,
                     request,
                 } => {
-                    let options = SubscriptionOptions::interest(durable);
-                    self.router.subscribe(&filter, Target::Shard(from), options);
-                    let acknowledged = ShardMessage::Acknowledged { request };
+                    let options = SubscriptionOptions::interest(*durable);
+                    self.router.subscribe(filter, Target::Shard(from), options);
+                    let acknowledged = ShardMessage::Acknowledged { request: *request };
                     self.outbound.push(from, acknowledged);
                 }
                 ShardMessage::Uninterested { filter } => {
-                    self.router.unsubscribe(&filter, Target::Shard(from));
+                    self.router.unsubscribe(filter, Target::Shard(from));
                 }
                 ShardMessage::Group {
                     group,
                     census,
                     request,
                 } => {
-                    self.handle_census(from, &group, census);
-                    if request != UNAWAITED {
-                        let acknowledged = ShardMessage::Acknowledged { request };
+                    self.handle_census(from, group, *census);
+                    if *request != UNAWAITED {
+                        let acknowledged = ShardMessage::Acknowledged { request: *request };
                         self.outbound.push(from, acknowledged);
                     }
                 }
-                ShardMessage::Shared(shared) => self.handle_shared(&shared, now),
-                ShardMessage::Settled { ticket } => self.handle_settled(ticket, now),
-                ShardMessage::System(messages) => self.handle_remote_system_values(&messages, now),
-                ShardMessage::Taken { bytes } => self.handle_taken(from, bytes),
+                // Whom it could go to is not known yet.
+                ShardMessage::Shared(shared) if self.rebirth.is_awaiting() => {
+                    bytes -= message.bytes();
+                    self.rebirth.put_off(from, shared);
+                }
+                ShardMessage::Shared(shared) => self.handle_shared(shared, now),
+                ShardMessage::Settled { ticket } => self.handle_settled(*ticket, now),
+                ShardMessage::Reborn { life, told } => self.handle_reborn(from, *life, told),
+                ShardMessage::Welcome(welcome) => self.handle_welcome(from, welcome, now),
+                ShardMessage::System(messages) => self.handle_remote_system_values(messages, now),
+                ShardMessage::Taken { bytes } => self.handle_taken(from, *bytes),
                 ShardMessage::Acknowledged { request } => {
-                    self.handle_interest_acknowledged(request, now);
+                    self.handle_interest_acknowledged(*request, now);
                 }
             }
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use symbolon_mqtt_proto::{Qos, delivery::OutgoingState};
 
 /// A message of a group on its way from shard to shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) message: Arc<Message>,
     pub(crate) group: Arc<SubscriptionKey>,

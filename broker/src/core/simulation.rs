@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `world.rs` | everything there is, step by step; crashes, restarts, and the rest at the end |
+//! | `falls.rs` | a shard falls in the middle of a turn, and another goes on in its place |
 //! | `broker_end.rs` | the driver's part: bytes in and out of the shards, mail, the store |
 //! | `client_end.rs`, `client_reads.rs`, `client.rs` | clients that keep to the standard: what they do, how they take what comes, what they know |
 //! | `network.rs`, `disk.rs`, `dice.rs` | a connection, the store, chance |
@@ -22,6 +23,7 @@ mod client_end;
 mod client_reads;
 mod dice;
 mod disk;
+mod falls;
 mod network;
 mod oracle;
 mod scopes;

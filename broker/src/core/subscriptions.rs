@@ -147,6 +147,19 @@ impl<K: Copy + Eq + Hash, V> Subscriptions<K, V> {
             .for_each(|text, subscribers| f(text, subscribers.len()));
     }
 
+    /// Calls `f` for each filter that this subscriber has, in no order that means something. Looks at all filters.
+    pub fn for_each_filter_of(&self, key: K, mut f: impl FnMut(&str)) {
+        let mut look = |text: &str, subscribers: &Subscribers<K, V>| {
+            let mut has = false;
+            subscribers.for_each(&mut |one, _| has |= one == key);
+            if has {
+                f(text);
+            }
+        };
+        self.exact.for_each(&mut look);
+        self.wildcards.for_each(&mut look);
+    }
+
     fn subscribers(&self, filter: &TopicFilter) -> Option<&Subscribers<K, V>> {
         let text = filter.as_str().as_bytes();
         if filter.has_wildcard() {

@@ -46,6 +46,13 @@ impl SystemTopics {
         found
     }
 
+    /// All values.
+    pub(super) fn all(&self) -> Arc<[Arc<Message>]> {
+        let mut all = Vec::new();
+        self.0.for_each(|_, message| all.push(Arc::clone(message)));
+        all.into()
+    }
+
     /// Whether `message` is still the value of its topic.
     pub(super) fn is_current(&self, topic: TopicName<'_>, message: &Arc<Message>) -> bool {
         let kept = self.0.get(topic.as_str());

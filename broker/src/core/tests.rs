@@ -2,6 +2,7 @@
 
 mod authority;
 mod authz_info;
+mod clock;
 mod publishers;
 mod reloading;
 mod resuming;
@@ -112,7 +113,7 @@ impl World {
             issuer: ISSUER.into(),
             audience: AUDIENCE.into(),
             content_keys: ContentKeys::default(),
-            derivation_key: None,
+            derivation_keys: Vec::new(),
             introspection: false,
             hint: AsHint::from_json(r#"{"AS":"https://as.example/token"}"#).unwrap(),
         };

@@ -27,6 +27,18 @@ pub(crate) struct Tickets {
     deferred: VecDeque<(u64, Entry)>,
     /// Tickets whose message is here, and the entry of the journal that must be written before that is told.
     to_tell: VecDeque<(u64, Ticket)>,
+    turn: Turn,
+}
+
+/// What undoes a turn: how much there was, and what was taken out since.
+#[derive(Debug, Default)]
+struct Turn {
+    taken: u64,
+    deferred: usize,
+    to_tell: usize,
+    returned: Vec<u64>,
+    journaled: Vec<(u64, Entry)>,
+    told: Vec<(u64, Ticket)>,
 }
 
 impl Tickets {
@@ -37,6 +49,36 @@ impl Tickets {
     /// Whether all tickets up to this one are back.
     pub(crate) fn are_back(&self, up_to: u64) -> bool {
         self.outstanding.first().is_none_or(|first| *first > up_to)
+    }
+
+    /// Whatever is done from now on belongs to another turn.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turn.taken = self.taken;
+        self.turn.deferred = self.deferred.len();
+        self.turn.to_tell = self.to_tell.len();
+        self.turn.returned.clear();
+        self.turn.journaled.clear();
+        self.turn.told.clear();
+    }
+
+    /// As it was when the turn began. Numbers that were given since are not given again.
+    pub(crate) fn undo_turn(&mut self) {
+        let turn = std::mem::take(&mut self.turn);
+        self.outstanding.extend(turn.returned);
+        self.outstanding.retain(|number| *number <= turn.taken);
+        self.deferred = (turn.journaled.into_iter())
+            .chain(self.deferred.drain(..))
+            .take(turn.deferred)
+            .collect();
+        self.to_tell = (turn.told.into_iter())
+            .chain(self.to_tell.drain(..))
+            .take(turn.to_tell)
+            .collect();
+    }
+
+    /// What is taken out of the store once tickets are back.
+    pub(crate) fn deferred(&self) -> impl Iterator<Item = &Entry> {
+        self.deferred.iter().map(|(_, entry)| entry)
     }
 
     fn take(&mut self, shard: ShardIndex) -> Ticket {
@@ -68,6 +110,7 @@ impl Shard {
                 break;
             }
             self.tickets.to_tell.pop_front();
+            self.tickets.turn.told.push((sequence, ticket));
             if ticket.shard == self.index {
                 self.handle_settled(ticket.number, now);
             } else {
@@ -81,12 +124,16 @@ impl Shard {
 
     /// One of our tickets is back.
     pub(super) fn handle_settled(&mut self, number: u64, now: Now) {
-        self.tickets.outstanding.remove(&number);
+        if self.tickets.outstanding.remove(&number) {
+            self.tickets.turn.returned.push(number);
+        }
         while let Some((up_to, _)) = self.tickets.deferred.front() {
             if !self.tickets.are_back(*up_to) {
                 break;
             }
-            if let Some((_, entry)) = self.tickets.deferred.pop_front() {
+            if let Some((up_to, entry)) = self.tickets.deferred.pop_front() {
+                let taken_out = (up_to, entry.clone());
+                self.tickets.turn.journaled.push(taken_out);
                 self.journal.push(entry);
             }
         }

@@ -240,7 +240,7 @@ impl Connection {
         if !session.has_more() {
             return false;
         }
-        core.handle_room(self.at.session, self.shard.now());
+        self.shard.fill_outbox(core, self.at.session);
         let link = &mut core.session_mut(self.at.session).link;
         link.dirty = false;
         !link.outbox.is_empty()

@@ -2,9 +2,10 @@
 
 use super::{
     addresses::Addresses,
-    arrival::{self, Arrival, Newcomer},
+    arrival::{Arrival, Newcomer},
     connection::{Connection, turn_away},
     listener::Listener,
+    lives::Falls,
     system,
     time_of_day::TimeOfDay,
 };
@@ -26,22 +27,25 @@ use crate::{
     management::published::Published,
     reload::{Announced, Announcement},
     revocations::Revocations,
-    store::{commits::Commits, writer::Batch as StoreBatch},
+    store::{
+        commits::Commits,
+        writer::{Batch as StoreBatch, Order},
+    },
 };
 use arc_swap::ArcSwap;
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
     collections::VecDeque,
-    io,
+    future::poll_fn,
     rc::Rc,
     sync::{Arc, atomic::AtomicUsize},
-    task::Waker,
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 use symbolon_tls::Channel;
 use tokio::{
     sync::{Notify, mpsc, watch},
-    task::{LocalSet, spawn_local, yield_now},
+    task::{spawn_local, yield_now},
     time::{Instant as TokioInstant, sleep, sleep_until},
 };
 
@@ -58,8 +62,13 @@ const RESUMED_AT_ONCE: usize = 16;
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a starting shard looks whether the others have heard of its stored subscriptions.
 const RESTORE_PAUSE: Duration = Duration::from_millis(1);
+/// How long the connections of a shard that fell have for closing.
+const BURIAL_LIMIT: Duration = Duration::from_millis(200);
 /// How often what was counted is copied to where the management listener reads it.
 const PUBLISH_COUNTERS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where something comes in from other shards. It outlives the shard's lives.
+pub(crate) type Inlet<T> = Rc<RefCell<mpsc::Receiver<T>>>;
 
 /// What shards send each other: who, and what.
 pub(crate) type Batch = (u16, Vec<ShardMessage>);
@@ -85,6 +94,7 @@ pub(crate) struct Common {
     pub(crate) published: Box<[Published]>,
     /// What the store tells, where there is one.
     pub(crate) commits: Option<Arc<Commits>>,
+    pub(crate) falls: Falls,
 }
 
 /// What one shard's thread is started with.
@@ -107,7 +117,7 @@ pub(crate) struct ShardStart {
 /// The store, as a shard sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardStore {
-    pub(crate) sender: mpsc::Sender<StoreBatch>,
+    pub(crate) sender: mpsc::Sender<Order>,
     pub(crate) commits: Arc<Commits>,
     /// The first name that no stored session has.
     pub(crate) first_session: SessionId,
@@ -117,6 +127,7 @@ pub(crate) struct ShardStore {
 pub(crate) struct ShardHandle {
     pub(crate) common: Arc<Common>,
     index: u16,
+    seed: HashSeed,
     core: RefCell<Shard>,
     store: Option<ShardStore>,
     scratch: RefCell<Scratch>,
@@ -129,6 +140,18 @@ pub(crate) struct ShardHandle {
     timers: Notify,
     /// What the timer task sleeps for, milliseconds on the broker's clock.
     armed_ms: Cell<u64>,
+    /// The core, once a turn of it has panicked; what stands in its place then knows nothing, and nothing of it counts.
+    fallen: RefCell<Option<Shard>>,
+    has_fallen: Notify,
+}
+
+/// Says that the shard fell, if its task panics.
+struct Vital(Rc<ShardHandle>);
+
+/// Says that the shard fell, unless the turn was completed.
+struct Turn<'a> {
+    shard: &'a ShardHandle,
+    is_completed: bool,
 }
 
 /// The task of a connection.
@@ -144,83 +167,44 @@ struct Sleeper {
 /// The buffer that all of a shard's connections read into, one after the other.
 pub(crate) struct Scratch(Vec<u8>);
 
-/// Runs the shard until shutdown. Called on its own thread.
-// A function by itself: `bench/src/guard/callgrind.rs` counts what happens in it, by its name.
-#[inline(never)]
-pub(crate) fn run(start: ShardStart) -> io::Result<()> {
-    let runtime = super::runtime()?;
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(serve(start)))
-}
+impl ShardHandle {
+    pub(super) fn new(
+        common: Arc<Common>,
+        (index, seed): (u16, HashSeed),
+        core: Shard,
+        store: Option<ShardStore>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            common,
+            index,
+            seed,
+            core: RefCell::new(core),
+            store,
+            scratch: RefCell::new(Scratch::new()),
+            wakers: RefCell::default(),
+            waiting: RefCell::default(),
+            backlog: Notify::new(),
+            timers: Notify::new(),
+            armed_ms: Cell::new(u64::MAX),
+            fallen: RefCell::default(),
+            has_fallen: Notify::new(),
+        })
+    }
 
-async fn serve(start: ShardStart) -> io::Result<()> {
-    let ShardStart {
-        index,
-        common,
-        listeners,
-        mailbox,
-        arrivals,
-        mut shutdown,
-        rules,
-        seed,
-        store,
-        sessions,
-        retained,
-    } = start;
-    let now_in_force = common.rules.load_full();
-    let count =
-        u16::try_from(common.mailboxes.len()).expect("Broker::start bounds the number of shards");
-    let core = Shard::new(ShardSetup {
-        index,
-        count,
-        store: store.as_ref().map(|store| store.first_session),
-        limits: now_in_force.limits,
-        admission: Arc::clone(&now_in_force.admission),
-        seed,
-    });
-    let shard = Rc::new(ShardHandle {
-        common,
-        index,
-        core: RefCell::new(core),
-        store,
-        scratch: RefCell::new(Scratch(vec![0; READ_BYTES])),
-        wakers: RefCell::default(),
-        waiting: RefCell::default(),
-        backlog: Notify::new(),
-        timers: Notify::new(),
-        armed_ms: Cell::new(u64::MAX),
-    });
-    spawn_local(Rc::clone(&shard).take_mail(mailbox));
-    spawn_local(Rc::clone(&shard).work_off_backlog());
-    if let Some(store) = &shard.store {
-        spawn_local(Rc::clone(&shard).follow_commits(Arc::clone(&store.commits)));
-    }
-    shard.restore(sessions, &retained).await;
-    let mut accepting = Vec::new();
-    for listener in listeners {
-        accepting.push(spawn_local(arrival::accept(
-            Rc::clone(&shard),
-            listener.socket,
-            listener.entrance,
-        )?));
-    }
-    shard.begin_work(arrivals, rules);
-    let accepts = shard.common.published[usize::from(index)].accept();
-    // The sender lives as long as the Broker: its end means shutdown too.
-    while !*shutdown.borrow_and_update() {
-        if shutdown.changed().await.is_err() {
-            break;
+    /// What it does from the first moment on: takes mail, and hears what is written.
+    pub(super) fn listen(
+        self: &Rc<Self>,
+        mailbox: &Inlet<Batch>,
+        in_hand: &Rc<RefCell<Option<Batch>>>,
+    ) {
+        let (mailbox, in_hand) = (Rc::clone(mailbox), Rc::clone(in_hand));
+        self.spawn_vital(Rc::clone(self).take_mail(mailbox, in_hand));
+        self.spawn_vital(Rc::clone(self).work_off_backlog());
+        if let Some(store) = &self.store {
+            self.spawn_vital(Rc::clone(self).follow_commits(Arc::clone(&store.commits)));
         }
     }
-    drop(accepts);
-    for task in accepting {
-        task.abort();
-    }
-    shard.say_goodbye().await;
-    Ok(())
-}
 
-impl ShardHandle {
     /// The limits in force now.
     pub(crate) fn limits(&self) -> Limits {
         self.common.rules.load().limits
@@ -258,12 +242,23 @@ impl ShardHandle {
     }
 
     /// Lets the core do something, then carries out what follows: wakes connections, sends to other shards, sets the timer.
+    ///
+    /// If that panics, the shard has fallen: another goes on in its place, with what was given away before.
     pub(crate) fn with_core<T>(self: &Rc<Self>, work: impl FnOnce(&mut Shard, Now) -> T) -> T {
+        let mut turn = Turn::begin(self);
         let mut core = self.core.borrow_mut();
+        core.begin_turn();
         if let Some(store) = &self.store {
             core.store_is_full = store.commits.is_full();
         }
         let outcome = work(&mut core, self.now());
+        #[cfg(feature = "faults")]
+        self.fall_if_told();
+        core.begin_turn();
+        if self.has_ended() {
+            turn.is_completed = true;
+            return outcome;
+        }
         let wakers = self.wakers.borrow();
         while let Some(key) = core.poll_dirty() {
             if let Some(Some(sleeper)) = wakers.get(key as usize) {
@@ -288,7 +283,69 @@ impl ShardHandle {
         {
             self.timers.notify_one();
         }
+        turn.is_completed = true;
         outcome
+    }
+
+    /// Lets a connection's outbox be filled. What follows of it is carried out with the next [`Self::with_core`].
+    pub(crate) fn fill_outbox(&self, core: &mut Shard, key: SessionKey) {
+        core.begin_turn();
+        core.handle_room(key, self.now());
+        core.begin_turn();
+    }
+
+    /// A task that the shard cannot be without: if it panics, wherever, the shard has fallen.
+    fn spawn_vital(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let shard = Rc::clone(self);
+        spawn_local(async move {
+            let _watch = Vital(shard);
+            task.await;
+        });
+    }
+
+    /// Whether the core has fallen: what stands in its place must not take anything on.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.fallen.borrow().is_some()
+    }
+
+    /// For tests: falls where it hurts most, with everything done and nothing given away.
+    #[cfg(feature = "faults")]
+    fn fall_if_told(&self) {
+        let told = &self.common.falls.wanted[self.index()];
+        assert!(
+            !told.swap(false, std::sync::atomic::Ordering::Relaxed),
+            "the shard falls because a test wants it"
+        );
+    }
+
+    /// A turn has panicked: every connection finds that it is over, and this life of the shard ends.
+    fn fall(&self) {
+        if self.has_ended() {
+            return;
+        }
+        let Ok(mut core) = self.core.try_borrow_mut() else {
+            // It cannot be: whoever holds the core has begun a turn before, whose end comes later.
+            return;
+        };
+        let stand_in = core.stand_in(self.setup());
+        *self.fallen.borrow_mut() = Some(std::mem::replace(&mut *core, stand_in));
+        self.has_fallen.notify_one();
+        for sleeper in self.wakers.borrow().iter().flatten() {
+            sleeper.waker.wake_by_ref();
+        }
+    }
+
+    /// What a core of this shard is made from, but for the store.
+    fn setup(&self) -> ShardSetup {
+        let rules = self.common.rules.load_full();
+        ShardSetup {
+            index: self.index,
+            count: self.common.shard_count(),
+            store: None,
+            limits: rules.limits,
+            admission: Arc::clone(&rules.admission),
+            seed: self.seed.clone(),
+        }
     }
 
     /// Hands what waits for other shards over, as far as their mailboxes have room.
@@ -320,13 +377,14 @@ impl ShardHandle {
             up_to,
             entries,
         };
-        if let Err(mpsc::error::TrySendError::Full(batch)) = store.sender.try_send(batch) {
+        let refused = store.sender.try_send(Order::Write(batch));
+        if let Err(mpsc::error::TrySendError::Full(Order::Write(batch))) = refused {
             core.return_journal(batch.entries);
         }
     }
 
     /// Tells the clients, waits until they have taken it, and brings what is left to the store.
-    async fn say_goodbye(self: &Rc<Self>) {
+    pub(super) async fn say_goodbye(self: &Rc<Self>) {
         self.with_core(Shard::handle_shutdown);
         let limit = TokioInstant::now() + GOODBYE_LIMIT;
         while self.core().connection_count() > 0 && TokioInstant::now() < limit {
@@ -347,27 +405,50 @@ impl ShardHandle {
                 up_to,
                 entries,
             };
-            if store.sender.send(batch).await.is_err() {
+            if store.sender.send(Order::Write(batch)).await.is_err() {
                 tracing::error!("the store has ended before the shards");
             }
         }
     }
 
     /// What it does beside its clients, once it has what was stored.
-    fn begin_work(self: &Rc<Self>, arrivals: mpsc::Receiver<Arrival>, rules: Announced<Rules>) {
-        spawn_local(Rc::clone(self).take_arrivals(arrivals));
-        spawn_local(Rc::clone(self).run_timers());
-        spawn_local(Rc::clone(self).publish_counters());
-        spawn_local(Rc::clone(self).take_rules(rules));
-        spawn_local(Rc::clone(self).take_revocations());
+    pub(super) fn begin_work(self: &Rc<Self>, arrivals: &Inlet<Arrival>, rules: Announced<Rules>) {
+        // Some may have waited for too long.
+        self.with_core(Shard::handle_timeout);
+        self.spawn_vital(Rc::clone(self).take_arrivals(Rc::clone(arrivals)));
+        self.spawn_vital(Rc::clone(self).run_timers());
+        self.spawn_vital(Rc::clone(self).publish_counters());
+        self.spawn_vital(Rc::clone(self).take_rules(rules));
+        self.spawn_vital(Rc::clone(self).take_revocations());
         // One shard speaks for all.
         if self.index == 0 {
             spawn_local(system::publish(Rc::clone(self)));
         }
     }
 
+    /// Waits until every other shard has told what its clients want.
+    pub(super) async fn await_others(&self) {
+        while self.core().is_awaiting_others() && !self.has_ended() {
+            sleep(RESTORE_PAUSE).await;
+        }
+    }
+
+    /// Waits until the shard has fallen.
+    pub(super) async fn fallen(&self) {
+        self.has_fallen.notified().await;
+    }
+
+    /// Lets the connections find that they are over, and gives the core back that fell.
+    pub(super) async fn bury(&self) -> Option<Shard> {
+        let limit = TokioInstant::now() + BURIAL_LIMIT;
+        while self.core().connection_count() > 0 && TokioInstant::now() < limit {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.fallen.borrow_mut().take()
+    }
+
     /// Puts back what was stored. Returns once every shard knows what the sessions of all others subscribe to.
-    async fn restore(
+    pub(super) async fn restore(
         self: &Rc<Self>,
         sessions: Vec<StoredSession>,
         retained: &[(Arc<Message>, Stamp)],
@@ -383,7 +464,9 @@ impl ShardHandle {
         while !self.core().is_settled() {
             sleep(RESTORE_PAUSE).await;
         }
-        self.common.restored.wait().await;
+        if !self.has_ended() {
+            self.common.restored.wait().await;
+        }
     }
 
     /// Tells the core how far the store is.
@@ -476,6 +559,10 @@ impl ShardHandle {
             unread,
             place,
         } = newcomer;
+        if self.has_ended() {
+            // Nobody is there to let it in; it may come again.
+            return;
+        }
         let version = admitted.introduction.version;
         let outcome = self.with_core(|core, now| {
             core.bring_up_to_date(&mut admitted.grant);
@@ -495,8 +582,8 @@ impl ShardHandle {
         }
     }
 
-    async fn take_arrivals(self: Rc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
-        while let Some(Arrival { channel, newcomer }) = arrivals.recv().await {
+    async fn take_arrivals(self: Rc<Self>, arrivals: Inlet<Arrival>) {
+        while let Some(Arrival { channel, newcomer }) = self.take(&arrivals).await {
             match channel.attach() {
                 Ok(channel) => self.admit(channel, newcomer),
                 Err(error) => tracing::warn!(%error, "cannot take a connection over"),
@@ -504,10 +591,36 @@ impl ShardHandle {
         }
     }
 
-    async fn take_mail(self: Rc<Self>, mut mailbox: mpsc::Receiver<Batch>) {
-        while let Some((from, batch)) = mailbox.recv().await {
-            self.with_core(|core, now| core.handle_batch(from, batch, now));
+    /// The batch that is being handled stays in `in_hand`: if the shard falls of it, or meanwhile, it is not lost.
+    async fn take_mail(self: Rc<Self>, mailbox: Inlet<Batch>, in_hand: Rc<RefCell<Option<Batch>>>) {
+        loop {
+            let mut taken = in_hand.take();
+            if taken.is_none() {
+                taken = self.take(&mailbox).await;
+            }
+            let Some(batch) = taken else {
+                return;
+            };
+            self.handle_in_hand(&in_hand, batch);
+            in_hand.take();
         }
+    }
+
+    fn handle_in_hand(self: &Rc<Self>, in_hand: &RefCell<Option<Batch>>, batch: Batch) {
+        let mut in_hand = in_hand.borrow_mut();
+        let (from, messages) = in_hand.insert(batch);
+        self.with_core(|core, now| core.handle_batch(*from, messages, now));
+    }
+
+    /// What comes next, unless the shard has fallen: then it is for whoever goes on.
+    async fn take<T>(&self, inlet: &Inlet<T>) -> Option<T> {
+        poll_fn(|context| {
+            if self.has_ended() {
+                return Poll::Pending;
+            }
+            inlet.borrow_mut().poll_recv(context)
+        })
+        .await
     }
 
     async fn take_rules(self: Rc<Self>, mut rules: Announced<Rules>) {
@@ -550,10 +663,10 @@ impl ShardHandle {
     }
 
     async fn publish_counters(self: Rc<Self>) {
-        loop {
-            sleep(PUBLISH_COUNTERS_EVERY).await;
+        while !self.has_ended() {
             self.common.published[usize::from(self.index)].store(self.core_mut().counters());
             self.shrink_wakers();
+            sleep(PUBLISH_COUNTERS_EVERY).await;
         }
     }
 
@@ -595,7 +708,43 @@ impl ShardHandle {
     }
 }
 
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fall();
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn begin(shard: &'a ShardHandle) -> Self {
+        Self {
+            shard,
+            is_completed: false,
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.is_completed {
+            self.shard.fall();
+        }
+    }
+}
+
+impl Common {
+    /// How many shards there are.
+    pub(crate) fn shard_count(&self) -> u16 {
+        u16::try_from(self.mailboxes.len()).expect("Broker::start bounds the number of shards")
+    }
+}
+
 impl Scratch {
+    pub(super) fn new() -> Self {
+        Self(vec![0; READ_BYTES])
+    }
+
     /// Makes room for `kept` bytes and one read behind them.
     pub(crate) fn reserve_for(&mut self, kept: usize) {
         let wanted = kept + READ_BYTES;

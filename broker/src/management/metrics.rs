@@ -51,6 +51,12 @@ impl Collector for Metrics {
         });
         let described = ("limit_reached", "Times that a bound was reached");
         counter(&mut encoder, described, None, limits)?;
+        let restarts = self.0.falls.restarts.load(Ordering::Relaxed);
+        let described = (
+            "shard_restarts",
+            "Times that a shard panicked and began anew, without its clients",
+        );
+        counter(&mut encoder, described, None, [(Labels::new(), restarts)])?;
         let expiries = vec![(Labels::new(), self.sum(Count::TokenExpiries))];
         let described = (
             "token_expiries",

@@ -34,6 +34,13 @@ impl Joining {
         });
     }
 
+    /// What of this shard waits.
+    pub(crate) fn entries_of(&self, shard: ShardIndex) -> impl Iterator<Item = &Entry> {
+        let batches = self.waiting.iter().map(|waiting| &waiting.batch);
+        let its = batches.filter(move |batch| batch.shard == shard);
+        its.flat_map(|batch| &batch.entries)
+    }
+
     /// Takes what can be written together: at least `entries` of them where there are so many, none whose transaction is not complete, and
     /// nothing that comes behind such a one.
     pub(crate) fn take(&mut self, entries: usize) -> Vec<Batch> {

@@ -6,14 +6,19 @@ use super::{
     group::{ENTRIES, Group},
     joining::Joining,
 };
-use crate::core::{journal::Entry, router::ShardIndex, shard::Now};
+use crate::core::{
+    journal::{Entry, Stored},
+    replaying::Replay,
+    router::ShardIndex,
+    shard::Now,
+};
 use std::{
     fmt,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How many batches may wait for the store, over all shards.
 pub(crate) const BATCHES: usize = 256;
@@ -35,10 +40,21 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
 }
 
+/// What the thread is told to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Write(Batch),
+    /// Everything that is stored, as it will be once what this shard has handed over so far is written.
+    Read {
+        shard: ShardIndex,
+        reply: oneshot::Sender<Result<Stored, StoreError>>,
+    },
+}
+
 /// The thread, from outside.
 #[derive(Debug)]
 pub(crate) struct StoreWriter {
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Order>,
     commits: Arc<Commits>,
     thread: JoinHandle<Result<(), NotWritten>>,
 }
@@ -88,7 +104,7 @@ impl StoreWriter {
 
     /// Where a shard sends its batches. Sending fails once the thread has ended, which only a panic of it makes before
     /// [`StoreWriter::finish`].
-    pub(crate) fn sender(&self) -> mpsc::Sender<Batch> {
+    pub(crate) fn sender(&self) -> mpsc::Sender<Order> {
         self.sender.clone()
     }
 
@@ -133,7 +149,7 @@ struct Failing {
 struct Writing<C> {
     store: Box<dyn Store>,
     clock: C,
-    receiver: mpsc::Receiver<Batch>,
+    receiver: mpsc::Receiver<Order>,
     commits: Arc<Commits>,
     /// Bounded by what the shards let be unwritten before they stop reading from clients.
     joining: Joining,
@@ -173,8 +189,8 @@ impl<C: Fn() -> Now> Writing<C> {
     /// Adds what can be written together to the group; waits for something if it is empty. False when there is nothing and never will be.
     fn take(&mut self) -> bool {
         loop {
-            while let Ok(batch) = self.receiver.try_recv() {
-                self.joining.push(batch);
+            while let Ok(order) = self.receiver.try_recv() {
+                self.follow(order);
             }
             let room = ENTRIES.saturating_sub(self.group.entries().len());
             for batch in self.joining.take(room) {
@@ -183,8 +199,8 @@ impl<C: Fn() -> Now> Writing<C> {
             if !self.group.is_empty() {
                 return true;
             }
-            if let Some(batch) = self.receiver.blocking_recv() {
-                self.joining.push(batch);
+            if let Some(order) = self.receiver.blocking_recv() {
+                self.follow(order);
                 continue;
             }
             for batch in self.joining.take_rest() {
@@ -192,6 +208,24 @@ impl<C: Fn() -> Now> Writing<C> {
             }
             return !self.group.is_empty();
         }
+    }
+
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Write(batch) => self.joining.push(batch),
+            Order::Read { shard, reply } => {
+                if reply.send(self.read(shard)).is_err() {
+                    tracing::warn!(shard, "nobody waits for what the store was asked for");
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, shard: ShardIndex) -> Result<Stored, StoreError> {
+        let mut replay = Replay::new(self.store.load((self.clock)())?);
+        let waiting = self.joining.entries_of(shard);
+        (self.group.entries().iter().chain(waiting)).for_each(|entry| replay.apply(entry));
+        Ok(replay.into_stored())
     }
 
     /// Writes the group. Where it is too much, at least what it begins with, as far as that makes room.

@@ -11,6 +11,8 @@ mod delivery;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod falls;
+#[cfg(test)]
 mod fullness;
 #[cfg(test)]
 mod introspection;

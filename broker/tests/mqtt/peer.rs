@@ -125,6 +125,13 @@ impl Peer {
         self.send_bytes(&bytes);
     }
 
+    /// Whether the connection was still there.
+    pub(crate) fn try_send(&mut self, packet: &Packet<'_>) -> bool {
+        let mut bytes = Vec::new();
+        packet.encode(self.version, &mut bytes).unwrap();
+        self.stream.write_all(&bytes).is_ok()
+    }
+
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }

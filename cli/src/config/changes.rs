@@ -1,9 +1,10 @@
 //! What differs between two readings of a configuration, key by key.
 
 use super::{Opened, document::Document};
-use crate::serve::Which;
+use crate::{clock, serve::Which, shared_key};
 use aws_lc_rs::digest;
 use std::{collections::BTreeMap, path::Path};
+use symbolon_auth_server::store::Location;
 use toml::Value;
 
 /// What can change while the servers run. Whatever is not in here needs a restart, so that no change is ever ignored.
@@ -60,6 +61,7 @@ const FILES: &[&str] = &[
     "secret",
     "client_key",
     "pin_file",
+    "database_password_file",
 ];
 /// How a key that is not set is shown.
 const UNSET: &str = "(not set)";
@@ -98,6 +100,9 @@ impl Snapshot {
         });
         let keys = keys.into_iter().map(|(key, value)| {
             let content = content_of(document, &key, &value);
+            if key == "as.database" {
+                return (key, held_database(&value));
+            }
             let value = value.to_string();
             (key, Held { value, content })
         });
@@ -125,6 +130,24 @@ impl Snapshot {
                 })
             })
             .collect()
+    }
+}
+
+/// A URL is shown without the password that may be in it.
+fn held_database(value: &Value) -> Held {
+    let text = value.as_str().unwrap_or_default();
+    let shown = match Location::parse(text) {
+        Ok(Location::File(_)) => value.to_string(),
+        Ok(location @ Location::Postgres(_)) => Value::from(location.to_string()).to_string(),
+        Err(_) => "(not usable)".to_owned(),
+    };
+    Held {
+        value: shown,
+        content: Some(
+            digest::digest(&digest::SHA256, text.as_bytes())
+                .as_ref()
+                .to_vec(),
+        ),
     }
 }
 
@@ -181,6 +204,10 @@ fn without_indices(key: &str) -> String {
 
 fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     match value {
+        // That a section without keys is there may mean something: `[as.admin]`.
+        Value::Table(table) if table.is_empty() => {
+            into.insert(path.to_owned(), value.clone());
+        }
         Value::Table(table) => {
             for (key, value) in table {
                 let path = match path {
@@ -213,8 +240,10 @@ fn content_of(document: &Document, key: &str, value: &Value) -> Option<Vec<u8>> 
     }
     let path = document.absolute(Path::new(value.as_str()?));
     let text = crate::private_file::read_text(&path).ok()?;
+    // A key that has ended makes it another file.
+    let ended = shared_key::ended(&text, clock::now());
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    Some(digest.as_ref().to_vec())
+    Some([digest.as_ref(), &ended.to_be_bytes()].concat())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     keys::{self, Kind},
     schema::File,
 };
-use crate::private_file;
+use crate::{credential, private_file};
 use serde::Deserialize as _;
 use std::{
     ffi::OsString,
@@ -87,9 +87,9 @@ impl Document {
         table
     }
 
-    /// A path in the file, which is relative to the file's directory.
+    /// A path in the file, which is relative to the file's directory, or `credential:NAME`.
     pub(super) fn absolute(&self, path: &Path) -> PathBuf {
-        self.directory().join(path)
+        credential::path(path).unwrap_or_else(|| self.directory().join(path))
     }
 
     /// The file.
@@ -113,6 +113,11 @@ impl Document {
             Some(set) => Diagnostic::new(format!("{} ({path}): {message}", set.origin)),
             None => Diagnostic::new(message).at(self.span(path)),
         }
+    }
+
+    /// Whether the environment or the command line says what a key is.
+    pub(super) fn is_overridden(&self, path: &str) -> bool {
+        self.overrides.iter().any(|set| set.path == path)
     }
 
     /// The complaints as an error, or nothing where there are none.

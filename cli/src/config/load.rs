@@ -13,6 +13,7 @@ use super::{
 };
 use crate::private_file;
 use std::{path::Path, time::Duration};
+use symbolon_auth_server::store::Location;
 use symbolon_broker::{AuthorizationConfig, ListenerConfig, Transport};
 
 /// Only to try whether a certificate and its key fit; nothing is accepted with it.
@@ -80,10 +81,7 @@ impl<'a> Loader<'a> {
             ("as.key", &settings.key),
         );
         let signing_key = self.signing_keys(settings);
-        if settings.database.exists() {
-            let refused = private_file::refuse_if_others_may_use(&settings.database);
-            self.accept("as.database", &settings.database, refused);
-        }
+        let database = self.database(settings);
         let client_ca = settings.client_ca.as_deref().map(|path| {
             let text = private_file::read_text(path);
             self.accept("as.client_ca", path, text)
@@ -99,10 +97,25 @@ impl<'a> Loader<'a> {
             certificate_chain_pem,
             private_key_pem,
             client_ca_pem,
-            database: settings.database.clone(),
+            database: database?,
             signing_key: signing_key?,
             token_lifetime_secs: settings.token_lifetime_secs,
+            registration: settings.registration,
+            admin: settings.admin,
+            management: settings.management,
         })
+    }
+
+    /// Of a file whose place is told; of a URL, whose line may hold a password, the error alone.
+    fn database(&mut self, settings: &AuthorizationServerSettings) -> Option<Location> {
+        let is_file = settings.database.file().is_some();
+        let refused = match settings.database.location() {
+            Ok(location) => return Some(location),
+            Err(error) if is_file => self.document.complaint("as.database", error),
+            Err(error) => Diagnostic::new(format!("as.database: {error}")),
+        };
+        self.diagnostics.push(refused);
+        None
     }
 
     fn broker(&mut self, settings: &BrokerSettings) -> Option<symbolon_broker::Config> {

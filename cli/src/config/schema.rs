@@ -24,10 +24,14 @@ pub(super) struct AuthorizationServer {
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) client_ca: Option<PathBuf>,
-    pub(super) database: Option<PathBuf>,
+    pub(super) database: Option<String>,
+    pub(super) database_password_file: Option<PathBuf>,
     pub(super) signing_key: Option<PathBuf>,
     pub(super) token_lifetime_secs: Option<u64>,
+    pub(super) registration: Option<bool>,
     pub(super) pkcs11: Option<Pkcs11>,
+    pub(super) admin: Option<Admin>,
+    pub(super) management: Option<Management>,
 }
 
 /// `[as.pkcs11]`.
@@ -36,6 +40,13 @@ pub(super) struct AuthorizationServer {
 pub(super) struct Pkcs11 {
     pub(super) module: Option<PathBuf>,
     pub(super) pin_file: Option<PathBuf>,
+}
+
+/// `[as.admin]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: Option<SocketAddr>,
 }
 
 /// `[broker]`.
@@ -155,7 +166,7 @@ pub(super) struct Introspection {
     pub(super) cache_secs: Option<u64>,
 }
 
-/// `[broker.management]`.
+/// `[as.management]` and `[broker.management]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Management {

@@ -7,6 +7,7 @@ pub(crate) use signing::{Pkcs11Settings, SigningKeys};
 pub(crate) use trust::{AuthorizationSettings, CredentialFile, IntrospectionSettings};
 
 use super::{
+    database::DatabaseSettings,
     diagnostic::{ConfigError, Diagnostic},
     document::Document,
     schema,
@@ -17,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use symbolon_auth_server::{AdminConfig, store::Location};
 use symbolon_broker::{Durability, Limits, ManagementConfig, StoreConfig, TokensConfig};
 use symbolon_mqtt_proto::TopicFilter;
 
@@ -50,10 +52,13 @@ pub(crate) struct AuthorizationServerSettings {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) client_ca: Option<PathBuf>,
-    pub(crate) database: PathBuf,
+    pub(crate) database: DatabaseSettings,
     pub(crate) signing_key: SigningKeys,
     pub(crate) pkcs11: Option<Pkcs11Settings>,
     pub(crate) token_lifetime_secs: u64,
+    pub(crate) registration: bool,
+    pub(crate) admin: Option<AdminConfig>,
+    pub(crate) management: Option<symbolon_auth_server::ManagementConfig>,
 }
 
 /// `[broker]`.
@@ -184,7 +189,8 @@ impl Checker<'_> {
         let issuer = issuer.filter(|issuer| self.https_url("as.issuer", issuer));
         let certificate = self.required_path("as.certificate", section.certificate.as_deref());
         let key = self.required_path("as.key", section.key.as_deref());
-        let database = self.required_path("as.database", section.database.as_deref());
+        let database = self.required("as.database", section.database.as_deref());
+        let database = database.and_then(|text| self.database(section, text));
         let pkcs11 = (section.pkcs11.as_ref()).and_then(|section| self.pkcs11(section));
         let signing_key = self.signing_keys(section);
         let token_lifetime_secs = section.token_lifetime_secs.unwrap_or(TOKEN_LIFETIME_SECS);
@@ -194,6 +200,17 @@ impl Checker<'_> {
                 "a token must live for 1 second or more",
             );
         }
+        let admin = section.admin.as_ref().map(|admin| AdminConfig {
+            listen: admin.listen,
+        });
+        let management = section
+            .management
+            .as_ref()
+            .and_then(|section| self.management("as.management.address", section));
+        let management =
+            management.map(
+                |(address, insecure)| symbolon_auth_server::ManagementConfig { address, insecure },
+            );
         Some(AuthorizationServerSettings {
             listen: listen?,
             issuer: issuer?,
@@ -207,7 +224,35 @@ impl Checker<'_> {
             signing_key: signing_key?,
             pkcs11,
             token_lifetime_secs,
+            registration: section.registration.unwrap_or(true),
+            admin,
+            management,
         })
+    }
+
+    /// What is wrong is told without the place: the line may hold a password.
+    fn database(
+        &mut self,
+        section: &schema::AuthorizationServer,
+        text: &str,
+    ) -> Option<DatabaseSettings> {
+        let location = Location::parse(text).map_err(|error| error.to_string());
+        let password_file = section.database_password_file.as_deref();
+        let password_file = password_file.map(|path| self.document.absolute(path));
+        let settings = location.and_then(|location| {
+            let location = match location {
+                Location::File(path) => Location::File(self.document.absolute(&path)),
+                Location::Postgres(_) => location,
+            };
+            let overridden = self.document.is_overridden("as.database");
+            let file = (!overridden).then(|| self.document.file());
+            DatabaseSettings::new(location, password_file, file)
+        });
+        let complain = |error| {
+            self.diagnostics
+                .push(Diagnostic::new(format!("as.database: {error}")))
+        };
+        settings.map_err(complain).ok()
     }
 
     fn broker(&mut self, section: &schema::Broker) -> Option<BrokerSettings> {
@@ -237,7 +282,8 @@ impl Checker<'_> {
         let management = section
             .management
             .as_ref()
-            .and_then(|section| self.management(section));
+            .and_then(|section| self.management("broker.management.address", section))
+            .map(|(address, insecure)| ManagementConfig { address, insecure });
         let store = section
             .store
             .as_ref()
@@ -337,15 +383,20 @@ impl Checker<'_> {
         }
     }
 
-    fn management(&mut self, section: &schema::Management) -> Option<ManagementConfig> {
-        let address = self.required("broker.management.address", section.address)?;
+    /// Where health and metrics are, and whether they may be outside of loopback.
+    fn management(
+        &mut self,
+        key: &str,
+        section: &schema::Management,
+    ) -> Option<(SocketAddr, bool)> {
+        let address = self.required(key, section.address)?;
         let insecure = section.insecure;
         if !address.ip().is_loopback() && !insecure {
             let message = "health and metrics outside loopback: whoever reaches the address could read them; \
                            use 127.0.0.1, or write `insecure = true` beside it";
-            self.complain("broker.management.address", message);
+            self.complain(key, message);
         }
-        Some(ManagementConfig { address, insecure })
+        Some((address, insecure))
     }
 
     fn store(&mut self, section: &schema::Store, limits: &Limits) -> Option<StoreConfig> {

@@ -2,8 +2,9 @@
 
 use super::narrator::Narrator;
 use crate::{
+    administration::Administration,
     broker_address,
-    client::{Authentication, Destination, NewClient, PopName, register},
+    client::{Authentication, Destination, DestinationArgs, Device, PopName, register},
     config,
     init::InitArgs,
     registry,
@@ -50,7 +51,9 @@ impl Stage {
         let servers = narrator.need("symbolon up", servers)?;
 
         let store = registry::open(&opened.settings).await?;
-        let destination = Destination::choose(&opened.settings, None, None)?;
+        let administration = Administration::local(store, Some(opened.settings.clone()));
+        let arguments = DestinationArgs::default();
+        let destination = Destination::choose(&administration, arguments).await?;
         let mut devices = Vec::new();
         for (client, words) in [
             (
@@ -67,7 +70,7 @@ impl Stage {
             ),
         ] {
             let allow = [client.allow.parse().map_err(anyhow::Error::msg)?];
-            let new = NewClient {
+            let new = Device {
                 name: client.name,
                 authentication: client.authentication,
                 pop: client.pop,
@@ -75,7 +78,7 @@ impl Stage {
                 token_lifetime_secs: client.token_lifetime_secs,
                 refresh_tokens: false,
             };
-            let profile = register(&store, &new, &destination).await;
+            let profile = register(&administration, &new, &destination).await;
             let profile = profile.map(|profile| (profile, words.to_owned()));
             devices.push(narrator.need(&format!("symbolon client add {}", client.name), profile)?);
         }

@@ -1,16 +1,12 @@
 //! `symbolon policy test` and `symbolon why`: which policy decides.
 
-use super::{ShownPolicy, effect};
 use crate::{
-    clock,
-    config::DirectoryArg,
+    administration::Place,
     exit::usage,
     moment::Moment,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_ace_proto::Permission;
-use symbolon_auth_server::store::{Considered, Explanation, Standing, Store, StoreError, Verdict};
+use symbolon_auth_server::admin::model::{self, Explanation, Permission};
 use symbolon_mqtt_proto::TopicFilter;
 
 /// What is asked about.
@@ -21,7 +17,7 @@ pub(crate) struct Question {
     /// The topic; with `--sub` a Topic Filter too
     topic: String,
     #[command(flatten)]
-    directory: DirectoryArg,
+    place: Place,
     /// The broker, if not this configuration's
     #[arg(long, value_name = "TEXT")]
     audience: Option<String>,
@@ -51,25 +47,6 @@ pub(crate) struct TestArgs {
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     question: Question,
-}
-
-#[derive(serde::Serialize)]
-struct Shown {
-    client_id: String,
-    topic: String,
-    permission: &'static str,
-    allowed: bool,
-    decided_by: Option<i64>,
-    policies: Vec<ShownStanding>,
-}
-
-#[derive(serde::Serialize)]
-struct ShownStanding {
-    #[serde(flatten)]
-    policy: ShownPolicy,
-    means: String,
-    standing: &'static str,
-    cut_by: Option<i64>,
 }
 
 /// The device may not.
@@ -129,88 +106,39 @@ impl Question {
         self.topic.contains(['+', '#'])
     }
 
-    async fn ask(&self, permissions: &[Permission]) -> anyhow::Result<Vec<Shown>> {
-        let asked = TopicFilter::parse(&self.topic)
+    async fn ask(&self, permissions: &[Permission]) -> anyhow::Result<Vec<Explanation>> {
+        TopicFilter::parse(&self.topic)
             .map_err(|error| usage(format!("{:?}: {error}", self.topic)))?;
         if self.is_filter() && permissions.contains(&Permission::Publish) {
             return Err(usage(
                 "a topic to publish to has no wildcards; ask with --sub",
             ));
         }
-        let settings = self.directory.settings()?;
-        let audience = registry::audience(&settings, self.audience.clone())?;
-        let store = registry::open(&settings).await?;
-        if store.client(&self.client).await?.is_none() {
-            return Err(StoreError::NotFound("client", self.client.clone()).into());
-        }
+        let administration = self.place.open().await?;
+        let audience = administration.audience(self.audience.clone()).await?;
         let mut answers = Vec::new();
         for permission in permissions {
-            let explanation = self.explain(&store, &audience, *permission, &asked).await?;
-            answers.push(self.shown(*permission, &explanation));
+            let question = model::Question {
+                client: self.client.clone(),
+                audience: audience.clone(),
+                permission: *permission,
+                filter: self.topic.clone(),
+                at: self.at.map(|moment| moment.0.0),
+            };
+            answers.push(administration.why(&question).await?);
         }
         Ok(answers)
     }
-
-    async fn explain(
-        &self,
-        store: &Store,
-        audience: &str,
-        permission: Permission,
-        asked: &TopicFilter,
-    ) -> anyhow::Result<Explanation> {
-        let now = self.at.map_or_else(clock::now, |moment| moment.0);
-        let explanation = store
-            .explain((&self.client, audience), permission, asked, now)
-            .await?;
-        Ok(explanation)
-    }
-
-    fn shown(&self, permission: Permission, explanation: &Explanation) -> Shown {
-        Shown {
-            client_id: self.client.clone(),
-            topic: self.topic.clone(),
-            permission: match permission {
-                Permission::Publish => "pub",
-                Permission::Subscribe => "sub",
-            },
-            allowed: explanation.verdict.is_allowed(),
-            decided_by: match explanation.verdict {
-                Verdict::Allowed(id) | Verdict::Denied(id) => Some(id),
-                Verdict::NoRule => None,
-            },
-            policies: explanation.considered.iter().map(standing).collect(),
-        }
-    }
 }
 
-fn standing(considered: &Considered) -> ShownStanding {
-    ShownStanding {
-        policy: ShownPolicy::from(&considered.policy),
-        means: format!(
-            "{} {}",
-            effect(considered.policy.effect),
-            considered.filter.as_str()
-        ),
-        standing: match considered.standing {
-            Standing::Decides => "decides",
-            Standing::Agrees => "agrees",
-            Standing::Overruled => "overruled by the deny",
-            Standing::InPart => "allows a part only",
-            Standing::NotYet => "does not hold yet",
-            Standing::Over => "is over",
-        },
-        cut_by: considered.cut_by,
-    }
-}
-
-fn verb(permission: &str) -> &'static str {
+fn verb(permission: Permission) -> &'static str {
     match permission {
-        "sub" => "subscribe to",
-        _ => "publish to",
+        Permission::Subscribe => "subscribe to",
+        Permission::Publish => "publish to",
     }
 }
 
-fn print_sentence(answer: &Shown) {
+fn print_sentence(answer: &Explanation) {
     let may = if answer.allowed { "may" } else { "may not" };
     let why = match (answer.decided_by, answer.allowed) {
         (Some(id), true) => format!("policy {id} allows it"),
@@ -225,7 +153,7 @@ fn print_sentence(answer: &Shown) {
     );
 }
 
-fn print_standings(answer: &Shown) -> anyhow::Result<()> {
+fn print_standings(answer: &Explanation) -> anyhow::Result<()> {
     if answer.policies.is_empty() {
         return Ok(());
     }

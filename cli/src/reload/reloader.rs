@@ -2,13 +2,15 @@
 
 use super::report::{Outcome, Report};
 use crate::{
+    clock,
     config::{self, Opened, Snapshot},
     exit::one_line,
     logging::{LogArgs, LogSwitch},
     serve::{Configs, Which},
-    service,
+    service, shared_key,
 };
 use std::path::PathBuf;
+use symbolon_ace_proto::UnixTime;
 
 /// Where the configuration is read from, each time in the same way.
 #[derive(Clone, Debug)]
@@ -61,6 +63,12 @@ impl Source {
 }
 
 impl Reloader {
+    /// When one of the keys ends that the broker shares with an authorization server: it is forgotten by another reading.
+    pub(crate) fn next_end(&self) -> Option<UnixTime> {
+        let opened = config::open(&self.source.directory, &self.source.set).ok()?;
+        shared_key::next_end(&opened.settings, clock::now())
+    }
+
     /// Does it, and tells the log and the service manager.
     pub(crate) fn reload(&mut self) -> Report {
         service::reloading();

@@ -1,10 +1,10 @@
 //! `symbolon rs group`: audiences that stand for several resource servers (RFC 9200 §6.9).
 
 use crate::{
-    config::DirectoryArg,
+    administration::Place,
     output::{self, OutputArgs},
-    registry,
 };
+use symbolon_auth_server::admin::model::AudienceGroup;
 
 /// `symbolon rs group ...`.
 #[derive(Debug, clap::Subcommand)]
@@ -17,12 +17,12 @@ pub(crate) enum GroupCommand {
         #[arg(required = true)]
         members: Vec<String>,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
     /// List such audiences
     List {
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -31,14 +31,8 @@ pub(crate) enum GroupCommand {
         /// The audience
         name: String,
         #[command(flatten)]
-        directory: DirectoryArg,
+        place: Place,
     },
-}
-
-#[derive(serde::Serialize)]
-struct Shown {
-    name: String,
-    members: Vec<String>,
 }
 
 impl GroupCommand {
@@ -47,20 +41,19 @@ impl GroupCommand {
             Self::Add {
                 name,
                 members,
-                directory,
+                place,
             } => {
-                let store = registry::open(&directory.settings()?).await?;
-                store.add_to_audience_group(&name, &members).await?;
-                println!("{name} stands for {}", members.join(", "));
+                let administration = place.open().await?;
+                let listed = members.join(", ");
+                administration.add_to_audience_group(&name, members).await?;
+                println!("{name} stands for {listed}");
                 Ok(())
             }
-            Self::List { directory, output } => {
-                let store = registry::open(&directory.settings()?).await?;
-                list(store.audience_groups().await?, output)
+            Self::List { place, output } => {
+                list(&place.open().await?.audience_groups().await?, output)
             }
-            Self::Remove { name, directory } => {
-                let store = registry::open(&directory.settings()?).await?;
-                store.remove_audience_group(&name).await?;
+            Self::Remove { name, place } => {
+                place.open().await?.remove_audience_group(&name).await?;
                 println!("removed {name}");
                 Ok(())
             }
@@ -68,21 +61,11 @@ impl GroupCommand {
     }
 }
 
-fn list(pairs: Vec<(String, String)>, output: OutputArgs) -> anyhow::Result<()> {
-    let mut groups: Vec<Shown> = Vec::new();
-    for (name, member) in pairs {
-        match groups.last_mut() {
-            Some(last) if last.name == name => last.members.push(member),
-            Some(_) | None => groups.push(Shown {
-                name,
-                members: vec![member],
-            }),
-        }
-    }
+fn list(groups: &[AudienceGroup], output: OutputArgs) -> anyhow::Result<()> {
     if output.is_json() {
         return output::print_json(&groups);
     }
-    let row = |group: &Shown| vec![group.name.clone(), group.members.join(" ")];
+    let row = |group: &AudienceGroup| vec![group.name.clone(), group.members.join(" ")];
     let rows: Vec<Vec<String>> = groups.iter().map(row).collect();
     output::print_table(&["AUDIENCE", "RESOURCE SERVERS"], &rows)
 }

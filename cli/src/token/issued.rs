@@ -2,57 +2,38 @@
 
 use super::expiry;
 use crate::{
+    administration::Place,
     clock,
-    config::DirectoryArg,
     output::{self, OutputArgs},
-    registry,
 };
-use symbolon_ace_proto::token;
-use symbolon_auth_server::store::{IssuedToken, Revocation, Store};
-
-#[derive(serde::Serialize)]
-struct Shown {
-    identifier: String,
-    client_id: String,
-    audience: String,
-    expires_at: u64,
-    revoked_at: Option<u64>,
-}
-
-impl From<IssuedToken> for Shown {
-    fn from(token: IssuedToken) -> Self {
-        Self {
-            identifier: token.identifier,
-            client_id: token.client_id,
-            audience: token.audience,
-            expires_at: token.expires_at.0,
-            revoked_at: token.revoked_at.map(|time| time.0),
-        }
-    }
-}
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use symbolon_ace_proto::{UnixTime, token};
+use symbolon_auth_server::{
+    admin::model::{Revocation, Token},
+    store::Store,
+};
 
 /// Prints the tokens that have not expired.
 pub(super) async fn list(
     client: Option<String>,
-    directory: &DirectoryArg,
+    place: &Place,
     output: OutputArgs,
 ) -> anyhow::Result<()> {
-    let store = registry::open(&directory.settings()?).await?;
-    let now = clock::now();
-    let tokens = store.tokens(client.as_deref(), now).await?;
+    let tokens = place.open().await?.tokens(client.as_deref()).await?;
     if output.is_json() {
-        let shown: Vec<Shown> = tokens.into_iter().map(Shown::from).collect();
-        return output::print_json(&shown);
+        return output::print_json(&tokens);
     }
-    let row = |token: &IssuedToken| {
+    let now = clock::now();
+    let row = |token: &Token| {
         vec![
             token.identifier.clone(),
             token.client_id.clone(),
             token.audience.clone(),
-            expiry(token.expires_at, now),
-            token
-                .revoked_at
-                .map_or_else(|| "-".to_owned(), |time| clock::distance(time, now)),
+            expiry(UnixTime(token.expires_at), now),
+            token.revoked_at.map_or_else(
+                || "-".to_owned(),
+                |time| clock::distance(UnixTime(time), now),
+            ),
         ]
     };
     let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
@@ -66,18 +47,18 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     token: Option<String>,
     client: Option<String>,
-    directory: &DirectoryArg,
+    place: &Place,
 ) -> anyhow::Result<()> {
-    let store = registry::open(&directory.settings()?).await?;
-    let now = clock::now();
+    let administration = place.open().await?;
     let revoked = match (token, client) {
-        (_, Some(client)) => store.revoke(&Revocation::Client(client), now).await?,
+        (_, Some(client)) => administration.revoke(&Revocation::Client(client)).await?,
         (Some(argument), None) => {
             let text = super::token_text(&argument)?;
-            let by_identifier = Revocation::Identifier(text.clone());
             let sha256 = Store::token_sha256(&token::to_bytes(&text));
-            match store.revoke(&by_identifier, now).await? {
-                0 => store.revoke(&Revocation::Sha256(sha256), now).await?,
+            let by_hash = Revocation::Hash(URL_SAFE_NO_PAD.encode(sha256));
+            let by_identifier = Revocation::Identifier(text);
+            match administration.revoke(&by_identifier).await? {
+                0 => administration.revoke(&by_hash).await?,
                 revoked => revoked,
             }
         }

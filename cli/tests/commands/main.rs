@@ -5,6 +5,9 @@ mod client;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+#[cfg(unix)]
+mod credentials;
+#[cfg(test)]
 mod exit_codes;
 #[cfg(test)]
 mod help;

@@ -4,6 +4,10 @@ import pathlib
 import subprocess
 import tempfile
 
+import cbor2
+import cwt
+from cwt import COSEKey
+
 import ace
 import wire
 from case import case
@@ -145,3 +149,17 @@ def a_raw_key_opens_by_a_reference_on_both_versions_of_tls(system):
 @case
 def a_named_key_opens_by_a_reference_on_tls_1_2(system):
     named_keys(system, "reference")
+
+
+@case
+def a_signed_cwt_is_verified_by_the_published_keys(system):
+    """By python-cwt, which shares no code with Symbolon (RFC 8392 §7.2)."""
+    set_kind(system, "cwt")
+    device = system.device("meter-cwt", *ALLOW, auth="key", pop="ed25519")
+    token = ace.unb64url(device.token().text)
+    published = system.https("GET", system.issuer.rstrip("/") + "/jwks.json").json()["keys"]
+    kid = cbor2.loads(cbor2.loads(token).value.value[0])[4].decode()
+    key = COSEKey.from_jwk(next(jwk for jwk in published if jwk["kid"] == kid))
+    claims = cwt.decode(token, key)
+    assert (claims[1], claims[3]) == (system.issuer, system.audience), claims
+    set_kind(system, "jwt")

@@ -17,7 +17,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     client::{AlwaysResolvesClientRawPublicKeys, Resumption},
     pki_types::ServerName,
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use std::{fmt, sync::Arc};
@@ -47,17 +47,26 @@ enum Trust {
     RawKey(Spki),
 }
 
+/// What the client shows of itself, where the Server asks.
+#[derive(Clone, Debug)]
+enum Shown {
+    Nothing,
+    RawKey(Arc<CertifiedKey>),
+    Certificate(Arc<CertifiedKey>),
+}
+
 impl ClientEngine {
     pub(crate) fn trusting_authorities(ca_pem: &str, alpn: &[u8]) -> Result<Self, SetupError> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca_pem, "CA certificate")? {
             roots.add(certificate).map_err(refused)?;
         }
-        Self::build(Trust::Authorities(Arc::new(roots)), None, alpn.to_vec())
+        let trust = Trust::Authorities(Arc::new(roots));
+        Self::build(trust, Shown::Nothing, alpn.to_vec())
     }
 
     pub(crate) fn trusting_raw_key(key: Spki, alpn: &[u8]) -> Result<Self, SetupError> {
-        Self::build(Trust::RawKey(key), None, alpn.to_vec())
+        Self::build(Trust::RawKey(key), Shown::Nothing, alpn.to_vec())
     }
 
     /// The same, showing the public key of this private key.
@@ -67,20 +76,29 @@ impl ClientEngine {
             return Err(SetupError::RawKey);
         }
         let alpn = self.config.alpn_protocols.concat();
-        Self::build(self.trust.clone(), Some(key), alpn)
+        Self::build(self.trust.clone(), Shown::RawKey(key), alpn)
     }
 
-    fn build(
-        trust: Trust,
-        shown: Option<Arc<CertifiedKey>>,
-        alpn: Vec<u8>,
+    /// The same, showing this certificate.
+    pub(crate) fn with_certificate(
+        &self,
+        chain_pem: &str,
+        key_pem: &str,
     ) -> Result<Self, SetupError> {
+        let chain = certificates(chain_pem, "certificate")?;
+        let key = CertifiedKey::from_der(chain, private_key(key_pem)?, &provider());
+        let shown = Shown::Certificate(Arc::new(key.map_err(refused)?));
+        let alpn = self.config.alpn_protocols.concat();
+        Self::build(self.trust.clone(), shown, alpn)
+    }
+
+    fn build(trust: Trust, shown: Shown, alpn: Vec<u8>) -> Result<Self, SetupError> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
         // Raw public keys are for TLS 1.3 alone; so a Server cannot make us do without by choosing TLS 1.2.
         let versions: &[_] = match (&trust, &shown) {
-            (Trust::Authorities(_), None) => &[&TLS13, &TLS12],
-            (Trust::Authorities(_), Some(_)) | (Trust::RawKey(_), _) => &[&TLS13],
+            (Trust::Authorities(_), Shown::Nothing | Shown::Certificate(_)) => &[&TLS13, &TLS12],
+            (Trust::Authorities(_), Shown::RawKey(_)) | (Trust::RawKey(_), _) => &[&TLS13],
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -96,9 +114,12 @@ impl ClientEngine {
             }
         };
         let mut config = match shown {
-            None => builder.with_no_client_auth(),
-            Some(key) => builder
+            Shown::Nothing => builder.with_no_client_auth(),
+            Shown::RawKey(key) => builder
                 .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(key))),
+            Shown::Certificate(key) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+            }
         };
         config.alpn_protocols = vec![alpn];
         config.require_ems = true;

@@ -8,6 +8,7 @@ mod foreign_server;
 mod handshake;
 #[cfg(test)]
 mod https;
+mod https_certificate;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]

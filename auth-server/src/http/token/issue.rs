@@ -2,25 +2,26 @@
 
 use super::{Endpoints, Format, Refusal};
 use crate::{
+    EXI_KEPT_SECS,
     core::{
         grant::{self, Particulars, Parties},
         minting::{self, Binding, Minted, Token},
         policy::{Destination, Permitted, PolicyError},
         possession::PossessionError,
     },
-    issuing::Issuing,
-    store::{Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, sha256_of},
+    issuing::{Issuing, now_millis},
+    store::{
+        Client, Lifetime, NewRefreshToken, NewToken, RefreshGrant, Remembered, Snapshot, sha256_of,
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::sync::Arc;
 use symbolon_ace_proto::{
     Claims, Confirmation, IntrospectionResponse, Jwk, PROFILE, TokenResponse, UnixTime,
 };
 
 /// The longest token: two bytes of length, it and a proof of 64 bytes fill MQTT's Authentication Data (RFC 9431 §2.2.4.2.1).
 const MAX_TOKEN_BYTES: usize = 65_535 - 2 - 64;
-/// How long a token with `exi` is remembered beyond its span, seconds: whoever shows it to its resource server for the first time later than
-/// that can use it, and it cannot be revoked or asked about any more.
-const EXI_KEPT_SECS: u64 = 30 * 24 * 3600;
 /// How long a refresh token is good, seconds; each exchange makes a new one.
 const REFRESH_LIFETIME_SECS: u64 = 30 * 24 * 3600;
 
@@ -33,6 +34,8 @@ pub(super) struct Decided<'a> {
     pub(super) client_nonce: Option<Vec<u8>>,
     /// Digest of the refresh token that is exchanged, and what it stands for.
     pub(super) refreshing: Option<([u8; 32], RefreshGrant)>,
+    /// What it was decided by.
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 /// Which key a token is asked for.
@@ -105,7 +108,7 @@ impl Endpoints {
     ) -> Result<TokenResponse, Refusal> {
         let server = &decided.destination.server;
         let identifier = match server.tokens.lifetime {
-            Lifetime::Exp => minting::random::<16>()?.to_vec(),
+            Lifetime::Exp => minting::timed_identifier(now_millis())?.to_vec(),
             Lifetime::Exi => {
                 let number = self.store.next_sequence_number(&server.audience).await?;
                 minting::numbered_identifier(&server.audience, number)
@@ -142,6 +145,7 @@ impl Endpoints {
         if let Some((text, grant)) = &refresh {
             self.exchange(&decided, text, grant, now).await?;
         }
+        self.metrics.token_issued(server.tokens.format.as_str());
         let shown = !decided.key.is_symmetric() && !decided.destination.is_group();
         Ok(TokenResponse {
             access_token: token.text,
@@ -168,23 +172,23 @@ impl Endpoints {
             None => 0,
             Some(_) => EXI_KEPT_SECS,
         };
-        let kid = decided.key.kid();
         let remembered = NewToken {
             sha256: sha256_of(&token.bytes),
             listed_as: token.hash(format.is_cbor()),
-            identifier: claims.token_identifier.as_deref().unwrap_or_default(),
-            client_id: &decided.client.client_id,
-            audience: &decided.destination.audience,
-            scope: &claims.scope,
-            pop_kid: Some(&kid),
-            answer: &answer,
+            identifier: claims.token_identifier.clone().unwrap_or_default(),
+            client_id: decided.client.client_id.clone(),
+            audience: decided.destination.audience.clone(),
+            scope: claims.scope.to_json(),
+            pop_kid: Some(decided.key.kid()),
+            answer: answer.to_string(),
             family,
             expires_at: claims.expires_at.plus_secs(kept),
         };
-        if self.store.remember_token(&remembered, now).await? {
-            Ok(())
-        } else {
-            Err(Refusal::TooManyTokens)
+        let stored = self.store.remember(remembered, &decided.snapshot, now);
+        match stored.await? {
+            Remembered::Stored => Ok(()),
+            Remembered::TooMany => Err(Refusal::TooManyTokens),
+            Remembered::Outdated => Err(Refusal::Outdated),
         }
     }
 

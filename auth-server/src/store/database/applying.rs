@@ -89,7 +89,7 @@ impl Database {
                 self.record_within(&mut transaction, deed).await?;
             }
         }
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 }
 

@@ -1,15 +1,20 @@
 //! Statements on the audit log.
 
-use super::{Database, Engine, EngineConnection, StoreError, corrupt};
+use super::{
+    Database, Engine, EngineConnection, StoreError, corrupt,
+    issuing::{parts, rows},
+};
 use crate::core::audit::{AuditDamage, AuditMark, AuditOutcome, AuditRecord, Hash, Verifier, clip};
 use crate::issuing::now;
-use sqlx::Transaction;
+use sqlx::{AssertSqlSafe, Transaction};
 use symbolon_ace_proto::UnixTime;
 
 /// How many records are read at a time.
 const PAGE: i64 = 4096;
 /// The part of the records that goes when there are too many: a tenth.
 const LET_GO: u64 = 10;
+/// Columns of a record.
+const COLUMNS: usize = 8;
 
 type RecordRow = (i64, i64, String, String, String, String, String, Vec<u8>);
 
@@ -33,6 +38,15 @@ impl<'a> Deed<'a> {
     }
 }
 
+/// A deed of somebody, done.
+#[derive(Debug)]
+pub(super) struct OwnedDeed {
+    pub(super) actor: String,
+    pub(super) action: &'static str,
+    pub(super) object: String,
+    pub(super) detail: String,
+}
+
 impl Database {
     /// Commits a transaction together with the record of what it did, or neither.
     pub(super) async fn commit(
@@ -41,7 +55,7 @@ impl Database {
         deed: Deed<'_>,
     ) -> Result<(), StoreError> {
         self.record_within(&mut transaction, deed).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     /// Records what was done elsewhere.
@@ -54,7 +68,7 @@ impl Database {
     pub(crate) async fn record(&self, actor: &str, deed: Deed<'_>) -> Result<(), StoreError> {
         let mut transaction = self.write_relaxed().await?;
         self.record_of(&mut transaction, actor, deed).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     pub(super) async fn record_within(
@@ -73,16 +87,52 @@ impl Database {
     ) -> Result<(), StoreError> {
         let last = append(transaction, actor, deed).await?;
         let begin = end_of_chain(transaction, "begin").await?;
+        self.shorten(transaction, begin, last).await?;
+        Ok(())
+    }
+
+    /// Records many deeds with few statements; the number of the last record. The ends are those that the chain has.
+    pub(super) async fn record_all(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        deeds: &[OwnedDeed],
+        [begin, end]: [AuditMark; 2],
+    ) -> Result<u64, StoreError> {
+        let mut before = end;
+        let mut records = Vec::with_capacity(deeds.len());
+        for deed in deeds {
+            let borrowed = Deed::done(deed.action, &deed.object, &deed.detail);
+            let record = record_after(before, &deed.actor, borrowed);
+            before = AuditMark {
+                number: record.number,
+                hash: record.hash,
+            };
+            records.push(record);
+        }
+        for part in parts(&records) {
+            insert(transaction, part).await?;
+        }
+        let number = number_to_column(before.number)?;
+        move_end(transaction, "end", number, &before.hash).await?;
+        self.shorten(transaction, begin, before.number).await
+    }
+
+    /// Lets the oldest records go where there are too many; the number of the last record.
+    async fn shorten(
+        &self,
+        transaction: &mut Transaction<'static, Engine>,
+        begin: AuditMark,
+        last: u64,
+    ) -> Result<u64, StoreError> {
         if last - begin.number <= self.audit_records {
-            return Ok(());
+            return Ok(last);
         }
         let until = begin.number + (self.audit_records / LET_GO).max(1);
         let let_go = let_go(transaction, until).await?;
         let detail = format!("records {} to {until}", begin.number + 1);
         let last = let_go.number.to_string();
         let deed = Deed::done("audit.let_go", &last, &detail);
-        append(transaction, "server", deed).await?;
-        Ok(())
+        append(transaction, "server", deed).await
     }
 
     /// The records from this number on, or the last ones, at most so many.
@@ -143,6 +193,15 @@ async fn append(
     deed: Deed<'_>,
 ) -> Result<u64, StoreError> {
     let before = end_of_chain(transaction, "end").await?;
+    let record = record_after(before, actor, deed);
+    let number = number_to_column(record.number)?;
+    insert(transaction, std::slice::from_ref(&record)).await?;
+    move_end(transaction, "end", number, &record.hash).await?;
+    Ok(record.number)
+}
+
+/// The record of a deed, with its place in the chain.
+fn record_after(before: AuditMark, actor: &str, deed: Deed<'_>) -> AuditRecord {
     let mut record = AuditRecord {
         number: before.number + 1,
         at: now(),
@@ -154,23 +213,31 @@ async fn append(
         hash: [0; 32],
     };
     record.hash = record.expected_hash(&before.hash);
-    let number = number_to_column(record.number)?;
-    sqlx::query(
-        "INSERT INTO audit (number, at, actor, action, object, outcome, detail, hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(number)
-    .bind(number_to_column(record.at.0)?)
-    .bind(&record.actor)
-    .bind(&record.action)
-    .bind(&record.object)
-    .bind(record.outcome.as_str())
-    .bind(&record.detail)
-    .bind(&record.hash[..])
-    .execute(&mut **transaction)
-    .await?;
-    move_end(transaction, "end", number, &record.hash).await?;
-    Ok(record.number)
+    record
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Engine>,
+    records: &[AuditRecord],
+) -> Result<(), StoreError> {
+    let statement = format!(
+        "INSERT INTO audit (number, at, actor, action, object, outcome, detail, hash) VALUES {}",
+        rows(records.len(), COLUMNS)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for record in records {
+        query = query
+            .bind(number_to_column(record.number)?)
+            .bind(number_to_column(record.at.0)?)
+            .bind(&record.actor)
+            .bind(&record.action)
+            .bind(&record.object)
+            .bind(record.outcome.as_str())
+            .bind(&record.detail)
+            .bind(&record.hash[..]);
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// Lets the records up to this number go; where the chain begins now.
@@ -225,6 +292,23 @@ async fn end_of_chain(
     })
 }
 
+/// Where the chain begins and where it ends.
+pub(super) async fn ends(connection: &mut EngineConnection) -> Result<[AuditMark; 2], StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT number, hash FROM audit_end ORDER BY which")
+            .fetch_all(connection)
+            .await?;
+    let mut marks = Vec::with_capacity(rows.len());
+    for (number, hash) in rows {
+        marks.push(AuditMark {
+            number: u64::try_from(number).map_err(|_| corrupt("audit record"))?,
+            hash: hash_from(hash)?,
+        });
+    }
+    // `begin` stands before `end`.
+    marks.try_into().map_err(|_| corrupt("audit record"))
+}
+
 async fn page(
     connection: &mut EngineConnection,
     from: i64,
@@ -263,6 +347,6 @@ fn hash_from(bytes: Vec<u8>) -> Result<Hash, StoreError> {
     bytes.try_into().map_err(|_| corrupt("audit record"))
 }
 
-fn number_to_column(number: u64) -> Result<i64, StoreError> {
+pub(super) fn number_to_column(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| corrupt("audit record"))
 }

@@ -1,7 +1,7 @@
 //! A copy of the whole database, and a database from such a copy.
 
 use super::{
-    Database, StoreError,
+    Database, Kind, StoreError,
     audit::Deed,
     sqlite::{prepare_file, unusable},
 };
@@ -19,17 +19,36 @@ impl Database {
         }
         // SQLite writes into an empty file, and would make one that others may read.
         prepare_file(to).map_err(|error| unusable(to, &error.to_string()))?;
-        let copied = sqlx::query("VACUUM INTO $1")
-            .bind(path)
-            .execute(&self.pool)
-            .await;
+        let copied = match self.kind {
+            Kind::Sqlite => self.copy_into(path).await,
+            Kind::Postgres => self.dump_into(to).await,
+        };
         if let Err(error) = copied {
             // Best effort after a failure that is told.
-            drop(std::fs::remove_file(to));
-            return Err(error.into());
+            for end in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(format!("{path}{end}")));
+            }
+            return Err(error);
         }
         self.record_own(Deed::done("database.backup", path, ""))
             .await
+    }
+
+    async fn copy_into(&self, path: &str) -> Result<(), StoreError> {
+        sqlx::query("VACUUM INTO $1")
+            .bind(path)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The copy of a database of PostgreSQL is a file too, so that it can be put into either.
+    async fn dump_into(&self, path: &Path) -> Result<(), StoreError> {
+        let file = Self::open(&path.into()).await?;
+        let filled = file.fill_from(self).await;
+        // Also folds the `-wal` file into it.
+        file.close().await;
+        filled
     }
 
     /// What a copy needs before it takes the place of the original. Fails where it is not sound.

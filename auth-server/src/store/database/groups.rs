@@ -74,13 +74,17 @@ impl Database {
         for tree in &owner.trees {
             let known = "SELECT 1 FROM resource_server WHERE audience = $1";
             exists(&mut transaction, "resource server", known, &tree.audience).await?;
+            let known = trees_of(&mut transaction, &owner.name, &tree.audience).await?;
+            if known.contains(&tree.filter) {
+                let filter = tree.filter.as_str().to_owned();
+                return Err(StoreError::Exists("tree", filter));
+            }
             sqlx::query("INSERT INTO owner_tree (owner, audience, filter) VALUES ($1, $2, $3)")
                 .bind(&owner.name)
                 .bind(&tree.audience)
                 .bind(tree.filter.as_str())
                 .execute(&mut *transaction)
-                .await
-                .map_err(|error| exists_or(error, "tree", tree.filter.as_str()))?;
+                .await?;
         }
         let detail = list(&owner.trees);
         let deed = Deed::done("owner.add", &owner.name, &detail);

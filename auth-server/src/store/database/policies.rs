@@ -3,7 +3,7 @@
 use super::{
     Database, Engine, EngineConnection, StoreError,
     audit::Deed,
-    corrupt, exists_or, found,
+    corrupt, found,
     groups::{exists, trees_of},
     rights,
 };
@@ -18,13 +18,13 @@ use crate::{
 use sqlx::{AssertSqlSafe, Transaction};
 use symbolon_ace_proto::UnixTime;
 
-const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
+pub(super) const COLUMNS: &str = "id, client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
      token_lifetime_secs, granted_by";
 /// The rules that bear on a client: its own, and those of its groups.
 const OF_CLIENT: &str = "(client_id = $1 OR group_name IN
      (SELECT group_name FROM client_group_member WHERE client_id = $1))";
 
-type PolicyRow = (
+pub(super) type PolicyRow = (
     i64,
     Option<String>,
     Option<String>,
@@ -174,6 +174,7 @@ pub(super) async fn insert(
         let name = policy.subject.name().to_owned();
         return Err(StoreError::TooManyPolicies(name));
     }
+    refuse_twice(transaction, policy).await?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO policy (client_id, group_name, effect, audience, filter, publish, subscribe, valid_from, valid_until,
              token_lifetime_secs, granted_by)
@@ -181,10 +182,7 @@ pub(super) async fn insert(
     )
     .bind(client)
     .bind(group)
-    .bind(match policy.effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-    })
+    .bind(name_of(policy.effect))
     .bind(&policy.audience)
     .bind(&policy.filter)
     .bind(i64::from(policy.publish))
@@ -194,12 +192,51 @@ pub(super) async fn insert(
     .bind(to_column(policy.token_lifetime_secs)?)
     .bind(&policy.granted_by)
     .fetch_one(&mut **transaction)
-    .await
-    .map_err(|error| exists_or(error, "policy", &policy.filter))?;
+    .await?;
     Ok(id)
 }
 
-fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
+/// The same rule comes once. No index says so everywhere: PostgreSQL's have no room for a long filter. Nobody else writes meanwhile.
+async fn refuse_twice(
+    transaction: &mut Transaction<'static, Engine>,
+    policy: &Policy,
+) -> Result<(), StoreError> {
+    let (client, group) = match &policy.subject {
+        Subject::Client(name) => (Some(name), None),
+        Subject::Group(name) => (None, Some(name)),
+    };
+    let same: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM policy
+         WHERE client_id IS NOT DISTINCT FROM $1 AND group_name IS NOT DISTINCT FROM $2 AND effect = $3 AND audience = $4
+             AND filter = $5 AND publish = $6 AND subscribe = $7 AND valid_from IS NOT DISTINCT FROM $8
+             AND valid_until IS NOT DISTINCT FROM $9 AND granted_by IS NOT DISTINCT FROM $10",
+    )
+    .bind(client)
+    .bind(group)
+    .bind(name_of(policy.effect))
+    .bind(&policy.audience)
+    .bind(&policy.filter)
+    .bind(i64::from(policy.publish))
+    .bind(i64::from(policy.subscribe))
+    .bind(to_column(policy.validity.from.map(|time| time.0))?)
+    .bind(to_column(policy.validity.until.map(|time| time.0))?)
+    .bind(&policy.granted_by)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    match same {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Exists("policy", policy.filter.clone())),
+    }
+}
+
+fn name_of(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    }
+}
+
+pub(super) fn policy_from(row: PolicyRow) -> Result<Policy, StoreError> {
     let (id, client, group, effect, audience, filter, publish, subscribe, from, until, life, owner) =
         row;
     let time = |secs: Option<i64>| Ok::<_, StoreError>(from_column(secs)?.map(UnixTime));

@@ -1,8 +1,8 @@
 //! Statements about resource servers and groups of them.
 
-use super::{Database, Deed, corrupt, exists_or, found, revocations};
+use super::{Database, Deed, corrupt, exists_or, found, revocations, shared_keys};
 use crate::store::{
-    ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, ServerAccess,
+    ClientAuthentication, Lifetime, Protection, Requester, ResourceServer, Rotation, ServerAccess,
     StoreError, SymmetricKeys, TokenFormat, TokenKind,
 };
 use sqlx::{Row, any::AnyRow};
@@ -12,6 +12,10 @@ use symbolon_ace_proto::{SymmetricKey, cwt::MacKey, jwe::ContentKey};
 const COLUMNS: &str =
     "audience, token_format, protection, symmetric_keys, lifetime, content_key_kid, content_key,
      mac_key_kid, mac_key, derivation_key, rs_cnf, client_id, auth_method, auth_data";
+
+/// Whether keys of it are in `shared_key`.
+const ROTATES: &str = "(SELECT count(*) FROM shared_key
+      WHERE shared_key.audience = resource_server.audience) AS rotating";
 
 impl Database {
     /// Registers one, or replaces the one with this audience. Its counter of sequence numbers stays.
@@ -69,6 +73,7 @@ impl Database {
                 let named = client_id.map_or("", String::as_str);
                 exists_or(error, "resource server with the identifier", named)
             })?;
+        shared_keys::keep_only(&mut transaction, server).await?;
         self.commit(transaction, Deed::done("rs.put", &server.audience, ""))
             .await
     }
@@ -97,22 +102,23 @@ impl Database {
     pub(in crate::store) async fn resource_servers(
         &self,
         limit: i64,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM resource_server ORDER BY audience LIMIT $1");
+    ) -> Result<Vec<(ResourceServer, bool)>, StoreError> {
+        let statement =
+            format!("SELECT {COLUMNS}, {ROTATES} FROM resource_server ORDER BY audience LIMIT $1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(resource_server_from).collect()
+        rows.iter().map(with_rotates).collect()
     }
 
     /// The one with this audience, or those of the group of this name.
     pub(in crate::store) async fn resource_servers_named(
         &self,
         audience: &str,
-    ) -> Result<Vec<ResourceServer>, StoreError> {
+    ) -> Result<Vec<(ResourceServer, bool)>, StoreError> {
         let statement = format!(
-            "SELECT {COLUMNS} FROM resource_server WHERE audience = $1
+            "SELECT {COLUMNS}, {ROTATES} FROM resource_server WHERE audience = $1
                  OR audience IN (SELECT audience FROM audience_group WHERE name = $1)
              ORDER BY audience"
         );
@@ -120,20 +126,21 @@ impl Database {
             .bind(audience)
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(resource_server_from).collect()
+        rows.iter().map(with_rotates).collect()
     }
 
     /// The one that authenticates by this identifier.
     pub(in crate::store) async fn resource_server_of(
         &self,
         client_id: &str,
-    ) -> Result<Option<ResourceServer>, StoreError> {
-        let statement = format!("SELECT {COLUMNS} FROM resource_server WHERE client_id = $1");
+    ) -> Result<Option<(ResourceServer, bool)>, StoreError> {
+        let statement =
+            format!("SELECT {COLUMNS}, {ROTATES} FROM resource_server WHERE client_id = $1");
         let row = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(client_id)
             .fetch_optional(&self.pool)
             .await?;
-        row.as_ref().map(resource_server_from).transpose()
+        row.as_ref().map(with_rotates).transpose()
     }
 
     /// The next sequence number of a token with `exi` for this resource server.
@@ -216,6 +223,12 @@ impl Database {
     }
 }
 
+/// With whether its keys rotate.
+fn with_rotates(row: &AnyRow) -> Result<(ResourceServer, bool), StoreError> {
+    let keys: i64 = row.try_get("rotating")?;
+    Ok((resource_server_from(row)?, keys > 0))
+}
+
 fn resource_server_from(row: &AnyRow) -> Result<ResourceServer, StoreError> {
     let wrong = || corrupt("resource server");
     let text = |name: &str| row.try_get::<Option<String>, _>(name);
@@ -253,5 +266,6 @@ fn resource_server_from(row: &AnyRow) -> Result<ResourceServer, StoreError> {
         derivation_key: symmetric(bytes("derivation_key")?),
         rs_cnf: rs_cnf.transpose().map_err(|_| wrong())?,
         access,
+        rotation: Rotation::default(),
     })
 }

@@ -1,7 +1,7 @@
 //! Statements about the token revocation list (RFC 9770): what is on it, and what changed for whom.
 
 use super::{
-    Database, Deed, Engine, corrupt,
+    Database, Deed, Engine, changes, corrupt,
     tokens::{seconds, time},
 };
 use crate::store::{
@@ -58,9 +58,7 @@ impl Database {
         .await?;
         let object = rows.first().map_or_else(String::new, |row| row.1.clone());
         let detail = format!("tokens that were good: {}", rows.len());
-        for row in rows {
-            tell(&mut transaction, &row, true).await?;
-        }
+        tell_all(&mut transaction, &rows, true).await?;
         let deed = Deed::done("refresh_token.revoke", &object, &detail);
         self.commit(transaction, deed).await
     }
@@ -141,9 +139,7 @@ impl Database {
         .bind(SWEPT_AT_ONCE)
         .fetch_all(&mut *transaction)
         .await?;
-        for row in &rows {
-            tell(&mut transaction, row, false).await?;
-        }
+        tell_all(&mut transaction, &rows, false).await?;
         let mut most = rows.len() as u64;
         for statement in [
             "DELETE FROM token WHERE sha256 IN (SELECT sha256 FROM token
@@ -158,7 +154,17 @@ impl Database {
                 .await?;
             most = most.max(done.rows_affected());
         }
-        transaction.commit().await?;
+        // The second in which one expires is its last.
+        let done = sqlx::query(
+            "DELETE FROM seen_identifier WHERE mark IN (SELECT mark FROM seen_identifier
+                 WHERE expires_at < $1 LIMIT $2)",
+        )
+        .bind(seconds(now))
+        .bind(SWEPT_AT_ONCE)
+        .execute(&mut *transaction)
+        .await?;
+        most = most.max(done.rows_affected());
+        self.finish(transaction).await?;
         Ok(Swept {
             list_changed: !rows.is_empty(),
             more: most >= SWEPT_AT_ONCE.unsigned_abs(),
@@ -195,10 +201,23 @@ pub(super) async fn revoke_within(
         .bind(seconds(now))
         .fetch_all(&mut **transaction)
         .await?;
-    for row in &rows {
-        tell(transaction, row, true).await?;
-    }
+    tell_all(transaction, &rows, true).await?;
     Ok(rows.len() as u64)
+}
+
+/// Writes down that these came onto the list, or left it.
+async fn tell_all(
+    transaction: &mut Transaction<'static, Engine>,
+    rows: &[RevokedRow],
+    added: bool,
+) -> Result<(), StoreError> {
+    for row in rows {
+        tell(transaction, row, added).await?;
+    }
+    if !rows.is_empty() {
+        changes::count(transaction).await?;
+    }
+    Ok(())
 }
 
 /// Writes an update down for everybody whom it concerns: the client, and each resource server that the token was for.

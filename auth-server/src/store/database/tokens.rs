@@ -1,55 +1,17 @@
 //! Statements about tokens that were issued, and about refresh tokens.
 
-use super::{Database, Deed, Engine, corrupt};
+use super::{Database, Engine, corrupt};
 use crate::store::{
     IssuedToken, Store, StoreError,
-    token::{NewRefreshToken, NewToken, Refresh, RefreshGrant, StoredToken},
+    token::{NewRefreshToken, Refresh, RefreshGrant, StoredToken},
 };
 use sqlx::Transaction;
 use symbolon_ace_proto::UnixTime;
 
-type IssuedRow = (String, String, String, i64, Option<i64>);
+pub(super) type IssuedRow = (String, String, String, i64, Option<i64>);
 type RefreshRow = (Vec<u8>, String, String, String, i64);
 
 impl Database {
-    /// Whether there was room for it.
-    pub(in crate::store) async fn remember_token(
-        &self,
-        token: &NewToken<'_>,
-        now: UnixTime,
-    ) -> Result<bool, StoreError> {
-        let most = i64::try_from(Store::MAX_TOKENS_PER_CLIENT).unwrap_or(i64::MAX);
-        let mut transaction = self.write_relaxed().await?;
-        let done = sqlx::query(
-            "INSERT INTO token (sha256, listed_as, identifier, client_id, audience, pop_kid, answer, family, expires_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-             WHERE (SELECT count(*) FROM token WHERE client_id = $4 AND expires_at > $10) < $11",
-        )
-        .bind(token.sha256.as_slice())
-        .bind(token.listed_as.to_bytes().to_vec())
-        .bind(token.identifier)
-        .bind(token.client_id)
-        .bind(token.audience)
-        .bind(token.pop_kid)
-        .bind(token.answer)
-        .bind(token.family.map(|family| family.to_vec()))
-        .bind(seconds(token.expires_at))
-        .bind(seconds(now))
-        .bind(most)
-        .execute(&mut *transaction)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let actor = format!("client {}", token.client_id);
-        let (audience, until) = (token.audience, token.expires_at.0);
-        let detail = format!("at {audience} until {until}: {}", token.scope.to_json());
-        let deed = Deed::done("token.issue", token.identifier, &detail);
-        self.record_of(&mut transaction, &actor, deed).await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-
     pub(in crate::store) async fn token(
         &self,
         sha256: &[u8; 32],
@@ -115,7 +77,7 @@ impl Database {
     ) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         insert_refresh_token(&mut transaction, token).await?;
-        Ok(transaction.commit().await?)
+        self.finish(transaction).await
     }
 
     /// What a client's refresh token stands for. One that was exchanged before takes its whole family with it.
@@ -169,7 +131,7 @@ impl Database {
             return Ok(false);
         }
         insert_refresh_token(&mut transaction, next).await?;
-        transaction.commit().await?;
+        self.finish(transaction).await?;
         Ok(true)
     }
 
@@ -232,7 +194,7 @@ pub(super) fn time(seconds: i64) -> Result<UnixTime, StoreError> {
     Ok(UnixTime(seconds))
 }
 
-fn issued_from(row: IssuedRow) -> Result<IssuedToken, StoreError> {
+pub(super) fn issued_from(row: IssuedRow) -> Result<IssuedToken, StoreError> {
     let (identifier, client_id, audience, expires_at, revoked_at) = row;
     Ok(IssuedToken {
         identifier,

@@ -212,7 +212,7 @@ impl Cluster {
             }
             was_any = true;
             for (from, to, batch) in batches {
-                self.shards[to].handle_batch(index(from), batch, now);
+                self.shards[to].handle_batch(index(from), &batch, now);
             }
         }
     }
@@ -416,9 +416,9 @@ fn suback_waits_until_every_shard_knows_the_member() {
     cluster.ask(client, GROUP);
     assert_eq!(cluster.sent(client), []);
     let to_0 = cluster.shards[1].poll_outbound(0);
-    cluster.shards[0].handle_batch(1, to_0, after(0));
+    cluster.shards[0].handle_batch(1, &to_0, after(0));
     let back = cluster.shards[0].poll_outbound(1);
-    cluster.shards[1].handle_batch(0, back, after(0));
+    cluster.shards[1].handle_batch(0, &back, after(0));
     assert_eq!(cluster.sent(client), []);
     cluster.settle();
     let granted = Seen::Subscribed(ReasonCode::GrantedQos2);

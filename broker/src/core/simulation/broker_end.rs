@@ -129,13 +129,25 @@ impl World {
         if !matches!(wire.end, BrokerEnd::Arriving(_)) {
             return false;
         }
+        let name = &self.clients[wire.client].name;
+        if self.shards[self.home(name)].is_awaiting_others() {
+            return false;
+        }
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return false;
+        };
         let BrokerEnd::Arriving(admitted) = std::mem::replace(&mut wire.end, BrokerEnd::Closed)
         else {
             return false;
         };
         let (client, clean_start) = (wire.client, wire.clean_start);
         let home = self.home(&self.clients[client].name);
+        let fell = self.falls > 0;
         let outcome = self.with_shard(home, |shard, now| {
+            // While it waited for others its timers did too.
+            if fell {
+                shard.handle_timeout(now);
+            }
             shard.handle_admitted(&admitted, false, now)
         });
         let now_ms = self.now.ms;
@@ -324,10 +336,20 @@ impl World {
         self.note_will(id, goodbye, expiry_secs);
     }
 
-    /// The process is gone, and with it every connection. What was written to them may still arrive.
-    pub(super) fn lose_all_wires(&mut self) {
+    /// The process is gone, and with it every connection; or a shard, with its own. What was written to them may still arrive.
+    pub(super) fn lose_wires(&mut self, of: Option<usize>) {
         let now_ms = self.now.ms;
         for wire in self.wires.values_mut() {
+            let at = match wire.end {
+                BrokerEnd::Open { shard, .. } | BrokerEnd::Leaving { shard, .. } => Some(shard),
+                BrokerEnd::Door
+                | BrokerEnd::Arriving(_)
+                | BrokerEnd::TurnedAway(_)
+                | BrokerEnd::Closed => None,
+            };
+            if of.is_some() && at != of {
+                continue;
+            }
             let down = if self.dice.one_in(2) {
                 wire.down.len()
             } else {
@@ -336,8 +358,11 @@ impl World {
             wire.cut(0, down);
             wire.end = BrokerEnd::Closed;
         }
-        for client in &mut self.clients {
-            if let Some(book) = &mut client.session {
+        for index in 0..self.clients.len() {
+            if of.is_some_and(|shard| self.home(&self.clients[index].name) != shard) {
+                continue;
+            }
+            if let Some(book) = &mut self.clients[index].session {
                 book.may_be_lost |= !book.is_anchored;
                 let earliest = book.away.map_or(now_ms, |away| away.earliest_ms);
                 let earliest_ms = book

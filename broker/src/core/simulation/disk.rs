@@ -5,6 +5,7 @@ use crate::{
     core::{
         journal::{Entry, SessionId, SessionRecord, Stored, StoredMessage, StoredSession},
         message::Message,
+        replaying::Replay,
         retaining::Stamp,
         router::{ShardIndex, SubscriptionOptions},
         session::SubscriptionKey,
@@ -95,6 +96,14 @@ impl Disk {
             retained: self.retained.values().cloned().collect(),
             expired_numbers: Vec::new(),
         }
+    }
+
+    /// The same as it will be once all that a shard has handed over is written.
+    pub(super) fn load_as_of(&self, shard: ShardIndex) -> Stored {
+        let mut replay = Replay::new(self.load());
+        let waiting = self.waiting.entries_of(shard);
+        waiting.for_each(|entry| replay.apply(entry));
+        replay.into_stored()
     }
 
     /// The first name that no session has.

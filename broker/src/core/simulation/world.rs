@@ -14,6 +14,7 @@ use crate::{
         counters::{Count, Dropped},
         grant::PublicTopics,
         hash_seed::HashSeed,
+        journal::SessionId,
         quota::Quotas,
         shard::{Now, Shard, ShardMessage, ShardSetup},
     },
@@ -30,7 +31,7 @@ const BEGIN: u64 = 1_800_000_000;
 /// What was in flight stands in the queue again after a restart.
 const IN_FLIGHT: usize = 8;
 /// What a shard may have of another's messages where bounds are tight, bytes: two of the smallest.
-const NARROW_WINDOW: usize = 600;
+pub(super) const NARROW_WINDOW: usize = 600;
 /// What a client may send beyond that, having been read from before: one read of messages, each with what is counted beside it.
 const BEYOND_WINDOW: usize = 60_000;
 /// How many rounds it may take until nothing is left to be done.
@@ -43,6 +44,8 @@ pub(super) struct Scenario {
     pub(super) clients: usize,
     pub(super) steps: usize,
     pub(super) crashes: bool,
+    /// Shards fall.
+    pub(super) falls: bool,
     pub(super) fills: bool,
     /// Bounds so low that they are met.
     pub(super) is_tight: bool,
@@ -70,6 +73,8 @@ pub(super) struct World {
     pub(super) admission: Arc<Admission>,
     /// How often the broker was started.
     boot: u64,
+    /// How often a shard fell.
+    pub(super) falls: u64,
     traces: bool,
 }
 
@@ -80,6 +85,7 @@ impl Scenario {
             clients: 3 + dice.below(4),
             steps: 200 + dice.below(3_000),
             crashes: !dice.one_in(3),
+            falls: dice.one_in(2),
             fills: dice.one_in(3),
             is_tight: dice.one_in(3),
             is_lossy: !dice.one_in(4),
@@ -154,6 +160,7 @@ impl World {
             oracle: Oracle::default(),
             admission,
             boot: 0,
+            falls: 0,
             traces,
         };
         world.trace(|| format!("{scenario:?}"));
@@ -198,10 +205,11 @@ impl World {
                 self.tell_committed();
             }
             42..68 => self.move_bytes(),
-            68..98 => {
+            68..96 => {
                 let client = self.dice.below(self.clients.len());
                 self.act(client);
             }
+            96..98 if scenario.falls && self.dice.one_in(2) => self.fall(),
             98 if scenario.crashes && self.dice.one_in(3) => self.crash(),
             98 if scenario.fills => self.set_full(!self.is_full),
             _ if self.dice.one_in(10) => self.restart(),
@@ -223,7 +231,8 @@ impl World {
         self.now.unix = UnixTime(BEGIN + self.now.ms / 1_000);
         for shard in 0..self.shards.len() {
             let deadline = self.shards[shard].poll_timeout();
-            if deadline.is_some_and(|deadline| deadline <= self.now.ms) {
+            let is_awaiting = self.shards[shard].is_awaiting_others();
+            if !is_awaiting && deadline.is_some_and(|deadline| deadline <= self.now.ms) {
                 self.with_shard(shard, Shard::handle_timeout);
             }
         }
@@ -237,7 +246,7 @@ impl World {
         };
         self.trace(|| format!("mail {from} -> {to}: {batch:?}"));
         let from = u16::try_from(from).unwrap();
-        self.with_shard(to, |shard, now| shard.handle_batch(from, batch, now));
+        self.with_shard(to, |shard, now| shard.handle_batch(from, &batch, now));
         true
     }
 
@@ -269,8 +278,10 @@ impl World {
         index: usize,
         work: impl FnOnce(&mut Shard, Now) -> T,
     ) -> T {
+        self.shards[index].begin_turn();
         let outcome = work(&mut self.shards[index], self.now);
         let shard = &mut self.shards[index];
+        shard.begin_turn();
         if let Some((entries, up_to)) = shard.poll_journal() {
             if self.traces {
                 println!("           shard {index} writes up to {up_to}: {entries:?}");
@@ -294,14 +305,7 @@ impl World {
         self.boot += 1;
         let count = self.scenario.shards;
         let free = self.disk.free_session();
-        let setup = |index| ShardSetup {
-            index,
-            count,
-            limits: self.scenario.limits(),
-            admission: Arc::clone(&self.admission),
-            store: Some(free),
-            seed: HashSeed::from_words([self.boot, 2, 3, 4]),
-        };
+        let setup = |index| self.setup(index, free);
         self.shards = (0..count).map(|index| Shard::new(setup(index))).collect();
         if self.scenario.is_tight {
             for shard in &mut self.shards {
@@ -332,6 +336,17 @@ impl World {
         }
     }
 
+    pub(super) fn setup(&self, index: u16, free: SessionId) -> ShardSetup {
+        ShardSetup {
+            index,
+            count: self.scenario.shards,
+            limits: self.scenario.limits(),
+            admission: Arc::clone(&self.admission),
+            store: Some(free),
+            seed: HashSeed::from_words([self.boot, 2, 3, 4]),
+        }
+    }
+
     /// Where a client is at home, until the broker starts again.
     pub(super) fn home(&self, client: &str) -> usize {
         let hash = HashSeed::from_words([self.boot, 5, 6, 7]).hash(client.as_bytes());
@@ -344,7 +359,7 @@ impl World {
         self.count_dropped();
         self.disk.crash();
         self.note_crash();
-        self.lose_all_wires();
+        self.lose_wires(None);
         self.boot();
     }
 
@@ -420,7 +435,7 @@ impl World {
             );
             // A restored message that may have been sent before is given up without a word where it expires or may not be had any more.
             assert!(
-                self.boot > 1 || book.incoming.is_empty(),
+                self.boot > 1 || self.falls > 0 || book.incoming.is_empty(),
                 "{} waits for PUBREL for ever",
                 client.name
             );

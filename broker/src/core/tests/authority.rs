@@ -4,15 +4,14 @@
 use super::*;
 use crate::core::{
     admission::AwaitProof,
-    authority::DerivationKey,
     introspected::{Answer, Reference, Verdict},
     reloading::Rules,
     stored_tokens::Capacity,
 };
 use std::collections::HashSet;
 use symbolon_ace_proto::{
-    MacKey, PopKey, SymmetricKey, TokenHash, derived_key, identifier, introspection::ActiveToken,
-    jwe::ContentKey, psk_identity::PskIdentity,
+    DerivationKey, MacKey, PopKey, SymmetricKey, TokenHash, derived_key, identifier,
+    introspection::ActiveToken, jwe::ContentKey, psk_identity::PskIdentity,
 };
 
 const OTHER: &str = "https://other.example";
@@ -220,8 +219,8 @@ fn a_token_that_only_names_its_key_is_bound_to_the_one_that_is_derived_from_it()
     // Without a key to derive with, nobody knows whose the name is.
     assert_eq!(world.refusal(&jwt), Some(Refusal::Key));
     world.change(|admission| {
-        let key = DerivationKey::new(&SymmetricKey::from_bytes(&[3; 32]));
-        admission.authorities[0].derivation_key = key;
+        let key = DerivationKey::new("", &SymmetricKey::from_bytes(&[3; 32]));
+        admission.authorities[0].derivation_keys = vec![key.unwrap()];
     });
     let psk = |identity: &[u8]| world.admission.pre_shared_key(identity, &world.keys, BEGIN);
     // The token as the identity; a CWT in a text is the CWT.

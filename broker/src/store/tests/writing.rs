@@ -10,7 +10,7 @@ use crate::{
         Store, StoreError, Usage,
         commits::Ended,
         memory::MemoryStore,
-        writer::{Batch, StoreWriter},
+        writer::{Batch, Order, StoreWriter},
     },
 };
 use std::{
@@ -97,12 +97,12 @@ impl Store for Faulty {
     }
 }
 
-fn batch(shard: u16, up_to: u64, entries: Vec<Entry>) -> Batch {
-    Batch {
+fn batch(shard: u16, up_to: u64, entries: Vec<Entry>) -> Order {
+    Order::Write(Batch {
         shard,
         up_to,
         entries,
-    }
+    })
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

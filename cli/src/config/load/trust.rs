@@ -2,15 +2,28 @@
 
 use super::{Loader, TRIAL_TIMEOUT};
 use crate::{
+    clock,
     config::settings::{AuthorizationSettings, CredentialFile, IntrospectionSettings},
     private_file,
     shared_key::Purpose,
 };
 use std::path::PathBuf;
-use symbolon_ace_proto::{Jwk, MacKey, PopAlgorithm, PopSigner};
+use symbolon_ace_proto::{DerivationKey, Jwk, MacKey, PopAlgorithm, PopSigner, jwe::ContentKey};
 use symbolon_broker::{
     AuthorizationServerConfig, IntrospectionConfig, IntrospectionCredential, RevocationListConfig,
 };
+
+/// Those keys in the text of a file that have not ended; there must be one.
+fn good(purpose: Purpose, text: &str) -> Result<Vec<ContentKey>, String> {
+    let now = clock::now();
+    let keys = purpose.parse_all(text)?;
+    let good = keys.into_iter().filter(|shared| shared.is_good(now));
+    let good: Vec<_> = good.map(|shared| shared.key).collect();
+    if good.is_empty() {
+        return Err("all keys in it have ended".to_owned());
+    }
+    Ok(good)
+}
 
 impl Loader<'_> {
     pub(super) fn server(
@@ -18,39 +31,43 @@ impl Loader<'_> {
         settings: &AuthorizationSettings,
     ) -> Option<AuthorizationServerConfig> {
         let section = &settings.section;
-        let content_key = self.shared_key(
+        let content_keys = self.shared_keys(
             &format!("{section}.content_key"),
             settings.content_key.as_ref(),
-            |text| Purpose::Content.parse(text),
+            |text| good(Purpose::Content, text),
         );
-        let mac_key = self.shared_key(
+        let mac_keys = self.shared_keys(
             &format!("{section}.mac_key"),
             settings.mac_key.as_ref(),
             |text| {
-                let shared = Purpose::Mac.parse(text)?;
-                let mac_key = MacKey::new(&shared.kid, shared.key.clone());
-                Ok((mac_key.map_err(|error| error.to_string())?, shared.key))
+                let keys = good(Purpose::Mac, text)?.into_iter();
+                keys.map(|shared| MacKey::new(&shared.kid, shared.key))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| error.to_string())
             },
         );
-        let derivation_key = self.shared_key(
+        let derivation_keys = self.shared_keys(
             &format!("{section}.derivation_key"),
             settings.derivation_key.as_ref(),
-            |text| Purpose::Derivation.parse(text).map(|shared| shared.key),
+            |text| {
+                let keys = good(Purpose::Derivation, text)?.into_iter();
+                keys.map(|shared| DerivationKey::new(&shared.kid, &shared.key))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| error.to_string())
+            },
         );
         let ca_pem = self.ca(settings);
         let asked = match &settings.introspection {
             None => Some((None, None)),
             Some(asked) => self.asked(section, asked),
         };
-        let (content_key, mac_key) = (content_key?, mac_key?);
-        let derivation_key = derivation_key?;
+        let (content_keys, mac_keys) = (content_keys?, mac_keys?);
+        let derivation_keys = derivation_keys?;
         // RFC 8725 §3.1: one key, one algorithm.
-        let keys = [
-            content_key.as_ref().map(|key| &key.key),
-            mac_key.as_ref().map(|(_, key)| key),
-            derivation_key.as_ref(),
-        ];
-        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        let content = content_keys.iter().map(|shared| shared.key.clone());
+        let macs = mac_keys.iter().map(|shared| shared.key().clone());
+        let derivation = derivation_keys.iter().map(DerivationKey::key);
+        let keys: Vec<_> = content.chain(macs).chain(derivation).collect();
         if (1..keys.len()).any(|place| keys[..place].contains(&keys[place])) {
             let message = "`content_key`, `mac_key` and `derivation_key` must not be the same key";
             let complaint = self.document.complaint(section, message);
@@ -63,9 +80,9 @@ impl Loader<'_> {
             jwks_uri: settings.jwks_uri.clone(),
             ca_pem: ca_pem?,
             audience: settings.audience.clone(),
-            content_keys: content_key.into_iter().collect(),
-            mac_key: mac_key.map(|(key, _)| key),
-            derivation_key,
+            content_keys,
+            mac_keys,
+            derivation_keys,
             token_endpoint: settings.token_endpoint.clone(),
             hint_scope: None,
             introspection,
@@ -73,22 +90,18 @@ impl Loader<'_> {
         })
     }
 
-    /// The key in a file, if one is named; the outer `None` is that of a complaint.
-    #[expect(
-        clippy::option_option,
-        reason = "a complaint is one thing, and a key that nobody wants another"
-    )]
-    fn shared_key<T>(
+    /// The keys in a file, if one is named; `None` is a complaint.
+    fn shared_keys<T>(
         &mut self,
         name: &str,
         path: Option<&PathBuf>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
+        parse: impl FnOnce(&str) -> Result<Vec<T>, String>,
+    ) -> Option<Vec<T>> {
         let Some(path) = path else {
-            return Some(None);
+            return Some(Vec::new());
         };
         let text = self.secret(name, path)?;
-        self.accept(name, path, parse(&text)).map(Some)
+        self.accept(name, path, parse(&text))
     }
 
     /// Empty where none is needed.

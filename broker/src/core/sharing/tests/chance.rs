@@ -75,7 +75,7 @@ impl Story {
             5..8 => {
                 let (from, to) = (self.roll(3), self.roll(3));
                 let batch = self.cluster.shards[from].poll_outbound(index(to));
-                self.cluster.shards[to].handle_batch(index(from), batch, after(0));
+                self.cluster.shards[to].handle_batch(index(from), &batch, after(0));
             }
             8..10 => {
                 self.cluster.commit(which % 3, after(0));

@@ -43,7 +43,7 @@ fn a_flood_is_held_back_until_the_other_shard_has_taken_it_and_nothing_is_lost()
             cluster.shards[0].is_congested(),
             "what is on its way has not been taken"
         );
-        cluster.shards[1].handle_batch(0, batch, after(0));
+        cluster.shards[1].handle_batch(0, &batch, after(0));
         cluster.settle();
         assert!(!cluster.shards[0].is_congested());
         assert_eq!(received(&mut cluster, subscriber), count);

@@ -1,0 +1,172 @@
+-- What SQLite's first three steps come to. Names and meanings are told there.
+-- Texts compare by their bytes, as SQLite's do: COLLATE "C". Flags are 0 and 1, as there.
+-- An index entry has room for 2704 bytes, and a Topic Filter may be longer: that a rule or a tree comes once, the server itself sees to.
+
+CREATE TABLE client (
+    client_id      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    auth_method    TEXT NOT NULL CHECK (auth_method IN ('secret', 'key', 'certificate', 'certificate_name')),
+    auth_data      BYTEA NOT NULL,
+    pop_algorithm  TEXT NOT NULL CHECK (pop_algorithm IN ('HS256', 'EdDSA', 'ES256')),
+    refresh_tokens BIGINT NOT NULL DEFAULT 0 CHECK (refresh_tokens IN (0, 1)),
+    CHECK (auth_method NOT IN ('secret', 'certificate') OR length(auth_data) = 32)
+);
+
+CREATE TABLE resource_server (
+    audience        TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    token_format    TEXT NOT NULL DEFAULT 'jwt' CHECK (token_format IN ('jwt', 'cwt', 'reference')),
+    protection      TEXT NOT NULL DEFAULT 'sign' CHECK (protection IN ('sign', 'mac')),
+    symmetric_keys  TEXT NOT NULL DEFAULT 'encrypted' CHECK (symmetric_keys IN ('encrypted', 'derived')),
+    lifetime        TEXT NOT NULL DEFAULT 'exp' CHECK (lifetime IN ('exp', 'exi')),
+    content_key_kid TEXT,
+    content_key     BYTEA CHECK (length(content_key) = 32),
+    mac_key_kid     TEXT,
+    mac_key         BYTEA CHECK (length(mac_key) = 32),
+    derivation_key  BYTEA CHECK (length(derivation_key) = 32),
+    rs_cnf          TEXT,
+    last_sequence   BIGINT NOT NULL DEFAULT 0,
+    client_id       TEXT COLLATE "C" UNIQUE,
+    auth_method     TEXT CHECK (auth_method IN ('secret', 'key', 'certificate', 'certificate_name')),
+    auth_data       BYTEA,
+    CHECK ((content_key_kid IS NULL) = (content_key IS NULL)),
+    CHECK ((mac_key_kid IS NULL) = (mac_key IS NULL)),
+    CHECK ((client_id IS NULL) = (auth_method IS NULL) AND (client_id IS NULL) = (auth_data IS NULL))
+);
+
+CREATE TABLE audience_group (
+    name     TEXT COLLATE "C" NOT NULL,
+    audience TEXT COLLATE "C" NOT NULL REFERENCES resource_server (audience) ON DELETE CASCADE,
+    PRIMARY KEY (name, audience)
+);
+
+CREATE INDEX audience_group_by_audience ON audience_group (audience);
+
+CREATE TABLE token (
+    sha256        BYTEA NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
+    listed_as     BYTEA NOT NULL CHECK (length(listed_as) = 33),
+    identifier    TEXT COLLATE "C" NOT NULL UNIQUE,
+    client_id     TEXT COLLATE "C" NOT NULL,
+    audience      TEXT COLLATE "C" NOT NULL,
+    pop_kid       BYTEA,
+    answer        TEXT NOT NULL,
+    family        BYTEA,
+    expires_at    BIGINT NOT NULL,
+    revoked_at    BIGINT
+);
+
+CREATE INDEX token_by_client ON token (client_id, expires_at);
+CREATE INDEX token_by_key ON token (client_id, pop_kid) WHERE pop_kid IS NOT NULL;
+CREATE INDEX token_by_expiry ON token (expires_at);
+CREATE INDEX token_revoked ON token (audience) WHERE revoked_at IS NOT NULL;
+CREATE INDEX token_by_family ON token (family) WHERE family IS NOT NULL;
+
+CREATE TABLE refresh_token (
+    sha256       BYTEA NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
+    family       BYTEA NOT NULL CHECK (length(family) = 16),
+    client_id    TEXT COLLATE "C" NOT NULL REFERENCES client (client_id) ON DELETE CASCADE,
+    audience     TEXT COLLATE "C" NOT NULL,
+    scope        TEXT NOT NULL,
+    confirmation TEXT NOT NULL,
+    expires_at   BIGINT NOT NULL,
+    used         BIGINT NOT NULL DEFAULT 0 CHECK (used IN (0, 1))
+);
+
+CREATE INDEX refresh_token_by_client ON refresh_token (client_id);
+CREATE INDEX refresh_token_by_family ON refresh_token (family);
+CREATE INDEX refresh_token_by_expiry ON refresh_token (expires_at);
+
+CREATE TABLE revocation_update (
+    requester     TEXT COLLATE "C" NOT NULL,
+    number        BIGINT NOT NULL,
+    listed_as     BYTEA NOT NULL CHECK (length(listed_as) = 33),
+    added         BIGINT NOT NULL CHECK (added IN (0, 1)),
+    PRIMARY KEY (requester, number)
+);
+
+CREATE TABLE client_group (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY
+);
+
+CREATE TABLE client_group_member (
+    group_name TEXT COLLATE "C" NOT NULL REFERENCES client_group (name) ON DELETE CASCADE,
+    client_id  TEXT COLLATE "C" NOT NULL REFERENCES client (client_id) ON DELETE CASCADE,
+    PRIMARY KEY (group_name, client_id)
+);
+
+CREATE INDEX client_group_member_by_client ON client_group_member (client_id);
+
+CREATE TABLE owner (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY
+);
+
+CREATE TABLE owner_tree (
+    owner    TEXT COLLATE "C" NOT NULL REFERENCES owner (name) ON DELETE CASCADE,
+    audience TEXT COLLATE "C" NOT NULL REFERENCES resource_server (audience) ON DELETE CASCADE,
+    filter   TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX owner_tree_by_owner ON owner_tree (owner);
+CREATE INDEX owner_tree_by_audience ON owner_tree (audience);
+
+CREATE TABLE policy (
+    -- Of a sequence: an identifier that was removed never names another policy.
+    id                  BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    client_id           TEXT COLLATE "C" REFERENCES client (client_id) ON DELETE CASCADE,
+    group_name          TEXT COLLATE "C" REFERENCES client_group (name) ON DELETE CASCADE,
+    effect              TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    audience            TEXT COLLATE "C" NOT NULL REFERENCES resource_server (audience),
+    filter              TEXT COLLATE "C" NOT NULL,
+    publish             BIGINT NOT NULL CHECK (publish IN (0, 1)),
+    subscribe           BIGINT NOT NULL CHECK (subscribe IN (0, 1)),
+    valid_from          BIGINT,
+    valid_until         BIGINT,
+    token_lifetime_secs BIGINT CHECK (token_lifetime_secs > 0),
+    granted_by          TEXT COLLATE "C" REFERENCES owner (name) ON DELETE CASCADE,
+    CHECK ((client_id IS NULL) <> (group_name IS NULL)),
+    CHECK (publish + subscribe > 0),
+    CHECK (valid_from < valid_until),
+    CHECK (effect = 'allow' OR token_lifetime_secs IS NULL)
+);
+
+CREATE INDEX policy_by_client ON policy (client_id) WHERE client_id IS NOT NULL;
+CREATE INDEX policy_by_group ON policy (group_name) WHERE group_name IS NOT NULL;
+CREATE INDEX policy_by_audience ON policy (audience);
+CREATE INDEX policy_by_owner ON policy (granted_by) WHERE granted_by IS NOT NULL;
+
+CREATE TABLE audit (
+    number  BIGINT NOT NULL PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    actor   TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    object  TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('done', 'refused')),
+    detail  TEXT NOT NULL,
+    hash    BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+
+CREATE TABLE audit_end (
+    which  TEXT NOT NULL PRIMARY KEY CHECK (which IN ('begin', 'end')),
+    number BIGINT NOT NULL,
+    hash   BYTEA NOT NULL CHECK (length(hash) = 32)
+);
+
+INSERT INTO audit_end (which, number, hash)
+VALUES ('begin', 0, decode(repeat('00', 32), 'hex')), ('end', 0, decode(repeat('00', 32), 'hex'));
+
+CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND OLD.number <= (SELECT number FROM audit_end WHERE which = 'begin') THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END;
+$$;
+
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+
+CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+
+-- What SQLite cannot do: empty it at one stroke, past the trigger above.
+CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit
+FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();

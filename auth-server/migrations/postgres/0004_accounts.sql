@@ -1,0 +1,30 @@
+-- Who administers: administrators, auditors and resource owners, and their sessions.
+
+CREATE TABLE account (
+    name        TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    role        TEXT NOT NULL CHECK (role IN ('administrator', 'auditor', 'owner')),
+    -- Of the role owner: which.
+    owner       TEXT COLLATE "C" REFERENCES owner (name) ON DELETE CASCADE,
+    -- argon2id in PHC form.
+    password    TEXT,
+    -- SHA-256 of the certificate in DER.
+    certificate BYTEA CHECK (length(certificate) = 32),
+    -- Seconds since 1970.
+    created_at  BIGINT NOT NULL,
+    CHECK ((role = 'owner') = (owner IS NOT NULL))
+);
+
+CREATE UNIQUE INDEX account_by_certificate ON account (certificate) WHERE certificate IS NOT NULL;
+CREATE INDEX account_by_owner ON account (owner) WHERE owner IS NOT NULL;
+
+CREATE TABLE account_session (
+    -- SHA-256 of the token.
+    sha256     BYTEA NOT NULL PRIMARY KEY CHECK (length(sha256) = 32),
+    account    TEXT COLLATE "C" NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+    -- Seconds since 1970.
+    used_at    BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE INDEX account_session_by_account ON account_session (account);
+CREATE INDEX account_session_by_expiry ON account_session (expires_at);
