@@ -35,7 +35,7 @@ impl Kind {
         let device = spread(number);
         match self {
             Self::Exact => topic(number),
-            Self::Wildcard if number % 2 == 0 => format!("bench/{device:08x}/+/set"),
+            Self::Wildcard if number.is_multiple_of(2) => format!("bench/{device:08x}/+/set"),
             Self::Wildcard => format!("bench/{device:08x}/#"),
         }
     }

@@ -54,10 +54,10 @@ impl Scale {
     fn place(&self, (count, cost): (f64, f64)) -> (f64, f64) {
         let along = (count.max(1.0).log10() - self.decades_from) / self.decades;
         let x = LEFT + along * (WIDTH - LEFT - RIGHT);
-        (x, self.height(cost / self.highest))
+        (x, Self::height(cost / self.highest))
     }
 
-    fn height(&self, part: f64) -> f64 {
+    fn height(part: f64) -> f64 {
         TOP + (1.0 - part) * (HEIGHT - TOP - BOTTOM)
     }
 }
@@ -108,7 +108,7 @@ fn draw(plot: &Plot) -> String {
         plot.title
     );
     for part in GRID {
-        let (y, end, cost) = (scale.height(part), WIDTH - RIGHT, part * scale.highest);
+        let (y, end, cost) = (Scale::height(part), WIDTH - RIGHT, part * scale.highest);
         write!(
             text,
             r##"<line x1="{LEFT}" y1="{y:.1}" x2="{end}" y2="{y:.1}" stroke="#dddddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{cost}</text>"##,
