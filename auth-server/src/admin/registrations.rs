@@ -2,7 +2,7 @@
 
 use super::{
     call::{Answer, Call},
-    model::{self, MadeInitialAccessTokens, NewInitialAccessTokens, Page, SecretText},
+    model::{self, MadeInitialAccessTokens, NewInitialAccessTokens, SecretText},
     paging::{AFTER, LIMIT, Paged},
     problem::Problem,
     route::{Access, Method, Route},

@@ -21,7 +21,7 @@ const TOPIC: &str = "bench/guarded";
 /// How long an answer may take: callgrind is slow.
 const LIMIT: Duration = Duration::from_mins(1);
 /// One read, bytes.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 
 /// A client whose socket blocks.
 struct Client {

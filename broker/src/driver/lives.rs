@@ -121,12 +121,12 @@ pub(crate) fn run(start: ShardStart) -> io::Result<()> {
             return Ok(());
         };
         lasting.note_fall(&mut falls)?;
-        beginning = Beginning::Again(Box::new(lasting.succeed(fallen)?));
+        beginning = Beginning::Again(Box::new(lasting.succeed(*fallen)?));
     }
 }
 
-/// One life. The core that fell, if it did.
-async fn live(lasting: &Lasting, beginning: Beginning) -> io::Result<Option<Shard>> {
+/// One life. The core that fell, if it did; in a box, since the runtime hands what this ends with from call to call each time that it looks.
+async fn live(lasting: &Lasting, beginning: Beginning) -> io::Result<Option<Box<Shard>>> {
     let (core, stored) = match beginning {
         Beginning::First { sessions, retained } => {
             let store = lasting.store.as_ref().map(|store| store.first_session);
@@ -170,7 +170,7 @@ async fn live(lasting: &Lasting, beginning: Beginning) -> io::Result<Option<Shar
         task.abort();
     }
     if has_fallen {
-        return Ok(shard.bury().await);
+        return Ok(shard.bury().await.map(Box::new));
     }
     shard.say_goodbye().await;
     Ok(None)
