@@ -39,6 +39,8 @@ mod mutual_tls;
 mod raw_keys;
 #[path = "../it/refresh.rs"]
 mod refresh;
+#[path = "../it/refusal_table.rs"]
+mod refusal_table;
 #[path = "../it/registration.rs"]
 mod registration;
 #[path = "../it/reload.rs"]

@@ -162,11 +162,17 @@ mod tests {
 
     #[test]
     fn a_scale_ends_at_a_round_number_that_is_not_below_the_highest_value() {
-        let highest = [0.13, 1.0, 110.0, 1_600.0, 9_000.0].map(rounded_up);
-        assert!(
-            highest.iter().eq(&[0.15, 1.0, 150.0, 2_000.0, 10_000.0]),
-            "{highest:?}"
-        );
+        let cases = [
+            (0.13, 0.15),
+            (1.0, 1.0),
+            (110.0, 150.0),
+            (1_600.0, 2_000.0),
+            (9_000.0, 10_000.0),
+        ];
+        for (highest, end) in cases {
+            let given = rounded_up(highest);
+            assert!((given - end).abs() < end * 1e-9, "{highest}: {given}");
+        }
     }
 
     #[test]

@@ -188,7 +188,11 @@ impl StoredTokens {
     /// This token, by its own bytes.
     pub fn by_token(&self, token: &[u8], now: UnixTime) -> Option<Arc<StoredToken>> {
         let hash = TokenHash::of_json_answer(token);
-        valid(self.read().by_token.get(&hash)?, now)
+        let all = self.read();
+        let named = all.by_token.get(&hash)?;
+        // The other name is that of another text, which is no token.
+        let is_its_own = named.names().next() == Some(hash);
+        is_its_own.then(|| valid(named, now)).flatten()
     }
 
     /// Forgets some of those that have expired.

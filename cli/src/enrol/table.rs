@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_line_is_a_device_with_what_it_may_do() {
         let text = "name,allow,allow,group,token_lifetime_secs\n\
-                    a,pub:x/#,sub:\"y, z\",,60\n\
+                    a,pub:x/#,\"sub:y, z\",,60\n\
                     b\n\
                     \"c\",,,meters,\n";
         let devices = parse(text).unwrap_or_default();

@@ -127,6 +127,19 @@ fn there_are_never_more_tokens_or_bytes_than_configured() {
     assert_eq!(fourth.unwrap_err(), NotStored::Bytes);
 }
 
+// A token's names in the revocation list are those of two texts (RFC 9770 §4); who brings the other text brings no token.
+#[test]
+fn a_token_is_found_by_its_own_bytes_alone() {
+    let stored = StoredTokens::default();
+    let own = b"eyJh.eyJi.c2ln";
+    stored.insert(token_of(own, 10), ROOMY, BEGIN).unwrap();
+    assert!(stored.by_token(own, BEGIN).is_some());
+    let base64url = b"ZXlKaC5leUppLmMybG4";
+    let other_name = TokenHash::seen_by_rs(own)[1];
+    assert_eq!(other_name, TokenHash::of_json_answer(base64url));
+    assert!(stored.by_token(base64url, BEGIN).is_none());
+}
+
 fn token_of(bytes: &[u8], lifetime_secs: u64) -> StoredToken {
     let token = token(key(1), "a", lifetime_secs);
     StoredToken {
